@@ -1,0 +1,238 @@
+"""Real altimeter tracks: two missions are analysed, the third is predicted at its own places and times.
+
+Every mission is withheld in turn and every analysis time has a window of its own. Predictions inside the window are
+interpolation, after it forecasts, scored by day of lead. The covariance of optimal interpolation is fitted to the
+assimilated observations of that window alone. The model learned sea level of 2005: its default variant, `dino`, is
+given the observations less the mean of their departure from its mean field, as optimal interpolation takes a constant
+mean from them; `dino_raw` is given them as they are. Scores are of raw values in both. `dino_transferred` adapts the
+decoder's modulation to the same observations first.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import parser, prepare, report
+from numpy.typing import NDArray
+from realdata import (
+    MAPS,
+    TRACKS,
+    add_options,
+    configuration,
+    make_stores,
+    skip_without,
+    train_run,
+    work_folder,
+)
+
+from data_pipeline.progress import reported
+from data_pipeline.stores import open_store
+from dino.commands.common import run_config
+from dino.config import TransferConfig
+from dino.evaluation.interpolation import fitted_interpolation
+from dino.evaluation.tracks import predict_along_track
+from dino.forecaster import Forecaster
+from dino.observations import Observations
+from dino.plotting import plot_tracks
+from dino.transfer import strategy
+
+Array = NDArray[np.float64]
+Predictions = dict[str, Array]
+TRANSFER_WINDOWS = 4
+
+
+@dataclass(frozen=True)
+class Split:
+    """One analysis: what is assimilated, what is withheld, and when the window ends [days since 1950-01-01]."""
+
+    mission: str
+    seen: Observations
+    withheld: Observations
+    end: float
+
+
+def splits(observations: Observations, names: list[str], window: float, days_ahead: int) -> Iterator[Split]:
+    """Every mission withheld at analysis times one day apart, from the first full window on."""
+    first, last = observations.time[0], observations.time[-1]
+    ends = first + window + np.arange(max(1, int(np.ceil(last - first - window))))
+    for index, mission in enumerate(names):
+        assimilated = observations.select(observations.source != index)
+        withheld = observations.select(observations.source == index)
+        for end in ends:
+            start = max(end - window, first)
+            yield Split(mission, assimilated.window(start, end), withheld.window(start, end + days_ahead), float(end))
+
+
+def interpolate(split: Split, seed: int) -> Predictions:
+    """Optimal interpolation at the points' own times, and its last map held still after the window."""
+    made = fitted_interpolation(split.seen, None, seed)(split.seen, split.end)
+    points = split.withheld
+    mean, std = made.predict(points.time, points.longitude, points.latitude)
+    held, _ = made.predict(np.minimum(points.time, split.end), points.longitude, points.latitude)
+    return {
+        "optimal_interpolation": mean,
+        "optimal_interpolation_std": std,
+        "optimal_interpolation_persistence": held,
+        "mean": np.full(len(points), split.seen.values[:, 0].mean()),
+    }
+
+
+def predict(forecaster: Forecaster, split: Split, window: float, name: str, offset: float) -> Predictions:
+    """The model's mean and standard deviation, given the observations less `offset`."""
+    seen = replace(split.seen, values=split.seen.values - offset)
+    analysis = forecaster.analyse_observations(seen, split.end, window)
+    points = split.withheld
+    mean, std = predict_along_track(forecaster, analysis, points.time, points.longitude, points.latitude)
+    return {name: mean[:, 0] + offset, f"{name}_std": std[:, 0]}
+
+
+def mean_departure(forecaster: Forecaster, seen: Observations) -> float:
+    """Mean of the observations less the mean field of the model at their places."""
+    return float(np.mean(seen.values[:, 0] - forecaster.model.background.at(seen.longitude, seen.latitude)[:, 0]))
+
+
+def transferred(fresh: Callable[[], Forecaster], split: Split, offset: float, seed: int) -> Forecaster:
+    """A fresh copy of the run, its modulation adapted to the assimilated observations of the window."""
+    forecaster = fresh()
+    config = TransferConfig(window_days=0.999 * float(np.ptp(split.seen.time)) / TRANSFER_WINDOWS)
+    seen = replace(split.seen, values=split.seen.values - offset)
+    strategy(config.strategy)(forecaster, seen, config, seed, lambda done, total: None)
+    return forecaster
+
+
+def score(truth: Array, prediction: Array, keep: NDArray[np.bool_]) -> dict[str, float | None]:
+    """RMSE and bias [cm], correlation (None of a constant)."""
+    seen, said = truth[keep], prediction[keep]
+    error = 100.0 * (said - seen)
+    varies = len(seen) > 1 and np.ptp(seen) > 0 and np.ptp(said) > 0
+    return {
+        "rmse_cm": float(np.sqrt(np.mean(error**2))),
+        "bias_cm": float(error.mean()),
+        "correlation": float(np.corrcoef(seen, said)[0, 1]) if varies else None,
+    }
+
+
+def score_groups(table: dict[str, NDArray], methods: list[str], days_ahead: int) -> dict[str, Any]:
+    """Scores of all methods on the same points: inside the window, by day of lead, pooled and by mission."""
+    usable = np.all([np.isfinite(table[method]) for method in methods], axis=0)
+    lead = table["lead"]
+    bands: dict[str, NDArray[np.bool_]] = {"window": lead <= 0}
+    bands |= {f"{day}-{day + 1}": (lead > day) & (lead <= day + 1) for day in range(days_ahead)}
+    bands["after"] = (lead > 0) & (lead <= days_ahead)
+
+    def scored(where: NDArray[np.bool_]) -> dict[str, Any]:
+        keep = where & usable
+        if not keep.any():
+            return {"points": 0}
+        return {"points": int(keep.sum())} | {m: score(table["truth"], table[m], keep) for m in methods}
+
+    pooled = {band: scored(where) for band, where in bands.items()}
+    missions = {
+        str(mission): {
+            band: scored(bands[band] & (table["mission"] == mission)) for band in ("window", "after")
+        }
+        for mission in np.unique(table["mission"])
+    }  # fmt: skip
+    return {"share_of_points": float(usable.mean()), "pooled": pooled, "by_mission": missions}
+
+
+def normalised_error(table: dict[str, NDArray], method: str, noise: float) -> dict[str, float | None]:
+    """Root mean square of errors over their predicted standard deviation, noise included, in the window and after."""
+    ratio = (table[method] - table["truth"]) / np.hypot(table[f"{method}_std"], noise)
+    parts = {"window": ratio[table["lead"] <= 0], "after": ratio[table["lead"] > 0]}
+    parts = {name: part[np.isfinite(part)] for name, part in parts.items()}
+    return {name: float(np.sqrt(np.mean(part**2))) if len(part) else None for name, part in parts.items()}
+
+
+def variants(arguments: argparse.Namespace, fresh: Callable[[], Forecaster]) -> Callable[[Split], Predictions]:
+    """A function that predicts with every method; `fresh` loads the run anew."""
+    forecaster, window, seed = fresh(), arguments.window, arguments.seed
+
+    def all_methods(split: Split) -> Predictions:
+        offset = mean_departure(forecaster, split.seen)
+        made = interpolate(split, seed)
+        made |= predict(forecaster, split, window, "dino", offset)
+        made |= predict(forecaster, split, window, "dino_raw", 0.0)
+        if arguments.transfer:
+            adapted = transferred(fresh, split, offset, seed)
+            made |= predict(adapted, split, window, "dino_transferred", offset)
+        return made
+
+    return all_methods
+
+
+def run_of(arguments: argparse.Namespace, work: Path) -> Path:
+    """The run given, or one trained now with the shipped configuration."""
+    if arguments.run is not None:
+        return arguments.run
+    make_stores(work, arguments.data, MAPS)
+    folder = work / "runs" / "tracks"
+    train_run(configuration(arguments.config, arguments.overrides, work, arguments.seed), folder)
+    return folder
+
+
+def collect(
+    arguments: argparse.Namespace, work: Path, fresh: Callable[[], Forecaster]
+) -> tuple[dict[str, NDArray], int]:
+    """Everything predicted, in columns, and the number of analyses."""
+    make_stores(work, arguments.data, TRACKS)
+    store = open_store(work / "stores" / "tracks.zarr")
+    observations = Observations.from_dataset(store, fresh().model.spec.names)
+    names = [f"mission {i + 1}" for i in range(store.sizes["source_index"])]
+    todo = list(splits(observations, names, arguments.window, arguments.days_ahead))[: arguments.analyses]
+    columns: dict[str, list[NDArray]] = {}
+    predict_all = variants(arguments, fresh)
+    with reported("tracks") as progress:
+        for done, split in enumerate(todo):
+            made: dict[str, NDArray] = dict(predict_all(split))
+            made["truth"], made["lead"] = split.withheld.values[:, 0], split.withheld.time - split.end
+            made["mission"] = np.full(len(split.withheld), split.mission)
+            for name, column in made.items():
+                columns.setdefault(name, []).append(column)
+            progress(done + 1, len(todo))
+    return {name: np.concatenate(parts) for name, parts in columns.items()}, len(todo)
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__ or "")
+    add_options(options)
+    options.add_argument("--run", type=Path, help="a run of adt; trained with --config when absent")
+    options.add_argument("--transfer", action="store_true", help="also adapt the decoder to each window")
+    options.add_argument("--window", type=float, default=15.0, help="days of observations analysed")
+    options.add_argument("--days-ahead", type=int, default=5, help="days scored after the window")
+    options.add_argument("--analyses", type=int, help="only the first so many, for a trial")
+    arguments = options.parse_args()
+    prepare(arguments)
+    skip_without(arguments.data, TRACKS if arguments.run is not None else TRACKS | MAPS)
+    with work_folder(arguments.work) as work:
+        run = run_of(arguments, work)
+        assimilation = run_config(run, arguments.overrides).assimilation
+
+        def fresh() -> Forecaster:
+            return Forecaster(Forecaster.load(run).model, assimilation)
+
+        table, analyses = collect(arguments, work, fresh)
+        methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence", "mean"]
+        methods += ["dino_transferred"] * arguments.transfer
+        noise = assimilation.default_error
+        for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
+            std = np.hypot(table["dino_std"], noise)[where]
+            picture = work / "figures" / f"tracks_{name}.png"
+            plot_tracks(table["truth"][where], table["dino"][where], "adt", "m", picture, std=std)
+        results = {
+            "analyses": analyses,
+            "withheld_points": len(table["truth"]),
+            "assimilation": assimilation.method,
+            "observation_error_cm": 100.0 * noise,
+            **score_groups(table, methods, arguments.days_ahead),
+            "normalised_error": {m: normalised_error(table, m, noise) for m in methods if f"{m}_std" in table},
+        }
+    report(arguments, results)
+
+
+if __name__ == "__main__":
+    main()

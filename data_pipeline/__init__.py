@@ -1,0 +1,20 @@
+"""From ocean products and simulations to zarr stores, and from stores to blocks of numpy."""
+
+from data_pipeline.errors import DinoError
+from data_pipeline.products import ingest
+from data_pipeline.schema import channel_names, fields_dataset, observations_dataset
+from data_pipeline.stores import open_store, validate_store, write_store
+from data_pipeline.stream import iterate_blocks, read_window
+
+__all__ = [
+    "DinoError",
+    "channel_names",
+    "fields_dataset",
+    "ingest",
+    "iterate_blocks",
+    "observations_dataset",
+    "open_store",
+    "read_window",
+    "validate_store",
+    "write_store",
+]

@@ -1,0 +1,21 @@
+"""dino-data validate: is a store sound, and if not, what is wrong where."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_pipeline.stores import validate_store
+
+
+def validate(store: Annotated[Path, typer.Argument(help="The store to check.")]) -> None:
+    """Check every rule of the layout of a store and every value; exit with 1 when something is wrong.
+
+    Example: dino-data validate stores/tracks.zarr
+    """
+    problems = validate_store(store)
+    for problem in problems:
+        typer.echo(f"{store}: {problem}")
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{store} is sound")

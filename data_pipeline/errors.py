@@ -1,0 +1,33 @@
+"""The errors a user can cause or mend: each message says what came, what was wanted and what to do."""
+
+
+class DinoError(Exception):
+    """Base of every error that a command reports in one sentence with exit code 2."""
+
+
+class MissingFileError(DinoError):
+    """A file or store that was named does not exist."""
+
+
+class UnknownProductError(DinoError):
+    """A file opens, but no reader recognises what it holds, or it does not open at all."""
+
+
+class UnitsError(DinoError):
+    """A variable's units are missing, unknown or of another quantity."""
+
+
+class EmptyDataError(DinoError):
+    """Nothing valid is left: an empty window, only missing values, no observation in the domain."""
+
+
+class SchemaError(DinoError):
+    """A dataset or store breaks the layout of a field store or an observation store."""
+
+
+class StoreError(DinoError):
+    """A store is incomplete, foreign, damaged or already there."""
+
+
+class ConfigError(DinoError):
+    """A configuration has an unknown key or a value that is not allowed."""

@@ -1,0 +1,208 @@
+"""Quasi-geostrophic turbulence on a doubly periodic beta plane: a two-layer Phillips ocean, or one layer and a half.
+
+Internally lengths are kilometres and times are days. Potential vorticity of layer i, with psi the streamfunction,
+
+    q1 = ∇²psi1 + F1 (psi2 − psi1),   q2 = ∇²psi2 + F2 (psi1 − psi2),   F1 + F2 = 1 / Ld²,  F2 = (H1 / H2) F1,
+    ∂q/∂t + J(psi, q) + U ∂q/∂x + (∂Q/∂y) ∂psi/∂x = −r ∇²psi (lowest layer) − hyperviscosity + forcing,
+
+where the upper layer moves at U over a lower layer at rest (Phillips 1954; Vallis, Atmospheric and Oceanic Fluid
+Dynamics, section 6.6). With one layer psi2 = 0 and F1 = 1 / Ld². Sea level is f0 psi1 / g, without the mean slope of U.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data_pipeline.errors import DinoError
+from data_pipeline.schema import fields_dataset
+from data_pipeline.simulators.layer_model import KM_PER_DAY, Forcing, QuasiGeostrophicModel
+from data_pipeline.simulators.spectral import runge_kutta_step
+
+EARTH_RADIUS_KM = 6371.0
+EARTH_ROTATION_PER_DAY = 2 * np.pi / 0.99726957
+COURANT = 2.4  # of 2.83, where fourth-order Runge-Kutta loses stability to advection
+LARGEST_SPEED_M_S = 20.0
+BATCH = 4  # runs integrated together: large enough to amortise Python, small enough for the cache
+START = np.datetime64("2000-01-01", "us")
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+class SimulationError(DinoError):
+    """A simulated state left the range of an ocean; the message names the sample and the day."""
+
+
+class QuasiGeostrophicConfig(BaseModel):
+    """What to simulate. The defaults give an eddying ocean with the size and tempo of the Gulf Stream."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trajectories: int = Field(default=16, ge=1, description="pieces of ocean history to return")
+    days: float = Field(default=80, gt=0, description="length of each trajectory; its last map is one interval earlier")
+    output_interval_days: float = Field(default=1, gt=0)
+    spin_up_days: float = Field(default=60, ge=0, description="discarded before the first trajectory of a run")
+    runs: int | None = Field(default=None, ge=1, description="independent integrations; default: one each")
+    gap_days: float = Field(default=30, ge=0, description="discarded between two trajectories of one run")
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=1, description="threads; the numbers do not depend on it")
+
+    grid: int = Field(default=64, ge=8, description="points along each side")
+    length_km: float = Field(default=1000, gt=0, description="side of the periodic box")
+    reference_latitude: float = Field(default=38, gt=-80, lt=80, description="degrees; sets f0 and beta")
+    reference_longitude: float = Field(default=-60, ge=-180, lt=180)
+    layers: Literal[1, 2] = 2
+    deformation_radius_km: float = Field(default=40, gt=0)
+    layer_depth_ratio: float = Field(default=0.25, gt=0, description="upper over lower layer depth")
+    shear_m_s: float = Field(default=0.14, description="eastward flow of the upper layer over a lower layer at rest")
+    drag_days: float | None = Field(default=10, gt=0, description="damping of the lowest layer; null: none")
+    hyperviscosity_hours: float | None = Field(default=3, gt=0, description="damping of the smallest wave; null: none")
+    forcing_m_per_day: float = Field(default=0, ge=0, description="standard deviation of the random sea-level tendency")
+    forcing_wavelength_km: float = Field(default=200, gt=0)
+    forcing_memory_days: float = Field(default=10, gt=0, description="its decorrelation time; very large: steady")
+    initial_ssh_std_m: float = Field(default=0.2, gt=0)
+    initial_wavelength_km: float = Field(default=400, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "QuasiGeostrophicConfig":
+        if abs(self.reference_latitude) < 5:
+            raise ValueError("reference_latitude is within 5 degrees of the equator, where geostrophy fails")
+        half_degrees = np.rad2deg(self.length_km / 2 / EARTH_RADIUS_KM)
+        if abs(self.reference_latitude) + half_degrees > 85:
+            raise ValueError(
+                f"a box of {self.length_km:g} km about {self.reference_latitude:g} degrees comes too near a pole"
+            )
+        if self.output_interval_days > self.days:
+            raise ValueError(f"output_interval_days={self.output_interval_days:g} exceeds days={self.days:g}")
+        if self.runs is not None and self.runs > self.trajectories:
+            raise ValueError(f"runs={self.runs} exceeds trajectories={self.trajectories}")
+        return self
+
+    @property
+    def coriolis(self) -> float:
+        """f0 [1/day]."""
+        return 2 * EARTH_ROTATION_PER_DAY * np.sin(np.deg2rad(self.reference_latitude))
+
+    @property
+    def beta(self) -> float:
+        """df/dy [1/(km day)]."""
+        return 2 * EARTH_ROTATION_PER_DAY * np.cos(np.deg2rad(self.reference_latitude)) / EARTH_RADIUS_KM
+
+
+def simulate(config: QuasiGeostrophicConfig, *, progress: Callable[[int, int], None] | None = None) -> xr.Dataset:
+    """Integrate `config` and return the field dataset: `ssh` [m], dims (trajectory, time, latitude, longitude).
+
+    Sea level is the anomaly about the mean slope that `shear_m_s` implies, with zero mean over the box. Trajectories of
+    one run follow each other, `gap_days` apart. progress: called with (maps done, maps in all), from `workers` threads.
+    Raises `SimulationError` when a state blows up.
+    """
+    model = QuasiGeostrophicModel(config)
+    runs = config.trajectories if config.runs is None else config.runs
+    cuts = -(-config.trajectories // runs)
+    frames = int(np.ceil(config.days / config.output_interval_days - 1e-9))
+    ssh = np.empty((runs, cuts, frames, config.grid, config.grid), np.float32)
+    seeds = np.random.SeedSequence(config.seed).spawn(runs)
+    starts = range(0, runs, BATCH)
+    done = dict.fromkeys(starts, 0)
+
+    def integrate(start: int) -> None:
+        members = slice(start, min(start + BATCH, runs))
+        for cut, frame, sea_level in _integrate(model, seeds[members], start, cuts, frames):
+            ssh[members, cut, frame] = sea_level
+            if progress is not None:
+                done[start] = (cut * frames + frame + 1) * len(sea_level)
+                progress(sum(done.values()), runs * cuts * frames)
+
+    if config.workers == 1:
+        for start in starts:
+            integrate(start)
+    else:
+        with ThreadPoolExecutor(config.workers) as pool:
+            list(pool.map(integrate, starts))
+    return _dataset(config, ssh.reshape(-1, frames, config.grid, config.grid)[: config.trajectories])
+
+
+def _integrate(
+    model: QuasiGeostrophicModel, seeds: list[np.random.SeedSequence], first_run: int, cuts: int, frames: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield (cut, frame, sea level (run, y, x)) of a batch of runs, spin-up and gaps passed over."""
+    config = model.config
+    generators = [np.random.default_rng(seed) for seed in seeds]
+    state = _initial_state(model, generators)
+    forcing = Forcing(model, generators)
+    day = 0.0
+    for cut in range(cuts):
+        pause = config.spin_up_days if cut == 0 else config.gap_days
+        for interval in _intervals(pause):
+            state = _advance(model, state, forcing, day, interval, first_run)
+            day += interval
+        for frame in range(frames):
+            if frame:
+                state = _advance(model, state, forcing, day, config.output_interval_days, first_run)
+                day += config.output_interval_days
+            yield cut, frame, model.sea_level(state)
+
+
+def _intervals(days: float) -> list[float]:
+    """Whole days, then the rest, so that the time step follows the flow during a pause."""
+    whole = int(days)
+    return [1.0] * whole + ([days - whole] if days > whole else [])
+
+
+def _advance(
+    model: QuasiGeostrophicModel, state: np.ndarray, forcing: Forcing, day: float, interval: float, first_run: int
+) -> np.ndarray:
+    """Step over `interval` days with equal steps as long as the flow at its start allows."""
+    speed = _checked_speed(model, state, day, first_run)
+    steps = int(np.ceil(interval * speed * model.grid.largest / COURANT)) or 1
+    step = interval / steps
+    half_decay = np.exp(-0.5 * step * model.damping).astype(state.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # a blow-up is reported below, with its place
+        for _ in range(steps):
+            push = forcing.draw(step)
+            tendency = model.tendency if push is None else lambda q, push=push: model.tendency(q) + push
+            state = runge_kutta_step(state, tendency, half_decay, step)
+        _checked_speed(model, state, day + interval, first_run)
+    return state
+
+
+def _checked_speed(model: QuasiGeostrophicModel, state: np.ndarray, day: float, first_run: int) -> float:
+    """Largest speed of a batch [km/day]; SimulationError when one is out of range."""
+    speed = model.speed(state)
+    bad = np.flatnonzero(~(speed < LARGEST_SPEED_M_S * KM_PER_DAY))
+    if len(bad):
+        raise SimulationError(
+            f"sample {first_run + bad[0]} blew up on day {day:g} of its run: its largest speed is "
+            f"{speed[bad[0]] / KM_PER_DAY:g} m/s where at most {LARGEST_SPEED_M_S:g} is expected; lower shear_m_s or "
+            "forcing_m_per_day, or shorten drag_days or hyperviscosity_hours"
+        )
+    return float(speed.max())
+
+
+def _initial_state(model: QuasiGeostrophicModel, generators: list[np.random.Generator]) -> np.ndarray:
+    """Random eddies, weaker in the lower layer, which instability then takes over."""
+    config = model.config
+    amplitude = config.initial_ssh_std_m / abs(model.metres)
+    draws = [[model.grid.random_field(g, config.initial_wavelength_km) for _ in range(2)] for g in generators]
+    upper, other = amplitude * np.stack(draws, 1)
+    psi = np.stack([upper, 0.4 * upper + 0.2 * other][: config.layers], 1)
+    return model.potential_vorticity(psi)
+
+
+def _dataset(config: QuasiGeostrophicConfig, ssh: np.ndarray) -> xr.Dataset:
+    offset = (np.arange(config.grid) / config.grid - 0.5) * config.length_km
+    degrees = np.rad2deg(offset / EARTH_RADIUS_KM)
+    longitude = config.reference_longitude + degrees / np.cos(np.deg2rad(config.reference_latitude))
+    day = np.arange(ssh.shape[1]) * config.output_interval_days
+    time = START + np.round(day * MICROSECONDS_PER_DAY).astype("timedelta64[us]")
+    attrs = {
+        "product": "quasi-geostrophic simulation",
+        "history": f"simulated with {config.model_dump_json()}",
+        "periodic_length_km": [config.length_km, config.length_km],
+        "reference_longitude": config.reference_longitude,
+        "reference_latitude": config.reference_latitude,
+    }
+    latitude = config.reference_latitude + degrees
+    return fields_dataset(time, longitude, latitude, {"ssh": ssh}, attrs=attrs)

@@ -1,0 +1,107 @@
+"""Blocks of a store as numpy, in bounded memory."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from data_pipeline.errors import EmptyDataError, SchemaError
+from data_pipeline.schema import channel_names, index_by_day
+from data_pipeline.stores import open_store
+
+
+def read_window(ds: xr.Dataset | str | os.PathLike[str], start: Any, stop: Any) -> xr.Dataset:
+    """Observations with start <= time < stop as an in-memory observation Dataset with its own day index.
+
+    start, stop: anything numpy takes for a datetime64, e.g. "2014-05-20" or "2014-05-20T12:00". Only the chunks
+    that hold the days of the window are read. Raises EmptyDataError when the window holds nothing.
+    """
+    ds = _dataset(ds)
+    if ds.attrs.get("dino_store") != "observations":
+        raise SchemaError(
+            "a window is read from an observation store; select along the time axis of a field store instead"
+        )
+    first, last = (_moment(moment) for moment in (start, stop))
+    if not first < last:
+        raise SchemaError(f"the window from {start} to {stop} is empty; its start must lie before its stop")
+    day = ds["day"].values
+    edges = ds["day_offset"].values
+    # Whole days first: `day` is sorted, so the window lies in the days from the one before `first` to the one before
+    # `last`.
+    low = max(int(np.searchsorted(day, first, side="right")) - 1, 0)
+    high = int(np.searchsorted(day, last, side="left"))
+    days = ds.isel(obs=slice(int(edges[low]), int(edges[high]))).load()
+    time = days["time"].values
+    inside = slice(int(np.searchsorted(time, first, side="left")), int(np.searchsorted(time, last, side="left")))
+    window = days.isel(obs=inside)
+    if not window.sizes["obs"]:
+        raise EmptyDataError(f"no observation from {start} to {stop}; the store holds {_span(ds)}")
+    return index_by_day(window)
+
+
+def iterate_blocks(
+    ds: xr.Dataset | str | os.PathLike[str], channels: str | Sequence[str], block: int | None = None
+) -> Iterator[np.ndarray]:
+    """Blocks of a field store in store order; one more block is read while the caller works on the last.
+
+    block: times per block, by default those of a chunk; a block holds one chunk of trajectories. Yields float32
+    arrays with the variable's dims, (time, latitude, longitude) or (trajectory, time, latitude, longitude); with a
+    sequence of channels these are stacked on a new first axis. Memory: two blocks.
+    """
+    ds = _dataset(ds)
+    names = [channels] if isinstance(channels, str) else list(channels)
+    unknown = [name for name in names if name not in channel_names(ds)]
+    if ds.attrs.get("dino_store") != "fields" or unknown or not names:
+        raise SchemaError(
+            f"channels {names} are asked of a store with {', '.join(channel_names(ds)) or 'none'}; name some of these"
+        )
+    if block is not None and block < 1:
+        raise SchemaError(f"a block of {block} times is asked for; it holds at least one")
+    lead = ds[names[0]]
+    chunk = {str(dim): lengths[0] for dim, lengths in lead.chunksizes.items()}
+    steps = {"time": block or chunk.get("time", lead.sizes["time"])}
+    if "trajectory" in lead.dims:
+        steps["trajectory"] = chunk.get("trajectory", lead.sizes["trajectory"])
+
+    def load(region: dict[str, slice]) -> np.ndarray:
+        arrays = [ds[name].isel(region).to_numpy() for name in names]
+        return arrays[0] if isinstance(channels, str) else np.stack(arrays)
+
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        ahead = None
+        for region in _regions(lead, steps):
+            following = reader.submit(load, region)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()
+
+
+def _regions(variable: xr.DataArray, steps: dict[str, int]) -> Iterator[dict[str, slice]]:
+    trajectories = range(0, variable.sizes.get("trajectory", 1), steps.get("trajectory", 1))
+    for trajectory in trajectories:
+        for time in range(0, variable.sizes["time"], steps["time"]):
+            region = {"time": slice(time, time + steps["time"])}
+            if "trajectory" in variable.dims:
+                region["trajectory"] = slice(trajectory, trajectory + steps["trajectory"])
+            yield region
+
+
+def _dataset(ds: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
+    return ds if isinstance(ds, xr.Dataset) else open_store(ds)
+
+
+def _moment(moment: Any) -> np.datetime64:
+    try:
+        return np.datetime64(moment).astype("datetime64[ns]")
+    except ValueError as error:
+        raise SchemaError(f"{moment!r} is no time; give one like 2014-05-20 or 2014-05-20T12:00") from error
+
+
+def _span(ds: xr.Dataset) -> str:
+    day = ds["day"].values
+    return f"{np.datetime_as_string(day[0], unit='D')} to {np.datetime_as_string(day[-1], unit='D')}"

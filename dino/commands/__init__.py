@@ -1,0 +1,1 @@
+"""The commands of `dino`, one module each."""

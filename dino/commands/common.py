@@ -1,0 +1,67 @@
+"""Options and steps that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+import xarray as xr
+from rich.console import Console
+
+from data_pipeline.stores import open_store
+
+from ..config import Config, load_config
+from ..errors import ConfigError, MissingFileError, SchemaError
+
+Overrides = Annotated[list[str], typer.Option("--set", help="A setting, e.g. dynamics.order=1; repeatable.")]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder, as made by `dino train`.")]
+
+
+def console() -> Console:
+    """Where tables and results go; wide enough in a log."""
+    made = Console()
+    return made if made.is_terminal else Console(width=140)
+
+
+def use_device(config: Config) -> None:
+    """Refuse a device that is not there."""
+    if config.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device is {config.device} but no GPU is visible; set device=cpu")
+
+
+def run_config(folder: Path, overrides: list[str]) -> Config:
+    """The configuration a run was made with; `MissingFileError` when there is none."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise MissingFileError(f"{folder} is no run folder: it has no config.yaml; give one made by `dino train`")
+    return load_config(path, overrides)
+
+
+def one_trajectory(dataset: xr.Dataset, index: int) -> xr.Dataset:
+    """A field dataset without trajectories."""
+    if "trajectory" not in dataset.dims:
+        return dataset
+    if not 0 <= index < dataset.sizes["trajectory"]:
+        raise ConfigError(f"trajectory {index} is none of the store's {dataset.sizes['trajectory']}; count from 0")
+    return dataset.isel(trajectory=index)
+
+
+def open_kind(path: Path, kind: str) -> xr.Dataset:
+    """A store that must hold "fields" or "observations"."""
+    dataset = open_store(path)
+    if dataset.attrs.get("dino_store") != kind:
+        raise SchemaError(
+            f"{path} holds {dataset.attrs.get('dino_store')} where {kind} are wanted; give the other store"
+        )
+    return dataset
+
+
+def training_maps(config: Config) -> xr.Dataset | None:
+    """The maps that the run's baselines may learn from, or None when its training store is gone."""
+    store = config.data.stores[0]
+    try:
+        dataset = open_store(store.path)
+    except MissingFileError:
+        return None
+    bounds = [None if t is None else t.replace(tzinfo=None) for t in (config.data.train_start, config.data.train_end)]
+    return dataset.sel(time=slice(*bounds))

@@ -1,0 +1,105 @@
+"""`dino demo`: the main job from nothing to a scored forecast."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+
+from data_pipeline.progress import reported
+from data_pipeline.settings import load_settings
+from data_pipeline.stores import open_store
+from data_pipeline.stream import read_window
+
+from ..checkpoint import save_model
+from ..config import Config
+from ..demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..evaluation.evaluate import Evaluation, evaluate_observations
+from ..evaluation.interpolation import fitted_interpolation
+from ..evaluation.report import report_table, write_report
+from ..forecaster import Forecaster
+from ..observations import Observations
+from ..plotting import plot_observations, plot_training
+from ..training.train import train
+from ..transfer import strategy
+from .common import Overrides, console
+from .evaluate import draw
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder for stores, runs and figures.")] = Path("runs/demo"),
+    config: Annotated[Path, typer.Option(help="The demo's experiment file.")] = Path("configs/demo.yaml"),
+    seed: Annotated[int, typer.Option(help="Seed of oceans, errors and training.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A tiny variant, under a minute.")] = False,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
+) -> None:
+    """Simulate an ocean, observe another one along satellite tracks, train, transfer, forecast, score and draw.
+
+    Example: dino demo runs/demo
+    """
+    began = time.perf_counter()
+    screen = console()
+    sizes = QUICK if quick else DemoSizes()
+    out.mkdir(parents=True, exist_ok=True)
+    screen.print("[bold]1/5[/] simulating two oceans and observing one of them along satellite tracks")
+    model_store, real_store, seen_store = make_oceans(out, sizes, seed)
+    settings = load_settings(Config, config, [*(QUICK_SETTINGS if quick else []), *overrides])
+    settings = _filled(settings, model_store, sizes, seed)
+    screen.print("[bold]2/5[/] training on the model ocean")
+    with reported("training") as report:
+        model = train(settings, out / "run", report)
+    _draw_training(out)
+    forecaster = Forecaster(model, settings.assimilation)
+    seen = open_store(seen_store)
+    screen.print("[bold]3/5[/] transfer to the observed ocean, on its observations before the scored days")
+    past = Observations.from_dataset(read_window(seen, "1900-01-01", sizes.scored_from), model.spec.names)
+    with reported("transfer") as report:
+        result = strategy(settings.transfer.strategy)(forecaster, past, settings.transfer, seed, report)
+    save_model(model, out / "transferred")
+    (out / "transferred" / "config.yaml").write_text(settings.to_yaml())
+    screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}")
+    screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
+    evaluation = _evaluate(forecaster, real_store, seen_store, settings)
+    screen.print("[bold]5/5[/] figures")
+    plot_observations(read_window(seen, sizes.scored_from, "2100-01-01"), out / "figures" / "observations.png")
+    draw(evaluation, forecaster, open_store(real_store).isel(trajectory=0), out / "figures")
+    _summary(screen, evaluation, out, time.perf_counter() - began, seed)
+
+
+def _filled(settings: Config, store: Path, sizes: DemoSizes, seed: int) -> Config:
+    """The configuration with what only the demo knows: its store, its scored days, its seed."""
+    content = yaml.safe_load(settings.to_yaml())
+    content["seed"] = seed
+    content["data"]["stores"][0]["path"] = str(store)
+    content["evaluation"]["start"] = sizes.scored_from
+    return Config.model_validate(content)
+
+
+def _draw_training(out: Path) -> None:
+    records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
+    plot_training(records, out / "figures" / "training.png")
+
+
+def _evaluate(forecaster: Forecaster, real_store: Path, seen_store: Path, settings: Config) -> Evaluation:
+    truth = open_store(real_store).isel(trajectory=0).load()
+    training = open_store(settings.data.stores[0].path)
+    seen = open_store(seen_store).load()
+    table = Observations.from_dataset(seen, forecaster.model.spec.names)
+    interpolation = fitted_interpolation(table, settings.evaluation.start)
+    with reported("evaluating") as report:
+        return evaluate_observations(forecaster, truth, seen, settings.evaluation, training, interpolation, report)
+
+
+def _summary(screen: Console, evaluation: Evaluation, out: Path, seconds: float, seed: int) -> None:
+    channel = evaluation.rows[0]["channel"]
+    screen.print(report_table(evaluation.rows, channel))
+    write_report(
+        out / "scores.json", evaluation.rows, calibration=evaluation.calibration, starts=evaluation.starts,
+        seconds=round(seconds, 1), seed=seed,
+    )  # fmt: skip
+    screen.print(
+        f"{evaluation.starts} forecasts in {seconds:.0f} s; scores in {out}/scores.json, figures in {out}/figures"
+    )

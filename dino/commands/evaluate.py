@@ -1,0 +1,69 @@
+"""`dino evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_pipeline.progress import reported
+
+from ..evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observations
+from ..evaluation.interpolation import fitted_interpolation
+from ..evaluation.report import report_table, write_report
+from ..forecaster import Forecaster
+from ..observations import Observations
+from ..plotting import animate, plot_maps, plot_observations, plot_skill
+from .common import Overrides, RunFolder, console, one_trajectory, open_kind, run_config, training_maps
+
+
+def evaluate(
+    run: RunFolder,
+    store: Annotated[Path, typer.Argument(help="Field store with the truth.")],
+    observations: Annotated[Path | None, typer.Option(help="Start from these sparse observations instead.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder for figures; RUN/figures when absent.")] = None,
+    trajectory: Annotated[int, typer.Option(help="Which trajectory of a simulated store.")] = 0,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
+) -> None:
+    """Score forecasts by lead time against baselines, and draw them.
+
+    Example: dino evaluate runs/mediterranean stores/mediterranean.zarr --json scores.json
+    """
+    config = run_config(run, overrides)
+    forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
+    fields = one_trajectory(open_kind(store, "fields"), trajectory).load()
+    training = training_maps(config)
+    folder = figures or run / "figures"
+    seen = None
+    with reported("evaluating") as report:
+        if observations is None:
+            result = evaluate_maps(forecaster, fields, config.evaluation, training, report)
+        else:
+            seen = open_kind(observations, "observations").load()
+            table = Observations.from_dataset(seen, forecaster.model.spec.names)
+            single = len(forecaster.model.spec.names) == 1
+            interpolation = fitted_interpolation(table, config.evaluation.start) if single else None
+            result = evaluate_observations(forecaster, fields, seen, config.evaluation, training, interpolation, report)
+            plot_observations(seen, folder / "observations.png")
+    draw(result, forecaster, fields, folder)
+    for channel in forecaster.model.spec.names:
+        console().print(report_table(result.rows, channel))
+    if json is not None:
+        write_report(json, result.rows, calibration=result.calibration, starts=result.starts, run=run.name)
+
+
+def draw(result: Evaluation, forecaster: Forecaster, fields, folder: Path) -> None:
+    """Maps of the last scored forecast, skill against lead time and an animation."""
+    spec = forecaster.model.spec.channels[0]
+    rows = sorted({0, len(result.leads) // 2, len(result.leads) - 1})
+    longitude, latitude = fields["longitude"].values, fields["latitude"].values
+    truth, made, spread = result.truth[:, 0], result.forecast[:, 0], result.spread[:, 0]
+    plot_maps(
+        truth[rows], made[rows], longitude, latitude, result.leads[rows], spec.name, spec.units, folder / "maps.png",
+        std=spread[rows],
+    )  # fmt: skip
+    animate(
+        truth, made, longitude, latitude, result.leads, spec.name, spec.units, folder / "forecast.gif",
+        std=spread, frames_per_second=1.5,
+    )  # fmt: skip
+    plot_skill(result.rows, folder / "skill.png")

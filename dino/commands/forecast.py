@@ -1,0 +1,118 @@
+"""`dino forecast`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+import xarray as xr
+
+from data_pipeline.settings import refuse_existing
+from data_pipeline.stores import open_store
+
+from ..errors import ConfigError, MissingFileError
+from ..forecaster import Forecaster
+from ..observations import datetime_of
+from .common import Overrides, RunFolder, console, one_trajectory, run_config
+
+LONGEST_LEAD_DAYS = 36525
+LARGEST_GRID = 1e8
+
+
+def forecast(
+    run: RunFolder,
+    observations: Annotated[Path, typer.Argument(help="Store of observations or maps to start from.")],
+    out: Annotated[Path, typer.Option("--out", help="Forecast to write: .zarr or .nc.")],
+    at: Annotated[Path | None, typer.Option(help="CSV of longitude,latitude, or a store for its grid.")] = None,
+    grid: Annotated[str | None, typer.Option(help="west,east,south,north,step in degrees.")] = None,
+    leads: Annotated[str, typer.Option(help="Lead times in days.")] = "1,3,5,7,10",
+    time: Annotated[str | None, typer.Option(help="Analysis time; the last observation's when absent.")] = None,
+    trajectory: Annotated[int, typer.Option(help="Which trajectory of a simulated store.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace the output where there is one.")] = False,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
+) -> None:
+    """Forecast with standard deviations at points or on a grid.
+
+    Example: dino forecast runs/mediterranean stores/tracks.zarr --grid 0,20,35,44,0.1 --leads 1,5,10 --out next.nc
+    """
+    config = run_config(run, overrides)
+    refuse_existing(out, overwrite)
+    if out.suffix not in (".zarr", ".nc"):
+        raise ConfigError(f"--out {out} must end in .zarr or .nc")
+    forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
+    dataset = one_trajectory(open_store(observations), trajectory)
+    days, moment = _days(leads), _moment(time)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    analysis = forecaster.analyse(dataset, moment)
+    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), _target(at, grid, dataset))
+    if out.suffix == ".nc":
+        made.to_netcdf(out)
+    else:
+        made.to_zarr(out, mode="w" if overwrite else "w-", consolidated=False, zarr_format=3)
+    console().print(
+        f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())} from {datetime_of(analysis.time)!s:.16}"
+    )
+
+
+def _days(leads: str) -> np.ndarray:
+    """Lead times in days; beyond a lifetime they are a slip of the keyboard, and beyond 292 years no datetime64."""
+    try:
+        days = np.array([float(lead) for lead in leads.split(",")])
+    except ValueError as error:
+        raise ConfigError(f"--leads {leads!r} is no list of days; give one such as 1,3,5") from error
+    if not (np.abs(days) < LONGEST_LEAD_DAYS).all():
+        raise ConfigError(f"--leads {leads} holds a time beyond {LONGEST_LEAD_DAYS} days; give a list such as 1,3,5")
+    return days
+
+
+def _moment(time: str | None) -> np.datetime64 | None:
+    try:
+        moment = None if time is None else np.datetime64(time)
+    except ValueError as error:
+        raise ConfigError(f"--time {time!r} is no time; give one like 2014-05-20 or 2014-05-20T12:00") from error
+    if moment is not None and np.isnat(moment):
+        raise ConfigError(f"--time {time!r} is no time; give one like 2014-05-20 or 2014-05-20T12:00")
+    return moment
+
+
+def _target(at: Path | None, grid: str | None, dataset: xr.Dataset) -> xr.Dataset:
+    if (at is None) == (grid is None):
+        if at is None and "obs" not in dataset.dims:
+            return xr.Dataset(coords={name: dataset[name] for name in ("latitude", "longitude")})
+        raise ConfigError("give either --at (a CSV of points or a store) or --grid west,east,south,north,step")
+    if grid is not None:
+        try:
+            west, east, south, north, step = (float(part) for part in grid.split(","))
+        except ValueError as error:
+            raise ConfigError(f"--grid {grid} is not west,east,south,north,step in degrees") from error
+        if not (east > west and north > south and step > 0):
+            raise ConfigError(f"--grid {grid} is empty; west < east, south < north and step > 0 are wanted")
+        count = ((east - west) / step + 1) * ((north - south) / step + 1)
+        if not count < LARGEST_GRID:
+            raise ConfigError(
+                f"--grid {grid} has more than {LARGEST_GRID:g} points; give a larger step or a smaller area"
+            )
+        axes = {
+            "latitude": np.arange(south, north + step / 2, step),
+            "longitude": np.arange(west, east + step / 2, step),
+        }
+        return xr.Dataset(coords=axes)
+    assert at is not None
+    if at.suffix == ".csv":
+        if not at.is_file():
+            raise MissingFileError(f"there is no file {at}; check --at")
+        try:
+            table = pd.read_csv(at)
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{at} is no table of columns longitude,latitude ({error}); correct it") from error
+        missing = {"longitude", "latitude"} - set(table.columns)
+        if missing:
+            raise ConfigError(f"{at} has no column {', '.join(sorted(missing))}; columns longitude,latitude are wanted")
+        try:
+            columns = {name: ("point", table[name].to_numpy(float)) for name in ("longitude", "latitude")}
+        except ValueError as error:
+            raise ConfigError(f"{at} holds a place that is no number ({error}); give degrees") from error
+        return xr.Dataset(columns)
+    store = open_store(at)
+    return xr.Dataset(coords={name: store[name] for name in ("latitude", "longitude")})

@@ -1,0 +1,49 @@
+"""`dino transfer`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_pipeline.progress import reported
+from data_pipeline.stream import read_window
+
+from ..checkpoint import save_model
+from ..errors import ConfigError
+from ..forecaster import Forecaster
+from ..observations import Observations
+from ..transfer import strategy as named
+from .common import Overrides, RunFolder, console, open_kind, run_config
+
+
+def transfer(
+    run: RunFolder,
+    observations: Annotated[Path, typer.Argument(help="Observation store of the real ocean.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="How to adapt: modulation; the configuration's when absent.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="First moment used, e.g. 2014-05-15.")] = None,
+    stop: Annotated[str | None, typer.Option(help="First moment no longer used.")] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
+) -> None:
+    """Adapt a run that learned on simulated grids to sparse observations.
+
+    Example: dino transfer runs/simulated stores/tracks.zarr --out runs/real --stop 2014-05-30
+    """
+    config = run_config(run, overrides)
+    adapt = named(strategy or config.transfer.strategy)
+    if out.resolve() == run.resolve():
+        raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
+    forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
+    dataset = open_kind(observations, "observations")
+    if start or stop:
+        dataset = read_window(dataset, start or "1900-01-01", stop or "2200-01-01")
+    seen = Observations.from_dataset(dataset, forecaster.model.spec.names)
+    with reported("transfer") as report:
+        result = adapt(forecaster, seen, config.transfer, config.seed, report)
+    save_model(forecaster.model, out)
+    (out / "config.yaml").write_text(config.to_yaml())
+    console().print(
+        f"transferred {out} on {len(seen):,} observations: held-out misfit {result.before:.3f} -> {result.after:.3f}"
+    )

@@ -1,0 +1,174 @@
+"""Experiment configuration: small pydantic models, YAML files and dotted overrides."""
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data_pipeline.settings import load_settings
+
+LONGEST_HORIZON = 31  # frames; model error is kept for as many leads
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreConfig(_Section):
+    """One training store and how it is cut."""
+
+    path: Path
+    channels: list[str] | None = Field(default=None, description="names in this store; data.channels when absent")
+    climatology: Literal["map", "constant"] = "constant"
+    tile_degrees: float | None = Field(default=None, gt=0, description="tile size; the domain's when absent")
+    weight: float = Field(default=1.0, gt=0, description="relative share of training batches")
+
+
+class DataConfig(_Section):
+    """What a model learns from. The first store is the ocean the run will forecast."""
+
+    stores: list[StoreConfig] = Field(min_length=1)
+    channels: list[str] = Field(min_length=1)
+    train_start: dt.datetime | None = None
+    train_end: dt.datetime | None = Field(
+        default=None, description="last moment of the first store that training may see"
+    )
+    translations: int = Field(
+        default=1, ge=1, description="copies of every training trajectory on a periodic box, each moved at random"
+    )
+    validation_days: float = Field(default=10.0, ge=0, description="last days of the training period held out")
+    validation_trajectories: float = Field(default=0.125, ge=0, lt=1, description="share held out, of eight or more")
+
+
+class DomainConfig(_Section):
+    """Where the field lives; `auto` takes a periodic box, the sphere or a region from the store."""
+
+    kind: Literal["auto", "sphere", "region", "periodic_box", "tiles"] = "auto"
+    tile_degrees: float = Field(default=4.0, gt=0)
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    minimum_valid: float = Field(
+        default=0.4, gt=0, le=1, description="share of ocean cells below which a tile is dropped"
+    )
+    maximum_latitude: float = Field(default=66.0, gt=0, le=89)
+
+
+class DecoderConfig(_Section):
+    """Sizes of the Fourier decoder."""
+
+    code_size: int = Field(default=64, ge=1)
+    hidden: int = Field(default=64, ge=2, multiple_of=2)
+    layers: int = Field(default=3, ge=1)
+    scale: float = Field(default=8.0, gt=0)
+
+
+class FieldConfig(_Section):
+    """Training of the decoder by variable projection."""
+
+    steps: int = Field(default=400, ge=1)
+    learning_rate: float = Field(default=1e-2, gt=0)
+    groups_per_step: int = Field(default=24, ge=1, description="tiles or trajectories a step")
+    frames_per_step: int = Field(default=256, ge=1, description="maps a step, over all groups")
+    ridge: float = Field(default=1e-2, gt=0)
+    noise_std: float = Field(
+        default=0.1, gt=0, description="misfit std assumed when encoding maps, relative to the field's"
+    )
+    prior_rounds: int = Field(default=3, ge=1, description="rounds of expectation-maximisation for the code covariance")
+
+
+class DynamicsConfig(_Section):
+    """Training of the latent ODE by multiple shooting."""
+
+    order: int = Field(default=2, ge=1, le=3)
+    lags: int = Field(default=9, ge=1, description="past differences that initialise the tendency")
+    hidden: int = Field(default=256, ge=1)
+    depth: int = Field(default=3, ge=0, description="layers of the MLP; 0 leaves the linear part alone")
+    steps: int = Field(default=800, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    horizons: list[int] = Field(default=[2, 5, 10], min_length=1, description="frames forecast, in stages")
+    segments_per_step: int = Field(default=1024, ge=1, description="forecast frames a step: segments times horizon")
+    state_noise: float = Field(
+        default=0.0, ge=0, description="largest error put on initial states in training, relative to their spread"
+    )
+    step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
+    method: Literal["euler", "midpoint", "rk4", "dopri5"] = "rk4"
+    lead_weight: Literal["uniform", "persistence"] = "persistence"
+    patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
+
+
+class AssimilationConfig(_Section):
+    """The window in which sparse observations are analysed."""
+
+    method: Literal["window", "filter"] = "window"
+    window_days: float = Field(default=15.0, ge=0)
+    iterations: int = Field(default=6, ge=1)
+    tendency_gain: float = Field(
+        default=1.0, ge=0, le=1, description="share of the analysed tendency that a forecast from points starts with"
+    )
+    node_days: float = Field(
+        default=0.5, gt=0, description="spacing of trajectory nodes between which observations fall"
+    )
+    default_error: float = Field(
+        default=0.03, gt=0, description="observation error std where a store gives none [units]"
+    )
+
+
+class TransferConfig(_Section):
+    """Adaptation to sparse observations."""
+
+    strategy: Literal["modulation"] = "modulation"
+    rounds: int = Field(default=3, ge=1, description="alternations of analysis and decoder steps")
+    steps: int = Field(default=60, ge=1, description="decoder steps a round")
+    learning_rate: float = Field(default=3e-3, gt=0)
+    calibrate_gain: bool = Field(default=False, description="fit the share of forecast changes that is kept")
+    pull: float = Field(default=1.0, ge=0, description="strength of the pull towards the simulated weights")
+    window_days: float = Field(default=20.0, gt=0)
+
+
+class EvaluationConfig(_Section):
+    """What is scored and how."""
+
+    leads_days: list[float] = Field(default=[1.0, 3.0, 5.0, 7.0, 10.0], min_length=1)
+    start: dt.datetime | None = Field(
+        default=None, description="first day scored; after the training period when absent"
+    )
+    end: dt.datetime | None = None
+    remove_mean: bool = Field(default=False, description="remove every map's area mean before scoring")
+    stride: int = Field(default=1, ge=1, description="every n-th map starts a forecast")
+
+
+class Config(_Section):
+    """One experiment, from stores to scores."""
+
+    seed: int = 0
+    device: str = "cpu"
+    data: DataConfig
+    domain: DomainConfig = DomainConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    field: FieldConfig = FieldConfig()
+    dynamics: DynamicsConfig = DynamicsConfig()
+    assimilation: AssimilationConfig = AssimilationConfig()
+    transfer: TransferConfig = TransferConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _horizons_ascend(self) -> "Config":
+        horizons = self.dynamics.horizons
+        if horizons != sorted(horizons) or horizons[0] < 1 or horizons[-1] > LONGEST_HORIZON:
+            raise ValueError(f"dynamics.horizons must ascend within 1..{LONGEST_HORIZON} frames")
+        return self
+
+    def to_yaml(self) -> str:
+        """The resolved configuration as YAML, readable back by `load_config`."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML experiment and apply overrides such as `dynamics.order=1`.
+
+    Raises `MissingFileError` or `ConfigError`; relative store paths are taken from the working directory.
+    """
+    return load_settings(Config, Path(path), overrides)

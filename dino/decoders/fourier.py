@@ -1,0 +1,92 @@
+"""The multiplicative filter network of DINo (Yin et al., ICLR 2023, arXiv 2209.14855; Fathony et al., ICLR 2021).
+
+    z_0 = g_0(x) * (A_0 a + c_0)
+    z_l = g_l(x) * (B_l z_{l-1} + A_l a + c_l),   l = 1..n
+    v(x) = W z_n + d,        g_l(x) = [sin(w_l x), cos(w_l x)]
+
+The filters g_l do not depend on the code a, and every step is affine in it, so for fixed x the field is
+v(x; a) = b(x) + Phi(x) a. `forward` is the network as published; `basis` evaluates b and Phi by one backward
+recursion, which turns decoding into a matrix product and encoding into linear least squares.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .base import Basis
+
+
+class FourierDecoder(nn.Module):
+    """A Fourier multiplicative filter network with an additive code shift in every layer.
+
+    Parameters
+    ----------
+    input_size, code_size, channels : sizes of coordinates, code and values
+    hidden : width (even): half of it sines, half cosines
+    layers : number of multiplicative layers n (n + 1 filters)
+    scale : spread of the filter frequencies, shared out as scale / sqrt(n + 1)
+    """
+
+    def __init__(
+        self, input_size: int, code_size: int, channels: int = 1, hidden: int = 64, layers: int = 3, scale: float = 8.0
+    ) -> None:
+        super().__init__()
+        if hidden % 2:
+            raise ValueError(f"hidden must be even (sines and cosines), not {hidden}")
+        self.input_size, self.code_size, self.channels = input_size, code_size, channels
+        self.hidden, self.layers, self.scale = hidden, layers, scale
+        spread = scale / math.sqrt(layers + 1)
+        bound = 1.0 / math.sqrt(hidden)
+        self.frequencies = nn.Parameter((2 * torch.rand(layers + 1, input_size, hidden // 2) - 1) * spread)
+        self.mixing = nn.Parameter((2 * torch.rand(layers, hidden, hidden) - 1) * bound)
+        self.shift = nn.Parameter((2 * torch.rand(layers + 1, hidden, code_size) - 1) / math.sqrt(code_size))
+        self.shift_bias = nn.Parameter((2 * torch.rand(layers + 1, hidden) - 1) * bound)
+        self.readout = nn.Parameter((2 * torch.rand(channels, hidden) - 1) * bound)
+        self.readout_bias = nn.Parameter(torch.zeros(channels))
+
+    def modulation(self) -> list[Tensor]:
+        """The weights through which the code enters, (A_l, c_l): what transfer fine-tunes by default."""
+        return [self.shift, self.shift_bias]
+
+    def _filter(self, coordinates: Tensor, layer: int) -> Tensor:
+        """g_l at coordinates (..., input): (..., hidden), half sines and half cosines.
+
+        Cosines are sines a quarter turn on: one pass over the memory, which is what this costs, instead of three.
+        """
+        frequencies = self.frequencies[layer].repeat(1, 2)
+        phase = frequencies.new_zeros(self.hidden)
+        phase[self.hidden // 2 :] = math.pi / 2
+        angles = torch.addmm(phase, coordinates.flatten(0, -2), frequencies)
+        return angles.sin().unflatten(0, coordinates.shape[:-1])
+
+    def forward(self, coordinates: Tensor, codes: Tensor) -> Tensor:
+        """The network as published: values (..., point, channel) of codes (..., code) at coordinates (point, input).
+
+        Coordinates (..., point, input) of their own for every code are taken too.
+        """
+        shifts = torch.einsum("...k,lhk->l...h", codes, self.shift)
+        shifts = shifts + self.shift_bias.view(self.layers + 1, *[1] * (codes.dim() - 1), self.hidden)
+        z = self._filter(coordinates, 0) * shifts[0].unsqueeze(-2)
+        for layer in range(1, self.layers + 1):
+            z = self._filter(coordinates, layer) * (z @ self.mixing[layer - 1].T + shifts[layer].unsqueeze(-2))
+        return z @ self.readout.T + self.readout_bias
+
+    def basis(self, coordinates: Tensor) -> Basis:
+        """Offset (..., channel) and modes (..., channel, code) at coordinates (..., input)."""
+        shape = (*coordinates.shape[:-1], self.channels)
+        # One row for every point and channel: plain matrices, which the fused products below want.
+        u = (self._filter(coordinates, self.layers).unsqueeze(-2) * self.readout).flatten(0, -2)
+        modes, offset = u @ self.shift[-1], u @ self.shift_bias[-1]
+        for layer in range(self.layers - 1, -1, -1):
+            g = self._filter(coordinates, layer).unsqueeze(-2)
+            u = ((u @ self.mixing[layer]).view(*shape, self.hidden) * g).flatten(0, -2)
+            modes.addmm_(u, self.shift[layer])
+            offset.addmv_(u, self.shift_bias[layer])
+        return Basis(offset.view(shape) + self.readout_bias, modes.view(*shape, self.code_size))
+
+    @torch.no_grad()
+    def change_codes(self, transform: Tensor, origin: Tensor) -> None:
+        """Fold the substitution code = origin + transform @ new_code into the weights; the field stays the same."""
+        self.shift_bias += torch.einsum("lhk,k->lh", self.shift, origin)
+        self.shift.copy_(torch.einsum("lhk,kj->lhj", self.shift, transform))

@@ -1,0 +1,32 @@
+"""Errors of the forecasting package; all derive from :class:`data_pipeline.errors.DinoError` (exit code 2)."""
+
+from data_pipeline.errors import ConfigError, DinoError, EmptyDataError, MissingFileError, SchemaError, UnitsError
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DinoError",
+    "DomainError",
+    "EmptyDataError",
+    "MissingFileError",
+    "NonFiniteError",
+    "ObservationError",
+    "SchemaError",
+    "UnitsError",
+]
+
+
+class CheckpointError(DinoError):
+    """A run folder is missing, truncated, of another kind or does not fit this version."""
+
+
+class DomainError(DinoError):
+    """Coordinates lie outside the domain a model was built for."""
+
+
+class NonFiniteError(DinoError):
+    """A computation left the finite numbers; the message names the sample and the time."""
+
+
+class ObservationError(DinoError):
+    """Observations have the wrong shape, channel, unit or range."""

@@ -1,0 +1,255 @@
+"""Scores of a forecaster against baselines on the same starts, leads and cells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..config import EvaluationConfig
+from ..errors import EmptyDataError
+from ..forecaster import Analysis, Forecaster
+from ..maps import encode_maps
+from ..observations import Observations, datetime_of, day_of, days_since_epoch
+from . import baselines
+from .linear_inverse import LinearInverseModel
+from .optimal_interpolation import OptimalInterpolation
+from .report import Row, score_rows
+from .scores import area_weights, crps_gaussian, score_forecasts, spread_skill_ratio
+
+Array = NDArray[np.float64]
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rows for a report, calibration by lead, and the last forecast for the figures (lead, channel, y, x)."""
+
+    rows: list[Row]
+    calibration: dict[str, list[float | None]]
+    starts: int
+    truth: Array
+    forecast: Array
+    spread: Array
+    leads: Array
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Maps to score against: values (time, channel, point) on all cells, and which cells are always valid."""
+
+    times: Array
+    values: Array
+    valid: NDArray[np.bool_]
+    weights: Array
+    grid: xr.Dataset
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, dataset: xr.Dataset, channels: tuple[str, ...]) -> "Truth":
+        """Read a field dataset without trajectories."""
+        space = [d for d in dataset[channels[0]].dims if d != "time"]
+        maps = np.stack([dataset[c].transpose("time", *space).values.astype(np.float64) for c in channels], axis=1)
+        values = maps.reshape(*maps.shape[:2], -1)
+        valid = np.asarray(np.isfinite(values).all((0, 1)))
+        if not valid.any():
+            raise EmptyDataError("no cell of the store is valid at all times; there is nothing to score against")
+        latitude = xr.broadcast(dataset["latitude"], dataset["longitude"])[0].transpose(*space).values.ravel()
+        grid = xr.Dataset(coords={"latitude": dataset["latitude"], "longitude": dataset["longitude"]})
+        shape = (dataset.sizes[space[0]], dataset.sizes[space[1]])
+        return cls(days_since_epoch(dataset["time"].values), values, valid, area_weights(latitude), grid, shape)
+
+    def starts(self, config: EvaluationConfig, lags: int, training_end: float | None) -> list[int]:
+        """Indices of maps that start a forecast: enough history before, a scored map after."""
+        first, last = self.scored_period(config, training_end)
+        interval = float(np.median(np.diff(self.times)))
+        earliest = first - max(interval, min(config.leads_days))
+        chosen = [
+            i
+            for i in range(max(lags, 4), len(self.times))
+            if self.times[i] >= earliest - 1e-6 and self.times[i] + min(config.leads_days) <= last + 1e-6
+        ]
+        if not chosen:
+            raise EmptyDataError(
+                f"no forecast can be scored between {datetime_of(first)!s:.10} and {datetime_of(last)!s:.10}; the "
+                f"store has {len(self.times)} maps, {max(lags, 4)} are needed before a start: set evaluation.start"
+            )
+        return chosen[:: config.stride]
+
+    def scored_period(self, config: EvaluationConfig, training_end: float | None) -> tuple[float, float]:
+        """First and last day scored: configured, or everything after the training period."""
+        after = training_end + 1e-3 if training_end is not None and training_end < self.times[-1] else self.times[0]
+        first = day_of(config.start) if config.start else after
+        return first, min(day_of(config.end), self.times[-1]) if config.end else float(self.times[-1])
+
+    def targets(self, starts: list[int], leads: Array, first: float, last: float) -> Array:
+        """(start, lead, channel, point) truth, NaN beyond the scored period and between maps."""
+        out = np.full((len(starts), len(leads), *self.values.shape[1:]), np.nan)
+        for row, start in enumerate(starts):
+            for column, lead in enumerate(leads):
+                moment = self.times[start] + lead
+                index = int(np.argmin(np.abs(self.times - moment)))
+                if abs(self.times[index] - moment) < 1e-3 and first - 1e-3 <= moment <= last + 1e-3:
+                    out[row, column] = self.values[index]
+        return out
+
+
+def evaluate_maps(
+    forecaster: Forecaster, dataset: xr.Dataset, config: EvaluationConfig, training: xr.Dataset | None, report: Report
+) -> Evaluation:
+    """Forecasts from complete maps against persistence, half-trend, training mean and a linear inverse model.
+
+    dataset : the maps to forecast from and score against; training : the maps the baselines may learn from
+    """
+    model = forecaster.model
+    truth = Truth.of(dataset, model.spec.names)
+    training_end = None if training is None else float(days_since_epoch(training["time"].values[-1:])[0])
+    starts = truth.starts(config, model.lags, training_end)
+    leads = np.asarray(config.leads_days, np.float64)
+    encoded = encode_maps(model, dataset)
+
+    def analyse(start: int) -> Analysis:
+        return forecaster.analyse_maps(encoded.frames(slice(start - model.lags, start + 1)))
+
+    return _score(forecaster, truth, starts, leads, config, training, training_end, analyse, {}, report)
+
+
+def evaluate_observations(
+    forecaster: Forecaster,
+    dataset: xr.Dataset,
+    observations: xr.Dataset,
+    config: EvaluationConfig,
+    training: xr.Dataset | None,
+    interpolation: Callable[[Observations, float], OptimalInterpolation] | None,
+    report: Report,
+) -> Evaluation:
+    """Forecasts from sparse observations, scored on complete maps.
+
+    Persistence is the analysis of the same observations by the same model, held still; `interpolation` builds an
+    optimal-interpolation map of them, which is persisted too.
+    """
+    model = forecaster.model
+    truth = Truth.of(dataset, model.spec.names)
+    first, _ = truth.scored_period(config, None)
+    everything = Observations.from_dataset(observations, model.spec.names)
+    starts = [i for i in truth.starts(config, 0, None) if truth.times[i] - everything.time[0] >= 1.0]
+    if not starts:
+        raise EmptyDataError(
+            f"no forecast can start from these observations: {everything.span()}, and none begins a day before a "
+            "scored map; set evaluation.start or give the observations of that period"
+        )
+    leads = np.asarray(config.leads_days, np.float64)
+    window = forecaster.assimilation.window_days
+    maps: dict[int, Array] = {}
+    if interpolation is not None and len(model.spec.names) == 1:
+        mesh = xr.broadcast(dataset["latitude"], dataset["longitude"])
+        for start in starts:
+            now = truth.times[start]
+            seen = everything.window(now - window, now)
+            estimate, _ = interpolation(seen, now).predict(now, mesh[1].values.ravel(), mesh[0].values.ravel())
+            maps[start] = estimate[None]
+
+    def analyse(start: int) -> Analysis:
+        return forecaster.analyse(observations, datetime_of(truth.times[start]))
+
+    return _score(forecaster, truth, starts, leads, config, training, first, analyse, maps, report)
+
+
+def _score(
+    forecaster: Forecaster,
+    truth: Truth,
+    starts: list[int],
+    leads: Array,
+    config: EvaluationConfig,
+    training: xr.Dataset | None,
+    training_end: float | None,
+    analyse: Callable[[int], Analysis],
+    interpolated: dict[int, Array],
+    report: Report,
+) -> Evaluation:
+    names = forecaster.model.spec.names
+    shape = (len(starts), len(leads), *truth.values.shape[1:])
+    made, spread = np.full(shape, np.nan), np.full(shape, np.nan)
+    sparse = bool(interpolated) or analyse(starts[0]).maps is None
+    held: dict[str, list[Array]] = {}
+    mean, linear = _climate(truth, names, training)
+    for row, start in enumerate(starts):
+        analysis = analyse(start)
+        now = truth.times[start]
+        moments = datetime_of(np.concatenate([[now], now + leads]) if sparse else now + leads)
+        forecast = forecaster.forecast(analysis, moments, truth.grid)
+        for column, name in enumerate(names):
+            values = forecast[name].values.reshape(len(moments), -1)
+            deviation = forecast[f"{name}_std"].values.reshape(len(moments), -1)
+            made[row, :, column], spread[row, :, column] = values[-len(leads) :], deviation[-len(leads) :]
+        past = slice(max(0, start - 9), start + 1)
+        history, times = truth.values[past], truth.times[past]
+        if sparse:
+            now_map = np.stack([forecast[name].values[0].ravel() for name in names])
+            _append(held, "persistence", np.repeat(now_map[None], len(leads), 0))
+            if start in interpolated:
+                held_map = np.repeat(interpolated[start][None], len(leads), 0)
+                _append(held, "optimal_interpolation_persistence", held_map)
+        else:
+            _append(held, "persistence", baselines.persistence(history, times, leads))
+            _append(held, "half_trend", baselines.half_trend(history, times, leads))
+            if linear is not None:
+                _append(held, "lim", linear.forecast(history, leads))
+        _append(held, "mean", baselines.training_mean(mean, leads))
+        report(row + 1, len(starts))
+    first, last = truth.scored_period(config, training_end)
+    targets = truth.targets(starts, leads, first, last)
+    targets[..., ~truth.valid] = np.nan
+    forecasts = {"dino": made, **{name: np.stack(maps) for name, maps in held.items()}}
+    scores = score_forecasts(targets, forecasts, mean, truth.weights, without_area_mean=config.remove_mean)
+    rows = score_rows(scores, names, [c.units for c in forecaster.model.spec.channels], list(leads))
+    calibration = _calibration(targets, made, spread, truth.weights)
+    complete = [i for i in range(len(starts)) if np.isfinite(targets[i]).any(-1).all()] or [0]
+    shown = complete[-1]
+    picture = (len(leads), len(names), *truth.shape)
+    return Evaluation(
+        rows, calibration, len(starts),
+        targets[shown].reshape(picture), made[shown].reshape(picture), spread[shown].reshape(picture), leads,
+    )  # fmt: skip
+
+
+def _climate(
+    truth: Truth, names: tuple[str, ...], training: xr.Dataset | None
+) -> tuple[Array, LinearInverseModel | None]:
+    """The mean field (channel, point) of the training maps and a linear inverse model fitted to them."""
+    if training is None:
+        average = truth.values.mean(axis=(0, 2), where=np.isfinite(truth.values), keepdims=True)[0]
+        return np.broadcast_to(average, truth.values.shape[1:]).copy(), None
+    runs = [training]
+    if "trajectory" in training.dims:
+        runs = [training.isel(trajectory=i) for i in range(training.sizes["trajectory"])]
+    parts = [Truth.of(run, names) for run in runs]
+    values = np.concatenate([part.values for part in parts])
+    # Runs are set apart in time, so that no lag reaches from one into the next.
+    length = np.ptp(parts[0].times) + 1000.0
+    times = np.concatenate([part.times + index * length for index, part in enumerate(parts)])
+    mean = baselines.climatology(values)
+    if mean.shape != truth.values.shape[1:]:
+        raise EmptyDataError(
+            "the training store has another grid than the store to score; baselines need the same cells"
+        )
+    return mean, LinearInverseModel.fit(
+        values, times, truth.weights, lag_days=float(np.median(np.diff(parts[0].times)))
+    )
+
+
+def _calibration(truth: Array, mean: Array, spread: Array, weights: Array) -> dict[str, list[float | None]]:
+    """Spread-skill ratio and CRPS by lead (first channel), None where nothing was scored."""
+
+    def rounded(values: Array) -> list[float | None]:
+        return [float(v) if np.isfinite(v) else None for v in values[:, 0]]
+
+    return {
+        "spread_skill_ratio": rounded(spread_skill_ratio(truth, mean, spread, weights)),
+        "crps": rounded(crps_gaussian(truth, mean, spread, weights)),
+    }
+
+
+def _append(held: dict[str, list[Array]], name: str, maps: Array) -> None:
+    held.setdefault(name, []).append(maps)

@@ -1,0 +1,67 @@
+"""Point observations as rows of a linear operator on the codes of one chart, along a trajectory of nodes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model import OceanModel
+from ..observations import Observations
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Observed values of one chart, in its normalised units.
+
+    operator : (row, code) so that value = offset + operator @ code(time) + error
+    innovation : (row,) value minus offset; offset : (row,) of the decoder; variance : (row,) of the error
+    coordinates : (row, input) and channel : (row,) where and what was observed
+    node, fraction : (row,) the trajectory node before the observation and the way to the next, 0..1
+    """
+
+    operator: Tensor
+    innovation: Tensor
+    variance: Tensor
+    node: Tensor
+    fraction: Tensor
+    offset: Tensor
+    coordinates: Tensor
+    channel: Tensor
+
+    def __len__(self) -> int:
+        return len(self.innovation)
+
+
+def rows_of_chart(
+    model: OceanModel, chart: int, observations: Observations, nodes: np.ndarray, default_error: float
+) -> Rows:
+    """The observations that a chart holds, between `nodes` [days since 1950-01-01].
+
+    The error variance is the instrument's plus that of what the basis cannot represent. Values without an error take
+    `default_error` [units of the channel].
+    """
+    inside = model.cover.charts[chart].contains(observations.longitude, observations.latitude)
+    seen = observations.select(np.flatnonzero(inside))
+    scale = model.spec.spread * model.cover.amplitude[chart]
+    background = model.background.at(seen.longitude, seen.latitude) if len(seen) else np.zeros((0, len(scale)))
+    values = (seen.values - background) / scale
+    error = np.where(np.isfinite(seen.error), seen.error, default_error) / scale
+    like = model.code_variance
+    coordinates = model.coordinates(chart, seen.longitude, seen.latitude)
+    with torch.no_grad():
+        basis = model.decoder.basis(coordinates)
+    observation, channel = np.nonzero(np.isfinite(values))
+    index = torch.as_tensor(observation), torch.as_tensor(channel)
+    position = np.interp(seen.time[observation], nodes, np.arange(len(nodes), dtype=float))
+    node = np.minimum(np.floor(position).astype(np.int64), max(len(nodes) - 2, 0))
+    return Rows(
+        operator=basis.modes[index],
+        innovation=like.new_tensor(values[observation, channel]) - basis.offset[index],
+        variance=like.new_tensor(error[observation, channel] ** 2) + model.spec.noise_variance,
+        node=torch.as_tensor(node),
+        fraction=like.new_tensor(position - node),
+        offset=basis.offset[index],
+        coordinates=coordinates[index[0]],
+        channel=index[1],
+    )

@@ -1,0 +1,165 @@
+"""Strong-constraint assimilation of a window: Gauss-Newton with the flow's Jacobian (incremental 4D-Var).
+
+The state at the start of the window minimises
+
+    J(s0) = 1/2 |s0 - m|^2_{S^-1} + 1/2 sum_k |y_k - b(x_k) - Phi(x_k) a(t_k; s0)|^2 / R_k
+
+(Courtier, Thepaut & Hollingsworth 1994, in a space of a few hundred dimensions, where the normal matrix is formed
+exactly). The tangent-linear equations are integrated beside the state. The control variable is whitened by the prior,
+so that the normal matrix is the identity plus what the observations add.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchdiffeq import odeint
+
+from ..dynamics.integrate import solver_steps
+from ..errors import NonFiniteError
+from .gaussian import Gaussian, cholesky
+from .rows import Rows
+
+RightHandSide = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """States along the nodes of a window: mean (node, state) and covariance (node, state, state)."""
+
+    mean: Tensor
+    covariance: Tensor
+
+    @property
+    def end(self) -> Gaussian:
+        """The state at the last node."""
+        return Gaussian(self.mean[-1], self.covariance[-1])
+
+
+class SharedPropagators:
+    """A linear, autonomous right-hand side without forcing: one set of propagators serves all starts and places."""
+
+    def __init__(self, right: RightHandSide) -> None:
+        self.right = right
+        self._known: dict[tuple[float, ...], Tensor] = {}
+
+    def __call__(self, time: Tensor, state: Tensor) -> Tensor:
+        return self.right(time, state)
+
+    def flow(self, initial: Tensor, nodes: Tensor, method: str, step: float) -> tuple[Tensor, Tensor]:
+        """States and Jacobians as `tangent_flow` gives them, integrated once for every spacing of nodes."""
+        elapsed = tuple(round(day, 6) for day in (nodes - nodes[0]).tolist())
+        if elapsed not in self._known:
+            self._known[elapsed] = tangent_flow(self.right, torch.zeros_like(initial), nodes, method, step)[1]
+        jacobians = self._known[elapsed]
+        return jacobians @ initial, jacobians
+
+
+def tangent_flow(
+    right: RightHandSide, initial: Tensor, nodes: Tensor, method: str, step: float
+) -> tuple[Tensor, Tensor]:
+    """States (node, state) and Jacobians of the flow (node, state, state) from the first node; nodes in days."""
+    if isinstance(right, SharedPropagators):
+        return right.flow(initial, nodes, method, step)
+    size = len(initial)
+    identity = torch.eye(size, dtype=initial.dtype, device=initial.device)
+    if len(nodes) == 1:
+        return initial[None], identity[None]
+
+    def both(time: Tensor, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        state, tangents = pair
+
+        def push(direction: Tensor) -> Tensor:
+            return torch.func.jvp(lambda s: right(time, s), (state,), (direction,))[1]
+
+        moved = torch.func.vmap(push, in_dims=1, out_dims=1)(tangents)
+        return right(time, state), moved
+
+    # Steps that miss the nodes would be interpolated linearly, an error far above the solver's own.
+    options = {} if method == "dopri5" else {"grid_constructor": lambda f, y0, t: solver_steps(t, step)}
+    solution = odeint(both, (initial, identity), nodes - nodes[0], method=method, options=options)
+    states, jacobians = solution[0], solution[1]
+    assert isinstance(jacobians, Tensor)
+    return states, jacobians
+
+
+@torch.no_grad()
+def assimilate_window(
+    right: RightHandSide,
+    prior: Gaussian,
+    rows: Rows,
+    nodes: Tensor,
+    code_size: int,
+    iterations: int = 6,
+    method: str = "rk4",
+    step: float = 1.0,
+) -> Trajectory:
+    """The posterior trajectory of a window with a perfect model.
+
+    Parameters
+    ----------
+    right : d(state)/dt; prior : of the state at the first node
+    rows : observations; between two nodes the code is interpolated linearly
+    nodes : (node,) days, ascending
+    code_size : the code is the first `code_size` entries of the state
+    """
+    root = cholesky(prior.covariance)
+    control = torch.zeros_like(prior.mean)
+    states, jacobians = tangent_flow(right, prior.mean, nodes, method, step)
+    cost = _cost(control, states, rows, code_size)
+    factor = torch.eye(len(control), dtype=torch.float64, device=control.device)
+    for _ in range(iterations):
+        normal, gradient = _normal_equations(states, jacobians @ root, rows, code_size)
+        factor = cholesky(normal + torch.eye(len(control), dtype=torch.float64, device=control.device))
+        descent = torch.cholesky_solve((gradient - control.double()).unsqueeze(-1), factor).squeeze(-1).to(control)
+        length = 1.0
+        while True:
+            trial = control + length * descent
+            moved, turned = tangent_flow(right, prior.mean + root @ trial, nodes, method, step)
+            new_cost = _cost(trial, moved, rows, code_size)
+            if new_cost <= cost * (1 + 1e-6) or length < 1e-3:
+                break
+            length /= 2
+        if not torch.isfinite(new_cost):
+            raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")
+        converged = cost - new_cost < 1e-5 * cost
+        control, states, jacobians, cost = trial, moved, turned, new_cost
+        if bool(converged):
+            break
+    # The curvature at the minimum, not at the last linearisation, is the posterior's.
+    normal, _ = _normal_equations(states, jacobians @ root, rows, code_size)
+    factor = cholesky(normal + torch.eye(len(control), dtype=torch.float64, device=control.device))
+    spread = torch.linalg.solve_triangular(factor, root.double().T, upper=False).T.to(control)
+    moved_spread = jacobians @ spread
+    return Trajectory(states, moved_spread @ moved_spread.mT)
+
+
+def _predicted(states: Tensor, rows: Rows, code_size: int) -> Tensor:
+    codes = states[:, :code_size]
+    following = (rows.node + 1).clamp_max(len(codes) - 1)
+    along = torch.lerp(codes[rows.node], codes[following], rows.fraction[:, None])
+    return (rows.operator * along).sum(-1)
+
+
+def _cost(control: Tensor, states: Tensor, rows: Rows, code_size: int) -> Tensor:
+    misfit = rows.innovation - _predicted(states, rows, code_size)
+    return 0.5 * (control.double().square().sum() + (misfit.double().square() / rows.variance).sum())
+
+
+def _normal_equations(states: Tensor, whitened: Tensor, rows: Rows, code_size: int) -> tuple[Tensor, Tensor]:
+    """sum H'R^-1 H and sum H'R^-1 d with H the derivative of the observed values by the control, node by node."""
+    size = whitened.shape[-1]
+    normal = torch.zeros(size, size, dtype=torch.float64, device=whitened.device)
+    gradient = torch.zeros(size, dtype=torch.float64, device=whitened.device)
+    misfit = rows.innovation - _predicted(states, rows, code_size)
+    for node in rows.node.unique().tolist():
+        here = rows.node == node
+        following = min(node + 1, len(states) - 1)
+        operator, fraction = rows.operator[here], rows.fraction[here, None]
+        jacobian = (operator * (1 - fraction)) @ whitened[node, :code_size]
+        jacobian = jacobian + (operator * fraction) @ whitened[following, :code_size]
+        weighted = jacobian / rows.variance[here, None]
+        normal += (weighted.T @ jacobian).double()
+        gradient += (weighted.T @ misfit[here]).double()
+    return normal, gradient

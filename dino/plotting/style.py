@@ -1,0 +1,147 @@
+"""What all figures share: colours, map drawing, saving. Figures are objects; pyplot's global state is never touched."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from data_pipeline.errors import ConfigError, SchemaError
+
+Array = NDArray[np.float64]
+
+# Okabe & Ito (2008): told apart by readers with any colour vision.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+LAND = "0.78"
+INK = "0.2"
+DIVERGING, DIVERGING_ERROR, SEQUENTIAL, SPREAD = "RdBu_r", "PuOr_r", "viridis", "magma_r"
+TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 10, 9, 8
+DPI = 150
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """A colour map with its limits."""
+
+    cmap: str
+    low: float
+    high: float
+
+    def norm(self) -> Normalize:
+        return Normalize(self.low, self.high)
+
+
+def field_scale(*fields: Array | None, percentile: float = 99.0) -> ColourScale:
+    """Symmetric diverging limits for fields of both signs, sequential limits for others."""
+    values = _finite(fields)
+    low, high = (float(np.percentile(values, p)) for p in (100.0 - percentile, percentile))
+    if low < 0 < high and min(-low, high) > 0.1 * max(-low, high):
+        # The zero of sea level is a convention: a field far to one side of it is centred on its median instead.
+        middle = float(np.median(values))
+        centre = middle if abs(middle) > 0.15 * (high - low) else 0.0
+        limit = max(centre - low, high - centre)
+        return ColourScale(DIVERGING, centre - limit, centre + limit)
+    return ColourScale(SEQUENTIAL, low, high if high > low else low + 1.0)
+
+
+def error_scale(*fields: Array | None, percentile: float = 99.0) -> ColourScale:
+    """Limits symmetric about zero."""
+    limit = float(np.percentile(np.abs(_finite(fields)), percentile)) or 1.0
+    return ColourScale(DIVERGING_ERROR, -limit, limit)
+
+
+def spread_scale(*fields: Array | None, percentile: float = 99.0) -> ColourScale:
+    """Limits from zero for a standard deviation."""
+    return ColourScale(SPREAD, 0.0, float(np.percentile(_finite(fields), percentile)) or 1.0)
+
+
+def map_coordinates(longitude: ArrayLike, latitude: ArrayLike, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Longitude and latitude (y, x) of maps whose last two dimensions are `shape`, from 1-D axes or 2-D coordinates.
+
+    Curvilinear longitudes are unwrapped, so that a map across the antimeridian stays in one piece.
+    """
+    lon, lat = np.asarray(longitude, dtype=np.float64), np.asarray(latitude, dtype=np.float64)
+    if lon.ndim == 1 and lat.ndim == 1:
+        lon, lat = np.meshgrid(lon, lat)
+    elif np.isfinite(lon).all():
+        lon = np.unwrap(np.unwrap(lon, period=360.0, axis=0), period=360.0, axis=1)
+    if lon.shape != shape or lat.shape != shape:
+        raise SchemaError(
+            f"maps of shape {shape} came with longitude {np.shape(longitude)} and latitude {np.shape(latitude)}; "
+            "give the axes (x,) and (y,), or both as (y, x)"
+        )
+    return lon, lat
+
+
+def draw_map(axis: Axes, lon: Array, lat: Array, values: Array, scale: ColourScale) -> QuadMesh | PathCollection:
+    """Draw one map (y, x) on coordinates (y, x); missing values show the land colour beneath."""
+    finite = np.isfinite(lon) & np.isfinite(lat)
+    dress_map(axis, lon[finite], lat[finite])
+    if finite.all():
+        masked = np.ma.masked_invalid(values)
+        return axis.pcolormesh(lon, lat, masked, cmap=scale.cmap, norm=scale.norm(), shading="nearest", rasterized=True)
+    shown = finite & np.isfinite(values)
+    return axis.scatter(lon[shown], lat[shown], c=values[shown], s=2, marker="s", cmap=scale.cmap, norm=scale.norm())
+
+
+def dress_map(axis: Axes, lon: Array, lat: Array) -> None:
+    """Land-coloured ground, true proportions at the middle latitude, degrees on the axes."""
+    axis.set_facecolor(LAND)
+    axis.set_xlim(float(lon.min()), float(lon.max()))
+    axis.set_ylim(float(lat.min()), float(lat.max()))
+    axis.set_aspect(1.0 / map_cosine(lat))
+    axis.xaxis.set_major_formatter(lambda value, _: _degrees((value + 180.0) % 360.0 - 180.0, "E", "W"))
+    axis.yaxis.set_major_formatter(lambda value, _: _degrees(value, "N", "S"))
+    axis.locator_params(axis="x", nbins=5)
+    axis.locator_params(axis="y", nbins=4)
+    axis.tick_params(labelsize=TICK_SIZE, color=INK, labelcolor=INK)
+    for spine in axis.spines.values():
+        spine.set_edgecolor("0.5")
+
+
+def map_cosine(lat: Array) -> float:
+    """Cosine of the middle latitude, kept away from zero for maps of a pole."""
+    return max(float(np.cos(np.deg2rad(0.5 * (lat.min() + lat.max())))), 0.2)
+
+
+def map_height(lon: Array, lat: Array, width: float) -> float:
+    """Height in inches of a map of that width, within what a page can hold."""
+    finite = np.isfinite(lon) & np.isfinite(lat)
+    span = max(float(np.ptp(lon[finite])), 1e-6) * map_cosine(lat[finite])
+    return float(np.clip(width * np.ptp(lat[finite]) / span, 0.35 * width, 1.6 * width))
+
+
+def dress_curves(axis: Axes, xlabel: str, ylabel: str) -> None:
+    """Axes for curves: two spines, a light horizontal grid."""
+    axis.set_xlabel(xlabel, fontsize=LABEL_SIZE)
+    axis.set_ylabel(ylabel, fontsize=LABEL_SIZE)
+    axis.tick_params(labelsize=TICK_SIZE, color=INK, labelcolor=INK)
+    axis.grid(axis="y", color="0.9", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure in the format of the path's suffix; ConfigError for a suffix that is no figure format."""
+    path = Path(path)
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in known:
+        raise ConfigError(f"{path.name!r} has no suffix of a figure format; use one of {', '.join(sorted(known))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
+    return path
+
+
+def _degrees(value: float, positive: str, negative: str) -> str:
+    side = positive if value > 0 else negative if value < 0 else ""
+    return f"{abs(value):g}°{side}"
+
+
+def _finite(fields: tuple[Array | None, ...]) -> Array:
+    values = np.concatenate([np.ravel(field) for field in fields if field is not None])
+    values = values[np.isfinite(values)]
+    return values if len(values) else np.zeros(1)

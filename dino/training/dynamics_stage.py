@@ -1,0 +1,232 @@
+"""The dynamics stage: latent ODEs by vectorised multiple shooting, all in code space."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config import DynamicsConfig
+from ..dynamics import HistoryInitialiser, LatentODE, integrate
+from ..model import LEADS, OceanModel
+from .series import Series
+
+UNRESOLVED_CELLS = 64
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A store seen by the dynamics: codes (series, time, code) and what they leave, cell by cell.
+
+    metric : (series or 1, code, code) mean squared field value of a code difference
+    unresolved : (series, time, value) normalised remainder at some cells
+    persistence : (lead,) mean squared change of the field over 1, 2, ... intervals, which weighs the leads
+    """
+
+    codes: Tensor
+    metric: Tensor
+    unresolved: Tensor
+    context: Tensor
+    amplitude: Tensor
+    persistence: Tensor
+    share: float
+
+    @classmethod
+    def of(cls, codes: Tensor, metric: Tensor, unresolved: Tensor, series: Series) -> "Codes":
+        """Collect a store's codes; `series` gives context, amplitude and share."""
+        changes = []
+        for lead in range(1, min(LEADS, codes.shape[1])):
+            changes.append(_field_square(codes[:, lead:] - codes[:, :-lead], metric).mean())
+        persistence = torch.stack(changes) if changes else codes.new_ones(1)
+        return cls(codes, metric, unresolved, series.context, series.amplitude, persistence, series.share)
+
+    def frames(self, which: slice) -> "Codes":
+        """The same over part of the times, with the same lead weights."""
+        return Codes(
+            self.codes[:, which], self.metric, self.unresolved[:, which], self.context, self.amplitude,
+            self.persistence, self.share,
+        )  # fmt: skip
+
+    def subset(self, which: Tensor) -> "Codes":
+        """Some of the series, with the same lead weights."""
+        metric = self.metric if self.metric.shape[0] == 1 else self.metric[which]
+        return Codes(
+            self.codes[which], metric, self.unresolved[which], self.context[which], self.amplitude[which],
+            self.persistence, self.share,
+        )  # fmt: skip
+
+
+class DynamicsStage:
+    """AdamW on forecast error from random starts, with horizons that lengthen stage by stage."""
+
+    name = "dynamics"
+
+    def __init__(
+        self,
+        model: OceanModel,
+        training: list[Codes],
+        validation: Codes,
+        config: DynamicsConfig,
+        generator: torch.Generator,
+    ) -> None:
+        self.model, self.training, self.validation, self.config = model, training, validation, config
+        self.generator = generator
+        modules = (model.dynamics, model.initialiser, model.unresolved_dynamics, model.unresolved_initialiser)
+        network = list(model.dynamics.network.parameters()) if model.dynamics.network is not None else []
+        inside = {id(p) for p in network}
+        linear = [p for module in modules for p in module.parameters() if id(p) not in inside and p.numel()]
+        groups = [{"params": linear, "weight_decay": 0.0, "lr": 10 * config.learning_rate}]
+        if network:
+            groups.append({"params": network, "weight_decay": config.weight_decay, "lr": config.learning_rate})
+        self.parameters = linear + network
+        self.optimiser = torch.optim.AdamW(groups)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, [g["lr"] for g in groups], total_steps=config.steps + 1
+        )
+        self.shares = torch.tensor([c.share for c in training])
+        self.steps = config.steps
+        self.check_every = max(1, config.steps // 16)
+
+    def horizon(self, index: int) -> int:
+        """Frames forecast at a step: the configured horizons share the steps equally."""
+        stages = self.config.horizons
+        return stages[min(index * len(stages) // self.steps, len(stages) - 1)]
+
+    def step(self, index: int) -> float:
+        """One optimiser step on a batch of random segments of one store; returns the weighted mean squared error."""
+        choice = torch.multinomial(self.shares, 1, generator=self.generator).item() if len(self.training) > 1 else 0
+        store = self.training[int(choice)]
+        lags = self.model.lags
+        horizon = min(self.horizon(index), store.codes.shape[1] - lags - 1)
+        count = max(1, self.config.segments_per_step // horizon)
+        device = store.codes.device
+        series = torch.randint(store.codes.shape[0], (count,), generator=self.generator).to(device)
+        start = torch.randint(lags, store.codes.shape[1] - horizon, (count,), generator=self.generator).to(device)
+        history = gather_steps(store.codes, series, start, range(-lags, 1))
+        target = gather_steps(store.codes, series, start, range(1, horizon + 1))
+        context, amplitude = store.context[series], store.amplitude[series, None]
+        state = self._disturbed(self.model.initialiser(history))
+        forecast = forecast_states(self.model, state, horizon, context, amplitude)
+        metric = store.metric if store.metric.shape[0] == 1 else store.metric[series]
+        weight = self._lead_weight(store, horizon)
+        loss = (_field_square(forecast - target, metric).mean(0) * weight).mean()
+        total = loss + self._unresolved_loss(store, series, start, horizon)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+        return float(loss.detach())
+
+    def _disturbed(self, state: Tensor) -> Tensor:
+        """Initial states with errors of random size, as an analysis of sparse observations has them.
+
+        Dynamics that only ever saw exact states answer wildly beside them; with errors they learn the conditional mean.
+        """
+        if not self.config.state_noise:
+            return state
+        size = torch.rand(len(state), 1, generator=self.generator).to(state) * self.config.state_noise
+        noise = torch.randn(state.shape, generator=self.generator).to(state)
+        return state + size * state.detach().std(0) * noise
+
+    def _lead_weight(self, store: Codes, horizon: int) -> Tensor:
+        change = store.persistence[:horizon]
+        return 1.0 / change if self.config.lead_weight == "persistence" else torch.ones_like(change) / change.mean()
+
+    def _unresolved_loss(self, store: Codes, series: Tensor, start: Tensor, horizon: int) -> Tensor:
+        cells = torch.randint(store.unresolved.shape[-1], (UNRESOLVED_CELLS,), generator=self.generator)
+        values = store.unresolved[..., cells.to(series.device)]
+        history = gather_steps(values, series, start, range(-self.model.lags, 1))
+        target = gather_steps(values, series, start, range(1, horizon + 1))
+        forecast = forecast_unresolved(
+            self.model, history, torch.arange(1.0, horizon + 1) * self.model.spec.interval_days
+        )
+        persistence = (target - history[:, -1:]).square().mean().clamp_min(1e-12)
+        return (forecast - target).square().mean() / persistence.detach()
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Mean over leads of squared forecast error over squared persistence error, from every held-out start."""
+        error, change = forecast_errors(self.model, self.validation, self.config.horizons[-1])
+        if self.config.lead_weight == "persistence":
+            return float((error / change).mean())
+        return float(error.mean() / change.mean())
+
+
+def forecast_codes(model: OceanModel, history: Tensor, horizon: int, context: Tensor, amplitude: Tensor) -> Tensor:
+    """Codes (segment, lead, code) at 1..horizon intervals after histories (segment, lag + 1, code)."""
+    return forecast_states(model, model.initialiser(history), horizon, context, amplitude)
+
+
+def forecast_states(model: OceanModel, state: Tensor, horizon: int, context: Tensor, amplitude: Tensor) -> Tensor:
+    """Codes (segment, lead, code) at 1..horizon intervals after states (segment, state)."""
+    times = torch.arange(1.0, horizon + 1, device=state.device) * model.spec.interval_days
+    right = model.dynamics.bind(context, amplitude)
+    states = integrate(right, state, times, model.spec.dynamics.method, model.step_days)
+    return model.dynamics.codes(states).movedim(0, 1)
+
+
+def forecast_unresolved(model: OceanModel, history: Tensor, leads: Tensor) -> Tensor:
+    """The unresolved remainder (segment, lead, cell) after `leads` days from histories (segment, lag + 1, cell)."""
+    ode: LatentODE = model.unresolved_dynamics
+    start: HistoryInitialiser = model.unresolved_initialiser
+    state = start(history.movedim(1, -1).unsqueeze(-1))
+    states = integrate(ode.bind(), state, leads.to(state), "rk4", model.spec.interval_days)
+    return ode.codes(states).squeeze(-1).movedim(0, 1)
+
+
+@torch.no_grad()
+def forecast_errors(model: OceanModel, data: Codes, horizon: int) -> tuple[Tensor, Tensor]:
+    """Mean squared field error of forecasts and of persistence (lead,), over all starts with history and future."""
+    segments = all_segments(model, data, horizon)
+    metric = data.metric if data.metric.shape[0] == 1 else data.metric[segments.series]
+    wrong = _field_square(segments.forecast - segments.target, metric)
+    moved = _field_square(segments.history[:, -1:] - segments.target, metric)
+    return segments.mean(wrong).cpu(), segments.mean(moved).cpu()
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Forecasts from every start of every series that has the history and at least one map after it.
+
+    series, start : (segment,); history : (segment, lag + 1, code); forecast, target : (segment, lead, code), the
+    target repeating its last map where `known` (segment, lead) is false because the record has ended
+    """
+
+    series: Tensor
+    start: Tensor
+    history: Tensor
+    forecast: Tensor
+    target: Tensor
+    known: Tensor
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Means (lead, ...) of values (segment, lead, ...) over what is known."""
+        known = self.known.view(*self.known.shape, *[1] * (values.dim() - 2)).to(values)
+        return (values * known).sum(0) / known.sum(0)
+
+
+@torch.no_grad()
+def all_segments(model: OceanModel, data: Codes, horizon: int) -> Segments:
+    """Forecast from every start at once; leads that no start can verify are left out."""
+    count, length = data.codes.shape[:2]
+    horizon = min(horizon, length - model.lags - 1)
+    starts = torch.arange(model.lags, length - 1, device=data.codes.device)
+    series = torch.arange(count, device=data.codes.device).repeat_interleave(len(starts))
+    start = starts.repeat(count)
+    leads = torch.arange(1, horizon + 1, device=data.codes.device)
+    after = start[:, None] + leads
+    history = gather_steps(data.codes, series, start, range(-model.lags, 1))
+    forecast = forecast_codes(model, history, horizon, data.context[series], data.amplitude[series, None])
+    target = data.codes[series[:, None], after.clamp_max(length - 1)]
+    return Segments(series, start, history, forecast, target, after < length)
+
+
+def gather_steps(values: Tensor, series: Tensor, start: Tensor, offsets: range) -> Tensor:
+    """values (series, time, ...) at `start` plus each offset: (segment, offset, ...)."""
+    steps = start[:, None] + torch.arange(offsets.start, offsets.stop, device=start.device)
+    return values[series[:, None], steps]
+
+
+def _field_square(difference: Tensor, metric: Tensor) -> Tensor:
+    """Mean squared field value (series, time) of code differences (series, time, code)."""
+    return ((difference @ metric) * difference).sum(-1)

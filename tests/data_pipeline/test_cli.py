@@ -1,0 +1,110 @@
+"""The dino-data command line: what it prints, writes and exits with."""
+
+import numpy as np
+import pytest
+import zarr
+
+from data_pipeline.cli import main
+from data_pipeline.stores import open_store, write_store
+
+TRACK = "-4.5 36.0 23510.25 0.10\n-4.4 36.1 23510.5 -0.2\n"
+
+
+def run(capsys, *arguments):
+    """(exit code, stdout, stderr) of a command."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    return exit_.value.code or 0, output.out, output.err
+
+
+@pytest.fixture
+def track(tmp_path):
+    path = tmp_path / "track.dat"
+    path.write_text(TRACK)
+    return path
+
+
+@pytest.mark.parametrize("command", ["ingest", "simulate", "sample", "inspect", "validate"])
+def test_help_shows_an_example(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert f"Example: dino-data {command}" in out
+
+
+def test_ingest_inspect_validate(capsys, tmp_path, track, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "ingest", track)
+    assert (code, out) == (0, "wrote stores/track.zarr: alongtrack-text, adt, 2 obs, 1 day\n")
+    assert "note: track.dat: adt: no units in the file, 'm' taken" in err
+    code, out, _ = run(capsys, "inspect", "stores/track.zarr")
+    assert code == 0
+    for wanted in ("obs 2", "05-15T06:00:00 to 2014-05-15T12:00:00", "100.0 %", "-0.2", "track.dat", "track (2)"):
+        assert wanted in out
+    assert run(capsys, "validate", "stores/track.zarr")[:2] == (0, "stores/track.zarr is sound\n")
+
+
+def test_ingest_options(capsys, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("1;2;0.5;10;20\n")
+    out = tmp_path / "b.zarr"
+    arguments = ["ingest", path, "--out", out, "--columns", "longitude,latitude,time,adt,sla"]
+    arguments += [
+        "--units",
+        "adt=cm",
+        "--units",
+        "sla=cm",
+        "--time-units",
+        "days since 2000-01-01",
+        "--channels",
+        "sla",
+    ]
+    assert run(capsys, *arguments)[0] == 0
+    ds = open_store(out)
+    np.testing.assert_allclose(ds["sla"], [0.2])
+    assert "adt" not in ds
+    assert run(capsys, *arguments)[0] == 2
+    assert run(capsys, *arguments, "--overwrite")[0] == 0
+
+
+def test_inspect_of_fields(capsys, tmp_path, toy_fields):
+    path = write_store(toy_fields, tmp_path / "a.zarr")
+    code, out, _ = run(capsys, "inspect", path)
+    assert code == 0
+    for wanted in ("time 5, latitude 4, longitude 6", "95.8 %", "degC", "toy.nc", "-5.0000 to 5.0000"):
+        assert wanted in out
+
+
+def test_validate_exits_with_one(capsys, tmp_path, toy_fields):
+    path = write_store(toy_fields, tmp_path / "a.zarr")
+    zarr.open_group(path, mode="r+")["adt"][0, 0, 0] = np.inf
+    code, out, _ = run(capsys, "validate", path)
+    assert (code, out) == (1, f"{path}: channel adt has 1 infinite values\n")
+
+
+def test_errors_are_one_sentence_and_exit_two(capsys, tmp_path, track):
+    (tmp_path / "empty.nc").write_bytes(b"")
+    (tmp_path / "foreign.nc").write_bytes(b"\x00\x01\x02")
+    (tmp_path / "table.csv").write_text("lon,lat,time,adt\n1,2,2000-01-01,0.1\n")
+    (tmp_path / "missing.dat").write_text("1 2 3 nan\n")
+    out = ("--out", tmp_path / "x.zarr")
+    for arguments in (
+        ["ingest", tmp_path / "none.nc", *out],
+        ["ingest", tmp_path / "empty.nc", *out],
+        ["ingest", tmp_path / "foreign.nc", *out],
+        ["ingest", tmp_path / "table.csv", *out],
+        ["ingest", tmp_path / "missing.dat", *out],
+        ["ingest", track, "--product", "nonsense", *out],
+        ["ingest", track, "--units", "adt=kelvin", *out],
+        ["ingest", track, "--units", "adt", *out],
+        ["ingest", track, "--channels", "sst", *out],
+        ["inspect", tmp_path / "none.zarr"],
+        ["inspect", track],
+        ["validate", tmp_path / "none.zarr"],
+    ):
+        code, out_text, err = run(capsys, *arguments)
+        assert code == 2, arguments
+        assert out_text == ""
+        assert err.startswith("error: "), err
+        assert err.count("\n") == 1, err
+    assert not (tmp_path / "x.zarr").exists()

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import typer
+from pydantic import BaseModel, ConfigDict
+from typer.testing import CliRunner
+
+from data_pipeline.commands.sample import sample
+from data_pipeline.commands.simulate import simulate
+from data_pipeline.errors import ConfigError, MissingFileError, StoreError
+from data_pipeline.settings import load_settings
+from data_pipeline.stores import open_store, validate_store
+
+TINY = ["--set", "grid=16", "--set", "trajectories=2", "--set", "days=3", "--set", "spin_up_days=1"]
+
+app = typer.Typer()
+app.command("simulate")(simulate)
+app.command("sample")(sample)
+
+
+def run(*arguments, error=None):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if error is None:
+        assert result.exit_code == 0, result.output
+    else:
+        assert isinstance(result.exception, error), result.output
+    return str(result.exception) if error else result.output
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    size: int = 1
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    inner: Inner = Inner()
+    items: list[Inner] = []
+    name: str = "a"
+
+
+def test_an_ocean_is_simulated_and_observed(tmp_path):
+    field, swath, points = (tmp_path / f"{name}.zarr" for name in ("field", "swath", "points"))
+    assert "2 trajectory" in run("simulate", "quasi-geostrophic", "--out", field, "--seed", 5, *TINY)
+    assert validate_store(field) == []
+    assert open_store(field).ssh.shape == (2, 3, 16, 16)
+    run("sample", field, "--out", points, "--orbit", "random", "--trajectory", 1)
+    assert validate_store(points) == []
+    settings = tmp_path / "sample.yaml"
+    settings.write_text("instruments:\n- {name: altimeter, kind: nadir, orbit: jason}\n- {name: buoys, kind: random}\n")
+    override = ["--set", "instruments.1.points_per_day=50", "--set", "trajectory=0"]
+    output = run("sample", field, "--out", swath, "--config", settings, *override)
+    ds = open_store(swath)
+    assert f"{ds.sizes['obs']} observations" in output
+    assert ds.source_name.values.tolist() == ["altimeter", "buoys"]
+    assert 50 < np.count_nonzero(ds.source == 1) <= 101
+    assert str(tmp_path) not in str(ds.attrs)
+
+
+def test_the_user_is_told_what_is_wrong(tmp_path):
+    field, out = tmp_path / "field.zarr", tmp_path / "out.zarr"
+    run("simulate", "quasi-geostrophic", "--out", field, *TINY)
+    assert "--overwrite" in run("simulate", "quasi-geostrophic", "--out", field, *TINY, error=StoreError)
+    assert "known keys: trajectories" in run(
+        "simulate", "quasi-geostrophic", "--out", out, "--set", "girth=3", error=ConfigError
+    )
+    assert "there is no instrument" in run("sample", field, "--out", out, error=ConfigError)
+    assert "--ephemeris" in run("sample", field, "--out", out, "--orbit", "ephemeris", error=ConfigError)
+    assert "choose one" in run("sample", field, "--out", out, "--orbit", "random", error=ConfigError)
+    assert not out.exists()
+
+
+def test_settings_come_from_file_options_and_overrides_in_this_order(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("inner: {size: 3}\nname: file\nitems: [{size: 1}, {size: 2}]\n")
+    settings = load_settings(Settings, path, ["items.1.size=7", "inner.size=4"], {"name": "option"})
+    assert (settings.name, settings.inner.size, [item.size for item in settings.items]) == ("option", 4, [1, 7])
+    assert load_settings(Settings, path, given={"name": None}).name == "file"
+    assert load_settings(Settings).inner.size == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("size", "key=value"),
+        ("inner.length=3", r"inner\.length: .*extra"),
+        ("inner.size=long", r"inner\.size: .*integer.*'long'"),
+        ("items.2.size=1", "none of the 0 places"),
+        ("name.first=3", "single value"),
+        ("name=[", "no YAML"),
+    ],
+)
+def test_overrides_that_do_not_fit_are_named(tmp_path, override, why):
+    path = tmp_path / "settings.yaml"
+    path.write_text("items: []\nname: a\n")
+    with pytest.raises(ConfigError, match=why):
+        load_settings(Settings, path, [override])
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [\n"])
+def test_a_file_without_settings_is_refused(tmp_path, text):
+    path = tmp_path / "settings.yaml"
+    with pytest.raises(MissingFileError):
+        load_settings(Settings, path)
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_settings(Settings, path)

@@ -1,0 +1,177 @@
+"""Toy oceans and small configurations: travelling waves on 16 x 16 points, known in closed form."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from data_pipeline.schema import fields_dataset, observations_dataset
+from data_pipeline.stores import write_store
+from dino.config import Config
+from dino.training.train import train
+
+LENGTH_KM = 800.0
+
+
+def waves(trajectories: int, days: int, cells: int, seed: int = 0) -> np.ndarray:
+    """(trajectory, day, y, x) sums of six waves that travel east, periodic on the box."""
+    rng = np.random.default_rng(seed)
+    y, x = np.meshgrid(np.arange(cells) / cells, np.arange(cells) / cells, indexing="ij")
+    day = np.arange(days)[:, None, None]
+    fields = np.zeros((trajectories, days, cells, cells))
+    for trajectory in range(trajectories):
+        for k, l in ((1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (2, 1)):  # noqa: E741
+            phase = 2 * np.pi * (k * x + l * y - 0.03 * k * day + rng.random())
+            fields[trajectory] += rng.normal() * 0.1 * np.cos(phase) / (k * k + l * l)
+    return fields
+
+
+def make_box(trajectories: int = 8, days: int = 14, cells: int = 16) -> xr.Dataset:
+    """A periodic simulation about 60 W, 38 N."""
+    degrees = np.rad2deg((np.arange(cells) / cells - 0.5) * LENGTH_KM / 6371.0)
+    time = np.datetime64("2000-01-01", "ns") + np.arange(days) * np.timedelta64(1, "D")
+    attrs = {
+        "product": "toy waves",
+        "periodic_length_km": [LENGTH_KM, LENGTH_KM],
+        "reference_longitude": -60.0,
+        "reference_latitude": 38.0,
+    }
+    longitude = -60.0 + degrees / np.cos(np.deg2rad(38.0))
+    return fields_dataset(time, longitude, 38.0 + degrees, {"ssh": waves(trajectories, days, cells)}, attrs=attrs)
+
+
+def make_sea(days: int = 30, west: float = 2.0, land: bool = True) -> xr.Dataset:
+    """A sea of 16 x 16 cells of a quarter degree from `west`, with a corner of land."""
+    values = waves(1, days, 16, seed=3)[0] + 0.4
+    if land:
+        values[:, :4, :4] = np.nan
+    time = np.datetime64("2005-04-01", "ns") + np.arange(days) * np.timedelta64(1, "D")
+    axis = np.arange(16) * 0.25 + 0.125
+    return fields_dataset(time, west + axis, 36.0 + axis, {"adt": values}, attrs={"product": "toy sea"})
+
+
+def make_currents(days: int = 24) -> xr.Dataset:
+    """Two channels, u and v, on the toy sea without land."""
+    sea = make_sea(days, land=False)
+    values = {"u": sea["adt"].values, "v": waves(1, days, 16, seed=8)[0]}
+    axes = (sea["time"].values, sea["longitude"].values, sea["latitude"].values)
+    return fields_dataset(*axes, values, attrs={"product": "toy currents"})
+
+
+def scatter(
+    fields: xr.Dataset, channels: list[str], count: int, seed: int = 0, error: float | None = 0.01
+) -> xr.Dataset:
+    """Values of `count` random ocean cells and times."""
+    rng = np.random.default_rng(seed)
+    known = np.argwhere(np.isfinite(fields[channels[0]].values))
+    time, row, column = known[np.sort(rng.choice(len(known), count, replace=False))].T
+    values = {name: fields[name].values[time, row, column] for name in channels}
+    errors = None if error is None else {name: np.full(count, error) for name in channels}
+    longitude, latitude = fields["longitude"].values[column], fields["latitude"].values[row]
+    return observations_dataset(fields["time"].values[time], longitude, latitude, values, errors)
+
+
+@pytest.fixture(scope="session")
+def box_dataset() -> Callable[..., xr.Dataset]:
+    """box_dataset(trajectories, days, cells): a periodic simulation."""
+    return make_box
+
+
+@pytest.fixture(scope="session")
+def sea_dataset() -> Callable[..., xr.Dataset]:
+    """sea_dataset(days, west, land): a small sea."""
+    return make_sea
+
+
+@pytest.fixture(scope="session")
+def box_store(tmp_path_factory) -> Path:
+    """Eight trajectories of fourteen days on a periodic box."""
+    return write_store(make_box(), tmp_path_factory.mktemp("stores") / "box.zarr")
+
+
+@pytest.fixture(scope="session")
+def sea_store(tmp_path_factory) -> Path:
+    """One month of a small sea with land."""
+    return write_store(make_sea(), tmp_path_factory.mktemp("stores") / "sea.zarr")
+
+
+def small_settings(store: Path, channel: str, **sections: dict) -> dict:
+    """Settings of a run of seconds."""
+    settings = {
+        "data": {"stores": [{"path": str(store)}], "channels": [channel], "validation_days": 6},
+        "decoder": {"code_size": 8, "hidden": 16, "layers": 2},
+        "field": {"steps": 12, "frames_per_step": 16, "groups_per_step": 4, "prior_rounds": 1},
+        "dynamics": {
+            "lags": 3,
+            "hidden": 16,
+            "depth": 2,
+            "steps": 12,
+            "horizons": [1, 3],
+            "segments_per_step": 32,
+            "patience": 99,
+        },
+    }
+    for name, section in sections.items():
+        settings[name] = settings.get(name, {}) | section
+    return settings
+
+
+@pytest.fixture(scope="session")
+def box_config(box_store) -> Config:
+    """Trains on the periodic box in well under a second."""
+    return Config.model_validate(small_settings(box_store, "ssh"))
+
+
+@pytest.fixture(scope="session")
+def sea_config(sea_store) -> Config:
+    """Trains on tiles of the toy sea."""
+    return Config.model_validate(small_settings(sea_store, "adt", domain={"kind": "tiles", "tile_degrees": 2.0}))
+
+
+@pytest.fixture
+def randomly() -> Callable[..., torch.Tensor]:
+    """Reproducible normal numbers of a shape, in float64."""
+    generator = torch.Generator().manual_seed(11)
+    return lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def finished_run(config: Config, folder: Path) -> Path:
+    """A run folder, trained on one thread so that it does not depend on the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train(config, folder, lambda done, total: None)
+    finally:
+        torch.set_num_threads(threads)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def box_run(box_config, tmp_path_factory) -> Path:
+    """A finished run on the periodic box."""
+    return finished_run(box_config, tmp_path_factory.mktemp("finished") / "box")
+
+
+@pytest.fixture(scope="session")
+def sea_run(sea_config, tmp_path_factory) -> Path:
+    """A finished run on tiles of the toy sea."""
+    return finished_run(sea_config, tmp_path_factory.mktemp("finished") / "sea")
+
+
+@pytest.fixture(scope="session")
+def current_run(tmp_path_factory) -> Path:
+    """A finished run of two channels, u and v, on one region."""
+    folder = tmp_path_factory.mktemp("finished")
+    store = write_store(make_currents(), folder / "currents.zarr")
+    settings = small_settings(store, "u", domain={"kind": "region"})
+    settings["data"]["channels"] = ["u", "v"]
+    return finished_run(Config.model_validate(settings), folder / "currents")
+
+
+@pytest.fixture(scope="session")
+def scattered() -> Callable[..., xr.Dataset]:
+    """scattered(fields, channels, count, seed, error): observations of random cells of daily maps, in store layout."""
+    return scatter

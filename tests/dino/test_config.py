@@ -1,0 +1,97 @@
+"""Configurations: what is read, what is refused, and that every shipped one parses."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dino.config import Config, load_config
+from dino.errors import ConfigError, MissingFileError
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
+MINIMAL = {"data": {"stores": [{"path": "a.zarr"}], "channels": ["adt"]}}
+
+
+@pytest.fixture
+def minimal(tmp_path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    return path
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_config_parses_and_survives_a_round_trip(path, tmp_path):
+    config = load_config(path)
+    copy = tmp_path / "config.yaml"
+    copy.write_text(config.to_yaml())
+    assert load_config(copy) == config
+
+
+def test_some_configs_are_shipped():
+    assert SHIPPED
+
+
+def test_defaults_and_overrides(minimal):
+    config = load_config(minimal, ["dynamics.order=1", "field.steps=7", "data.stores.0.weight=2.5", "seed=3"])
+    assert config.dynamics.order == 1
+    assert config.field.steps == 7
+    assert config.data.stores[0].weight == 2.5
+    assert config.seed == 3
+    assert config.decoder == load_config(minimal).decoder
+    assert load_config(minimal).dynamics.order == 2
+
+
+def test_overrides_do_not_touch_the_file(minimal):
+    before = minimal.read_bytes()
+    load_config(minimal, ["seed=9"])
+    assert minimal.read_bytes() == before
+    assert load_config(minimal).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("decoder.width=3", "decoder.width.*known keys"),
+        ("no_such=1", "no_such"),
+        ("decoder.hidden=7", "decoder.hidden.*multiple of 2.*came 7"),
+        ("dynamics.order=fourth", "dynamics.order.*came 'fourth'"),
+        ("dynamics.order=0", "dynamics.order.*greater than or equal to 1"),
+        ("field.steps=1.5", "field.steps"),
+        ("dynamics.horizons=[5, 2]", "horizons must ascend"),
+        ("dynamics.horizons=[0, 2]", "horizons must ascend within 1..31"),
+        ("dynamics.horizons=[2, 32]", "horizons must ascend within 1..31"),
+        ("dynamics.horizons=[]", "dynamics.horizons"),
+        ("data.stores=[]", "data.stores"),
+        ("domain.kind=torus", "domain.kind"),
+        ("seed", "not of the form key=value"),
+    ],
+)
+def test_refusals_name_the_key(minimal, override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(minimal, [override])
+
+
+def test_missing_section(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: 1\n")
+    with pytest.raises(ConfigError, match="setting data: field required"):
+        load_config(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(MissingFileError, match="no configuration file"):
+        load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- a\n- b\n", "just text"])
+def test_what_is_no_mapping_is_refused(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_config(path)
+
+
+def test_config_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config.model_validate(MINIMAL).seed = 2  # type: ignore[misc]
