@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..config import EvaluationConfig
-from ..errors import EmptyDataError
+from ..errors import EmptyDataError, SchemaError
 from ..forecaster import Analysis, Forecaster
 from ..maps import encode_maps
 from ..observations import Observations, datetime_of, day_of, days_since_epoch
@@ -48,7 +48,11 @@ class Truth:
 
     @classmethod
     def of(cls, dataset: xr.Dataset, channels: tuple[str, ...]) -> "Truth":
-        """Read a field dataset without trajectories."""
+        """Read a field dataset without trajectories; raises `SchemaError` when it lacks a channel."""
+        missing = [c for c in channels if c not in dataset]
+        if missing:
+            held = ", ".join(map(str, dataset.data_vars)) or "nothing"
+            raise SchemaError(f"the store holds {held}, the model was trained on {', '.join(missing)}; give its store")
         space = [d for d in dataset[channels[0]].dims if d != "time"]
         maps = np.stack([dataset[c].transpose("time", *space).values.astype(np.float64) for c in channels], axis=1)
         values = maps.reshape(*maps.shape[:2], -1)
