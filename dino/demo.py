@@ -1,5 +1,6 @@
 """The demo: an ocean to learn from, and another to observe as satellites would, transfer to and forecast."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,22 +8,25 @@ from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig, s
 from data_pipeline.stores import open_store, write_store
 from data_pipeline.swaths import SampleConfig, sample
 
+Report = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
 class DemoSizes:
     """How much of everything; the quick variant runs the same code in under a minute."""
 
-    trajectories: int = 32
+    runs: int = 256
+    trajectories: int = 512
     days: int = 50
     grid: int = 40
     real_days: int = 84
     scored_from: str = "2000-02-20"
     length_km: float = 640.0
-    spin_up_days: int = 60
+    spin_up_days: int = 100
 
 
 QUICK = DemoSizes(
-    trajectories=12, days=24, grid=24, real_days=40, scored_from="2000-01-21", length_km=500.0, spin_up_days=40
+    runs=12, trajectories=12, days=24, grid=24, real_days=40, scored_from="2000-01-21", length_km=500.0, spin_up_days=40
 )
 QUICK_SETTINGS = [
     "decoder.code_size=32", "data.translations=2", "field.steps=80", "dynamics.steps=150", "dynamics.hidden=64",
@@ -31,23 +35,26 @@ QUICK_SETTINGS = [
 ]  # fmt: skip
 
 
-def make_oceans(folder: Path, sizes: DemoSizes, seed: int) -> tuple[Path, Path, Path]:
+def make_oceans(folder: Path, sizes: DemoSizes, seed: int, report: Report) -> tuple[Path, Path, Path]:
     """Simulate both oceans and observe the second; returns the paths of model, real and observation stores.
 
     The observed ocean has weaker shear, a smaller deformation radius and its own chance: no run of the model ocean
     contains it.
     """
     box = {
-        "shear_m_s": 0.12,
+        "shear_m_s": 0.14,
         "grid": sizes.grid,
         "length_km": sizes.length_km,
         "spin_up_days": sizes.spin_up_days,
         "workers": 2,
     }
-    model = simulate(QuasiGeostrophicConfig(trajectories=sizes.trajectories, days=sizes.days, seed=seed + 1, **box))
+    known = QuasiGeostrophicConfig(
+        runs=sizes.runs, trajectories=sizes.trajectories, days=sizes.days, seed=seed + 1, **box
+    )
+    model = simulate(known, progress=report)
     truth = simulate(
         QuasiGeostrophicConfig(
-            **{**box, "shear_m_s": 0.11},
+            **{**box, "shear_m_s": 0.13},
             trajectories=1,
             days=sizes.real_days,
             seed=seed + 7919,

@@ -45,7 +45,8 @@ def demo(
     sizes = QUICK if quick else DemoSizes()
     out.mkdir(parents=True, exist_ok=True)
     screen.print("[bold]1/5[/] simulating two oceans and observing one of them along satellite tracks")
-    model_store, real_store, seen_store = make_oceans(out, sizes, seed)
+    with reported("simulating") as report:
+        model_store, real_store, seen_store = make_oceans(out, sizes, seed, report)
     settings = load_settings(Config, config, [*(QUICK_SETTINGS if quick else []), *overrides])
     settings = _filled(settings, model_store, sizes, seed)
     screen.print("[bold]2/5[/] training on the model ocean")

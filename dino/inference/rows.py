@@ -58,7 +58,7 @@ def rows_of_chart(
     return Rows(
         operator=basis.modes[index],
         innovation=like.new_tensor(values[observation, channel]) - basis.offset[index],
-        variance=like.new_tensor(error[observation, channel] ** 2) + model.spec.noise_variance,
+        variance=like.new_tensor(error[observation, channel] ** 2) + model.unresolved_variance[index[1]],
         node=torch.as_tensor(node),
         fraction=like.new_tensor(position - node),
         offset=basis.offset[index],
