@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+import xarray as xr
 import yaml
 from rich.console import Console
 
@@ -65,7 +67,7 @@ def demo(
     screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
     evaluation = _evaluate(forecaster, real_store, seen_store, settings)
     screen.print("[bold]5/5[/] figures")
-    plot_observations(read_window(seen, sizes.scored_from, "2100-01-01"), out / "figures" / "observations.png")
+    plot_observations(_last_window(seen, settings), out / "figures" / "observations.png")
     draw(evaluation, forecaster, open_store(real_store).isel(trajectory=0), out / "figures")
     _summary(screen, evaluation, out, time.perf_counter() - began, seed)
 
@@ -77,6 +79,12 @@ def _filled(settings: Config, store: Path, sizes: DemoSizes, seed: int) -> Confi
     content["data"]["stores"][0]["path"] = str(store)
     content["evaluation"]["start"] = sizes.scored_from
     return Config.model_validate(content)
+
+
+def _last_window(seen: xr.Dataset, settings: Config) -> xr.Dataset:
+    """The observations that one analysis uses, at the end of the record."""
+    end = seen["time"].values[-1]
+    return read_window(seen, end - np.timedelta64(round(24 * settings.assimilation.window_days), "h"), end)
 
 
 def _draw_training(out: Path) -> None:

@@ -88,28 +88,29 @@ def read_report(path: str | Path) -> dict[str, Any]:
 
 
 def report_table(rows: Sequence[Row], channel: str, *, reference: str = "persistence") -> Table:
-    """RMSE of every method (rows) at every lead (columns), the best bold, with its ratio to the reference method."""
+    """RMSE at every lead (rows) of every method (columns), the best bold, with its ratio to the reference method."""
     chosen = [row for row in rows if row["channel"] == channel]
-    leads = _distinct(row["lead_days"] for row in chosen)
+    methods = _distinct(row["method"] for row in chosen)
     rmse = {(row["method"], row["lead_days"]): row["rmse"] for row in chosen}
     factor, label = display_units(chosen[0]["units"]) if chosen else (1.0, "")
     known = [value for value in rmse.values() if value]
     decimals = max(0, 1 - math.floor(math.log10(min(known) * factor))) if known else 2
     table = Table(title=Text(f"RMSE of {channel} [{label}], ratio to {method_label(reference)}"), title_style="bold")
-    table.add_column("method", no_wrap=True)
-    for lead in leads:
-        table.add_column(f"{lead:g} d", justify="right", no_wrap=True)
-    best: dict[float, float] = {}
-    for (_, lead), value in rmse.items():
-        if value is not None:
-            best[lead] = min(value, best.get(lead, value))
-    for method in _distinct(row["method"] for row in chosen):
-        cells = []
-        for lead in leads:
-            value = rmse.get((method, lead))
-            shown = None if value is None else f"{value * factor:.{decimals}f}"
-            cells.append(_cell(shown, value == best.get(lead), _ratio(value, rmse.get((reference, lead)))))
-        table.add_row(method_label(method), *cells)
+    table.add_column("lead", no_wrap=True, justify="right")
+    for method in methods:
+        table.add_column(method_label(method), justify="right")
+    for lead in _distinct(row["lead_days"] for row in chosen):
+        values = [rmse.get((method, lead)) for method in methods]
+        best = min((value for value in values if value is not None), default=None)
+        cells = [
+            _cell(
+                None if value is None else f"{value * factor:.{decimals}f}",
+                value == best,
+                _ratio(value, rmse.get((reference, lead))),
+            )
+            for value in values
+        ]
+        table.add_row(f"{lead:g} d", *cells)
     return table
 
 
