@@ -18,7 +18,8 @@ class LinearInverseModel:
 
     The anomaly from the training mean is projected on its leading EOFs, x, and forecast by x(t + lead) =
     G^(lead / lag) x(t) with G = C(lag) C(0)^-1 from the lag covariances of the training maps. What lies outside the
-    EOFs is forecast as the mean. Channels are scaled by their standard deviation, so that they weigh alike.
+    EOFs is held still: forecast as the mean, as the paper has it, a short record's EOFs would lose to persistence by
+    what they cannot represent. Channels are scaled by their standard deviation, so that they weigh alike.
 
     mean: (channel, point), NaN where missing. patterns: (channel * point, mode), in the units of the field.
     weights: (channel * point,), zero where the model has no data. propagator: (mode, mode) over `lag_days`.
@@ -88,8 +89,9 @@ class LinearInverseModel:
         Points of the last map that are missing are left out of the projection and still forecast.
         """
         state = self._project(history[-1])
+        outside = np.nan_to_num((history[-1] - self.mean).ravel() - self.patterns @ state, nan=0.0)
         coefficients = np.stack([power @ state for power in self._powers(leads)])
-        anomaly = np.asarray(coefficients @ self.patterns.T, dtype=np.float64)
+        anomaly = np.asarray(coefficients @ self.patterns.T + outside, dtype=np.float64)
         return self.mean + anomaly.reshape(-1, *self.mean.shape)
 
     def _project(self, field: Array) -> Array:
