@@ -30,7 +30,7 @@ from realdata import (
 
 from data_pipeline.progress import reported
 from data_pipeline.stores import open_store
-from dino.commands.common import run_config
+from dino.checkpoint import load_run_config
 from dino.config import TransferConfig
 from dino.evaluation.interpolation import fitted_interpolation
 from dino.evaluation.tracks import predict_along_track
@@ -210,7 +210,7 @@ def main() -> None:
     skip_without(arguments.data, TRACKS if arguments.run is not None else TRACKS | MAPS)
     with work_folder(arguments.work) as work:
         run = run_of(arguments, work)
-        assimilation = run_config(run, arguments.overrides).assimilation
+        assimilation = load_run_config(run, arguments.overrides).assimilation
 
         def fresh() -> Forecaster:
             return Forecaster(Forecaster.load(run).model, assimilation)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .config import Config, load_config
 from .errors import CheckpointError, MissingFileError
 from .gridmap import GridMap
 from .model import ModelSpec, OceanModel
@@ -42,6 +44,29 @@ def save_model(model: OceanModel, folder: Path) -> None:
     partial = folder / "model.json.partial"
     partial.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(partial, folder / "model.json")
+
+
+def save_config(config: Config, folder: Path) -> None:
+    """Write `config.yaml` of a run, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "config.yaml.partial"
+    partial.write_text(config.to_yaml())
+    os.replace(partial, folder / "config.yaml")
+
+
+def load_run_config(folder: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """The configuration a run was made with.
+
+    Raises `MissingFileError` when there is none, `CheckpointError` when it was cut short: what is left would validate,
+    with defaults for what is lost.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise MissingFileError(f"{folder} is no run folder: it has no config.yaml; give one made by `dino train`")
+    config = load_config(path, overrides)
+    if not path.read_text(encoding="utf-8").rstrip().endswith("\n..."):
+        raise CheckpointError(f"{path} was cut short: its last line is not '...'; copy the run again or train anew")
+    return config
 
 
 def load_model(folder: Path | str, device: str = "cpu") -> OceanModel:

@@ -90,9 +90,6 @@ class DynamicsConfig(_Section):
     weight_decay: float = Field(default=1e-4, ge=0)
     horizons: list[int] = Field(default=[2, 5, 10], min_length=1, description="frames forecast, in stages")
     segments_per_step: int = Field(default=1024, ge=1, description="forecast frames a step: segments times horizon")
-    state_noise: float = Field(
-        default=0.0, ge=0, description="largest error put on initial states in training, relative to their spread"
-    )
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["euler", "midpoint", "rk4", "dopri5"] = "rk4"
     lead_weight: Literal["uniform", "persistence"] = "persistence"
@@ -105,9 +102,6 @@ class AssimilationConfig(_Section):
     method: Literal["window", "filter"] = "window"
     window_days: float = Field(default=15.0, ge=0)
     iterations: int = Field(default=6, ge=1)
-    tendency_gain: float = Field(
-        default=1.0, ge=0, le=1, description="share of the analysed tendency that a forecast from points starts with"
-    )
     node_days: float = Field(
         default=0.5, gt=0, description="spacing of trajectory nodes between which observations fall"
     )
@@ -123,7 +117,6 @@ class TransferConfig(_Section):
     rounds: int = Field(default=3, ge=1, description="alternations of analysis and decoder steps")
     steps: int = Field(default=60, ge=1, description="decoder steps a round")
     learning_rate: float = Field(default=3e-3, gt=0)
-    calibrate_gain: bool = Field(default=False, description="fit the share of forecast changes that is kept")
     pull: float = Field(default=1.0, ge=0, description="strength of the pull towards the simulated weights")
     window_days: float = Field(default=20.0, gt=0)
 
@@ -162,8 +155,8 @@ class Config(_Section):
         return self
 
     def to_yaml(self) -> str:
-        """The resolved configuration as YAML, readable back by `load_config`."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """The resolved configuration as YAML, readable back by `load_config`; its end is marked, as "..."."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, explicit_end=True)
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from data_pipeline.stream import read_window
 
-from .checkpoint import load_model
-from .config import AssimilationConfig, load_config
+from .checkpoint import load_model, load_run_config
+from .config import AssimilationConfig
 from .decode import LatentForecast, blocks, decode_points
 from .dynamics import check_finite, integrate
 from .errors import ObservationError
 from .gridmap import GridMap
-from .inference.filtering import assimilate_filter
+from .inference.filtering import Filter, assimilate_filter
 from .inference.gaussian import cholesky
 from .inference.rows import rows_of_chart
 from .inference.window import SharedPropagators, Trajectory, assimilate_window
@@ -37,7 +37,7 @@ class Analysis:
 
     time : end of the window, days since 1950-01-01
     mean : (chart, state) there; covariance : (chart, state, state)
-    nodes, window : times (node,) of the window and one smoothed trajectory a chart, when points were analysed
+    nodes, window : times (node,) of the window and one trajectory a chart, when points were analysed
     maps : the encoded frames, when maps were analysed
     """
 
@@ -45,7 +45,7 @@ class Analysis:
     mean: Tensor
     covariance: Tensor
     nodes: Array | None = None
-    window: tuple[Trajectory, ...] | None = None
+    window: tuple[Trajectory | Filter, ...] | None = None
     maps: EncodedMaps | None = None
 
 
@@ -59,12 +59,11 @@ class Forecaster:
     @classmethod
     def load(cls, folder: Path | str, device: str = "cpu") -> "Forecaster":
         """The forecaster of a run folder; raises `MissingFileError` or `CheckpointError`."""
-        configuration = Path(folder) / "config.yaml"
         model = load_model(folder, device)
-        return cls(model, load_config(configuration).assimilation if configuration.exists() else None)
+        return cls(model, load_run_config(folder).assimilation if (Path(folder) / "config.yaml").exists() else None)
 
     def analyse(self, observations: xr.Dataset, time: np.datetime64 | np.ndarray | str | None = None) -> Analysis:
-        """The state of the ocean at `time`, by default that of the last observation.
+        """The state of the ocean at `time`, by default that of the last observation; from maps, at the last up to then.
 
         observations : maps in field layout, or points in observation layout (dim `obs`). Maps that end with enough
         frames at the model's interval are encoded exactly and their last changes give the tendency; everything else is
@@ -135,9 +134,6 @@ class Forecaster:
         right = model.dynamics.bind(model.context(), model.amplitude())
         states = integrate(right, start, ahead, model.spec.dynamics.method, model.step_days)
         codes = model.dynamics.codes(check_finite(states, ahead))
-        if analysis.maps is None:
-            begin = model.dynamics.codes(start)
-            codes = begin + model.change_gain * (codes - begin)
         # The ensemble mean is the better forecast: what cannot be known from the analysis averages out of it.
         centre = codes[:, 1:].mean(1) if members else codes[:, 0]
         factor = ((codes[:, 1:] - centre[:, None]) / max(members, 1) ** 0.5).permute(0, 2, 3, 1)
@@ -175,6 +171,8 @@ class Forecaster:
 
     def _analyse_points(self, dataset: xr.Dataset, end: float | None) -> Analysis:
         length = self.assimilation.window_days
+        if end is None and dataset.sizes.get("obs", 0) and "time" in dataset:
+            end = float(days_since_epoch(dataset["time"].values).max())
         if end is not None and "day_offset" in dataset:
             # The day index lets a window be read without touching the rest of a long store.
             start, stop = datetime_of(end - length), datetime_of(end) + np.timedelta64(1, "ms")
@@ -194,7 +192,7 @@ class Forecaster:
         context, amplitude = model.context(), model.amplitude()
         size, method = model.dynamics.code_size, model.spec.dynamics.method
         shared = SharedPropagators(model.dynamics.bind()) if model.dynamics.is_linear else None
-        windows = []
+        windows: list[Trajectory | Filter] = []
         for chart in range(len(amplitude)):
             rows = rows_of_chart(model, chart, observations, nodes, config.default_error)
             here = context[min(chart, len(context) - 1)]
@@ -206,9 +204,6 @@ class Forecaster:
                 else assimilate_window(*common, config.iterations, method, model.step_days)
             )
         mean = torch.stack([window.end.mean for window in windows])
-        # Training starts from tendencies that were shrunk to what predicts best; sparse observations give the motion
-        # of the past, of which a calibrated share persists.
-        mean[:, size:] *= config.tendency_gain
         covariance = torch.stack([window.end.covariance for window in windows])
         return Analysis(end, mean, covariance, nodes, tuple(windows))
 

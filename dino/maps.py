@@ -66,8 +66,12 @@ def encode_maps(model: OceanModel, dataset: xr.Dataset) -> EncodedMaps:
     first = dataset[names[0]]
     space = [d for d in first.dims if d != "time"]
     values = np.stack([dataset[n].transpose("time", *space).values.astype(np.float64) for n in names], axis=1)
-    if not np.isfinite(values).any():
-        raise EmptyDataError("all cells of all maps are missing; choose another period or file")
+    blank = np.flatnonzero(~np.isfinite(values).any(axis=(1, 2, 3)))
+    if len(blank):
+        raise EmptyDataError(
+            f"{len(blank)} of {len(values)} maps hold no value at all, the first that of "
+            f"{dataset['time'].values[blank[0]]!s:.16}; leave them out or choose another period"
+        )
     mesh = xr.broadcast(dataset["latitude"], dataset["longitude"])
     latitude, longitude = (axis.transpose(*space).values.ravel() for axis in mesh)
     longitude, latitude = wrap_longitude(longitude), np.asarray(latitude, np.float64)

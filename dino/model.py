@@ -76,7 +76,6 @@ class OceanModel(nn.Module):
     unresolved_error: Tensor
     unresolved_variance: Tensor
     process_noise: Tensor
-    change_gain: Tensor
 
     def __init__(self, spec: ModelSpec, background: GridMap) -> None:
         super().__init__()
@@ -94,8 +93,6 @@ class OceanModel(nn.Module):
         self.register_buffer("state_covariance", torch.eye(d.order * code))
         self.register_buffer("lead_error", torch.zeros(LEADS, code))
         self.register_buffer("unresolved_error", torch.zeros(LEADS, channels))
-        # Share of the forecast change kept when a forecast starts from sparse observations; transfer calibrates it.
-        self.register_buffer("change_gain", torch.ones(()))
         self.register_buffer("unresolved_variance", torch.zeros(channels))
         self.register_buffer("process_noise", torch.zeros(d.order * code, d.order * code))
 

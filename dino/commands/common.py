@@ -10,7 +10,7 @@ from rich.console import Console
 
 from data_pipeline.stores import open_store
 
-from ..config import Config, load_config
+from ..config import Config
 from ..errors import ConfigError, MissingFileError, SchemaError
 
 Overrides = Annotated[list[str], typer.Option("--set", help="A setting, e.g. dynamics.order=1; repeatable.")]
@@ -27,14 +27,6 @@ def use_device(config: Config) -> None:
     """Refuse a device that is not there."""
     if config.device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"device is {config.device} but no GPU is visible; set device=cpu")
-
-
-def run_config(folder: Path, overrides: list[str]) -> Config:
-    """The configuration a run was made with; `MissingFileError` when there is none."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise MissingFileError(f"{folder} is no run folder: it has no config.yaml; give one made by `dino train`")
-    return load_config(path, overrides)
 
 
 def one_trajectory(dataset: xr.Dataset, index: int) -> xr.Dataset:

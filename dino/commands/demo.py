@@ -16,7 +16,7 @@ from data_pipeline.settings import load_settings
 from data_pipeline.stores import open_store
 from data_pipeline.stream import read_window
 
-from ..checkpoint import save_model
+from ..checkpoint import save_config, save_model
 from ..config import Config
 from ..demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
 from ..evaluation.evaluate import Evaluation, evaluate_observations
@@ -62,7 +62,7 @@ def demo(
     with reported("transfer") as report:
         result = strategy(settings.transfer.strategy)(forecaster, past, settings.transfer, seed, report)
     save_model(model, out / "transferred")
-    (out / "transferred" / "config.yaml").write_text(settings.to_yaml())
+    save_config(settings, out / "transferred")
     screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}")
     screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
     evaluation = _evaluate(forecaster, real_store, seen_store, settings)

@@ -7,13 +7,14 @@ import typer
 
 from data_pipeline.progress import reported
 
+from ..checkpoint import load_run_config
 from ..evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observations
 from ..evaluation.interpolation import fitted_interpolation
 from ..evaluation.report import report_table, write_report
 from ..forecaster import Forecaster
 from ..observations import Observations
 from ..plotting import animate, plot_maps, plot_observations, plot_skill
-from .common import Overrides, RunFolder, console, one_trajectory, open_kind, run_config, training_maps
+from .common import Overrides, RunFolder, console, one_trajectory, open_kind, training_maps
 
 
 def evaluate(
@@ -29,7 +30,7 @@ def evaluate(
 
     Example: dino evaluate runs/mediterranean stores/mediterranean.zarr --json scores.json
     """
-    config = run_config(run, overrides)
+    config = load_run_config(run, overrides)
     forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
     fields = one_trajectory(open_kind(store, "fields"), trajectory).load()
     training = training_maps(config)

@@ -11,10 +11,11 @@ import xarray as xr
 from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import open_store
 
+from ..checkpoint import load_run_config
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
 from ..observations import datetime_of
-from .common import Overrides, RunFolder, console, one_trajectory, run_config
+from .common import Overrides, RunFolder, console, one_trajectory
 
 LONGEST_LEAD_DAYS = 36525
 LARGEST_GRID = 1e8
@@ -36,7 +37,7 @@ def forecast(
 
     Example: dino forecast runs/mediterranean stores/tracks.zarr --grid 0,20,35,44,0.1 --leads 1,5,10 --out next.nc
     """
-    config = run_config(run, overrides)
+    config = load_run_config(run, overrides)
     refuse_existing(out, overwrite)
     if out.suffix not in (".zarr", ".nc"):
         raise ConfigError(f"--out {out} must end in .zarr or .nc")

@@ -8,12 +8,12 @@ import typer
 from data_pipeline.progress import reported
 from data_pipeline.stream import read_window
 
-from ..checkpoint import save_model
+from ..checkpoint import load_run_config, save_config, save_model
 from ..errors import ConfigError
 from ..forecaster import Forecaster
 from ..observations import Observations
 from ..transfer import strategy as named
-from .common import Overrides, RunFolder, console, open_kind, run_config
+from .common import Overrides, RunFolder, console, open_kind
 
 
 def transfer(
@@ -31,7 +31,7 @@ def transfer(
 
     Example: dino transfer runs/simulated stores/tracks.zarr --out runs/real --stop 2014-05-30
     """
-    config = run_config(run, overrides)
+    config = load_run_config(run, overrides)
     adapt = named(strategy or config.transfer.strategy)
     if out.resolve() == run.resolve():
         raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
@@ -43,7 +43,7 @@ def transfer(
     with reported("transfer") as report:
         result = adapt(forecaster, seen, config.transfer, config.seed, report)
     save_model(forecaster.model, out)
-    (out / "config.yaml").write_text(config.to_yaml())
+    save_config(config, out)
     console().print(
         f"transferred {out} on {len(seen):,} observations: held-out misfit {result.before:.3f} -> {result.after:.3f}"
     )

@@ -5,6 +5,9 @@ lose weight at the rate at which the model was measured to err. Without process 
 what the window gives.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -13,7 +16,81 @@ from .rows import Rows
 from .window import RightHandSide, Trajectory, tangent_flow
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Filter:
+    """A window to filter: `end` runs forwards alone, `mean` and `covariance` are smoothed when first asked for.
+
+    Forecasts need the end only; running forwards again costs less than keeping every node of every chart for a
+    smoother that may never be wanted.
+    """
+
+    right: RightHandSide
+    prior: Gaussian
+    rows: Rows
+    nodes: Tensor
+    code_size: int
+    process_noise: Tensor
+    method: str = "rk4"
+    step: float = 1.0
+
+    @cached_property
+    @torch.no_grad()
+    def end(self) -> Gaussian:
+        """The state at the last node."""
+        mean, covariance = self.prior.mean.double(), self.prior.covariance.double()
+        for node in range(len(self.nodes)):
+            if node:
+                mean, covariance, _ = self._predict(mean, covariance, node)
+            mean, covariance = self._condition(mean, covariance, node)
+        return Gaussian(mean.to(self.prior.mean), covariance.to(self.prior.mean))
+
+    @property
+    def mean(self) -> Tensor:
+        """Smoothed means (node, state)."""
+        return self.smoothed.mean
+
+    @property
+    def covariance(self) -> Tensor:
+        """Smoothed covariances (node, state, state)."""
+        return self.smoothed.covariance
+
+    @cached_property
+    @torch.no_grad()
+    def smoothed(self) -> Trajectory:
+        """The trajectory given all observations of the window, by the Rauch-Tung-Striebel recursion."""
+        means, covariances, predictions, gains = [], [], [], []
+        mean, covariance = self.prior.mean.double(), self.prior.covariance.double()
+        for node in range(len(self.nodes)):
+            if node:
+                before = covariance
+                mean, covariance, jacobian = self._predict(mean, covariance, node)
+                # Smoother gain C = P_f M' P_p^-1, with the Cholesky factor of the predicted covariance.
+                gains.append(torch.cholesky_solve(jacobian @ before, cholesky(covariance)).T)
+            predictions.append((mean, covariance))
+            mean, covariance = self._condition(mean, covariance, node)
+            means.append(mean)
+            covariances.append(covariance)
+        for node in range(len(self.nodes) - 2, -1, -1):
+            gain = gains[node]
+            after_mean, after_covariance = predictions[node + 1]
+            means[node] = means[node] + gain @ (means[node + 1] - after_mean)
+            covariances[node] = covariances[node] + gain @ (covariances[node + 1] - after_covariance) @ gain.T
+        like = self.prior.mean
+        return Trajectory(torch.stack(means).to(like), torch.stack(covariances).to(like))
+
+    def _predict(self, mean: Tensor, covariance: Tensor, node: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and covariance carried from the node before, and the Jacobian of the flow between."""
+        between = self.nodes[node - 1 : node + 1]
+        states, jacobians = tangent_flow(self.right, mean.to(self.prior.mean), between, self.method, self.step)
+        jacobian = jacobians[-1].double()
+        noise = self.process_noise.double() * float(between[1] - between[0])
+        return states[-1].double(), jacobian @ covariance @ jacobian.T + noise, jacobian
+
+    def _condition(self, mean: Tensor, covariance: Tensor, node: int) -> tuple[Tensor, Tensor]:
+        nearest = self.rows.node + (self.rows.fraction > 0.5).long()
+        return _update(mean, covariance, self.rows, nearest == node, self.code_size)
+
+
 def assimilate_filter(
     right: RightHandSide,
     prior: Gaussian,
@@ -23,35 +100,12 @@ def assimilate_filter(
     process_noise: Tensor,
     method: str = "rk4",
     step: float = 1.0,
-) -> Trajectory:
-    """The smoothed trajectory (node, state) of a window with an imperfect model.
+) -> Filter:
+    """Filter a window with an imperfect model; the trajectory inside it is smoothed when it is asked for.
 
     Every observation is taken at its nearest node. process_noise : (state, state) error covariance gained in one day.
     """
-    nearest = rows.node + (rows.fraction > 0.5).long()
-    means, covariances, predictions, gains = [], [], [], []
-    mean, covariance = prior.mean.double(), prior.covariance.double()
-    for node in range(len(nodes)):
-        if node:
-            states, jacobians = tangent_flow(right, mean.to(prior.mean), nodes[node - 1 : node + 1], method, step)
-            jacobian = jacobians[-1].double()
-            predicted = jacobian @ covariance @ jacobian.T
-            elapsed = float(nodes[node] - nodes[node - 1])
-            predicted = predicted + process_noise.double() * elapsed
-            # Smoother gain C = P_f M' P_p^-1, with the Cholesky factor of the predicted covariance.
-            gains.append(torch.cholesky_solve(jacobian @ covariance, cholesky(predicted)).T)
-            mean, covariance = states[-1].double(), predicted
-        predictions.append((mean, covariance))
-        mean, covariance = _update(mean, covariance, rows, nearest == node, code_size)
-        means.append(mean)
-        covariances.append(covariance)
-    for node in range(len(nodes) - 2, -1, -1):
-        gain = gains[node]
-        after_mean, after_covariance = predictions[node + 1]
-        means[node] = means[node] + gain @ (means[node + 1] - after_mean)
-        covariances[node] = covariances[node] + gain @ (covariances[node + 1] - after_covariance) @ gain.T
-    like = prior.mean
-    return Trajectory(torch.stack(means).to(like), torch.stack(covariances).to(like))
+    return Filter(right, prior, rows, nodes, code_size, process_noise, method, step)
 
 
 def _update(mean: Tensor, covariance: Tensor, rows: Rows, here: Tensor, code_size: int) -> tuple[Tensor, Tensor]:

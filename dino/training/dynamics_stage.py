@@ -104,8 +104,7 @@ class DynamicsStage:
         history = gather_steps(store.codes, series, start, range(-lags, 1))
         target = gather_steps(store.codes, series, start, range(1, horizon + 1))
         context, amplitude = store.context[series], store.amplitude[series, None]
-        state = self._disturbed(self.model.initialiser(history))
-        forecast = forecast_states(self.model, state, horizon, context, amplitude)
+        forecast = forecast_codes(self.model, history, horizon, context, amplitude)
         metric = store.metric if store.metric.shape[0] == 1 else store.metric[series]
         weight = self._lead_weight(store, horizon)
         loss = (_field_square(forecast - target, metric).mean(0) * weight).mean()
@@ -116,17 +115,6 @@ class DynamicsStage:
         self.optimiser.step()
         self.schedule.step()
         return float(loss.detach())
-
-    def _disturbed(self, state: Tensor) -> Tensor:
-        """Initial states with errors of random size, as an analysis of sparse observations has them.
-
-        Dynamics that only ever saw exact states answer wildly beside them; with errors they learn the conditional mean.
-        """
-        if not self.config.state_noise:
-            return state
-        size = torch.rand(len(state), 1, generator=self.generator).to(state) * self.config.state_noise
-        noise = torch.randn(state.shape, generator=self.generator).to(state)
-        return state + size * state.detach().std(0) * noise
 
     def _lead_weight(self, store: Codes, horizon: int) -> Tensor:
         change = store.persistence[:horizon]
@@ -154,14 +142,9 @@ class DynamicsStage:
 
 def forecast_codes(model: OceanModel, history: Tensor, horizon: int, context: Tensor, amplitude: Tensor) -> Tensor:
     """Codes (segment, lead, code) at 1..horizon intervals after histories (segment, lag + 1, code)."""
-    return forecast_states(model, model.initialiser(history), horizon, context, amplitude)
-
-
-def forecast_states(model: OceanModel, state: Tensor, horizon: int, context: Tensor, amplitude: Tensor) -> Tensor:
-    """Codes (segment, lead, code) at 1..horizon intervals after states (segment, state)."""
-    times = torch.arange(1.0, horizon + 1, device=state.device) * model.spec.interval_days
+    times = torch.arange(1.0, horizon + 1, device=history.device) * model.spec.interval_days
     right = model.dynamics.bind(context, amplitude)
-    states = integrate(right, state, times, model.spec.dynamics.method, model.step_days)
+    states = integrate(right, model.initialiser(history), times, model.spec.dynamics.method, model.step_days)
     return model.dynamics.codes(states).movedim(0, 1)
 
 

@@ -10,8 +10,8 @@ import xarray as xr
 
 from data_pipeline.stores import open_store
 
-from ..checkpoint import save_model
-from ..config import Config, StoreConfig, load_config
+from ..checkpoint import load_run_config, save_config, save_model
+from ..config import Config, StoreConfig
 from ..errors import ConfigError, EmptyDataError, SchemaError
 from ..gridmap import GridMap
 from ..model import ChannelSpec, ModelSpec, OceanModel
@@ -50,12 +50,12 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     if resume:
-        _refuse_another(config, folder / "config.yaml")
+        _refuse_another(config, folder)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     splits, model = prepare(config)
     model.to(config.device)
-    (folder / "config.yaml").write_text(config.to_yaml())
+    save_config(config, folder)
     loop = Loop(folder, resume)
     loop.restore(model, generator)
 
@@ -127,15 +127,15 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
     return splits, OceanModel(spec, background)
 
 
-def _refuse_another(config: Config, path: Path) -> None:
+def _refuse_another(config: Config, folder: Path) -> None:
     """Raise ConfigError when a run to be resumed was begun with other sizes, stages or seed."""
-    if path.is_file():
-        begun = load_config(path)
+    if (folder / "config.yaml").is_file():
+        begun = load_run_config(folder)
         for name in ("seed", "domain", "decoder", "field", "dynamics"):
             if getattr(begun, name) != getattr(config, name):
                 raise ConfigError(
-                    f"{path.parent} was begun with another {name} than it is to be resumed with; "
-                    f"resume with its own {path.name} or train anew in another folder"
+                    f"{folder} was begun with another {name} than it is to be resumed with; "
+                    "resume with its own config.yaml or train anew in another folder"
                 )
 
 

@@ -22,7 +22,6 @@ from .base import Report, Transferred
 
 BATCH = 8192
 HELD_OUT = 4
-GAINS = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.0)
 
 
 @dataclass(frozen=True)
@@ -72,25 +71,7 @@ def adapt_modulation(
     with torch.no_grad():
         for weight, value in zip(weights, kept, strict=True):
             weight.copy_(value)
-    best = _calibrate_gain(forecaster, observations, ends, length) if config.calibrate_gain else best
     return Transferred(before, best, rounds)
-
-
-@torch.no_grad()
-def _calibrate_gain(forecaster: Forecaster, observations: Observations, ends: list[float], length: float) -> float:
-    """Choose the share of the forecast change that predicts the end of every window best from its beginning.
-
-    A model of another ocean, started from an analysis with gaps, moves too much; this is the simplest model output
-    statistic, one number from the record that transfer may see.
-    """
-    gain = forecaster.model.change_gain
-    scores = {}
-    for share in GAINS:
-        gain.fill_(share)
-        scores[share] = _score(forecaster, observations, ends, length)
-    best = min(scores, key=lambda share: scores[share])
-    gain.fill_(best)
-    return scores[best]
 
 
 @torch.no_grad()
