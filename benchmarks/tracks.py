@@ -54,10 +54,12 @@ class Split:
     end: float
 
 
-def splits(observations: Observations, names: list[str], window: float, days_ahead: int) -> Iterator[Split]:
-    """Every mission withheld at analysis times one day apart, from the first full window on."""
+def splits(
+    observations: Observations, names: list[str], window: float, days_ahead: int, every: float = 1.0
+) -> Iterator[Split]:
+    """Every mission withheld at analysis times `every` so many days, from the first full window on."""
     first, last = observations.time[0], observations.time[-1]
-    ends = first + window + np.arange(max(1, int(np.ceil(last - first - window))))
+    ends = first + window + every * np.arange(max(1, int(np.ceil((last - first - window) / every))))
     for index, mission in enumerate(names):
         assimilated = observations.select(observations.source != index)
         withheld = observations.select(observations.source == index)
@@ -182,7 +184,7 @@ def collect(
     store = open_store(work / "stores" / "tracks.zarr")
     observations = Observations.from_dataset(store, fresh().model.spec.names)
     names = [f"mission {i + 1}" for i in range(store.sizes["source_index"])]
-    todo = list(splits(observations, names, arguments.window, arguments.days_ahead))[: arguments.analyses]
+    todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))[: arguments.analyses]
     columns: dict[str, list[NDArray]] = {}
     predict_all = variants(arguments, fresh)
     with reported("tracks") as progress:
@@ -204,6 +206,7 @@ def main() -> None:
     options.add_argument("--transfer", action="store_true", help="also adapt the decoder to each window")
     options.add_argument("--window", type=float, default=15.0, help="days of observations analysed")
     options.add_argument("--days-ahead", type=int, default=5, help="days scored after the window")
+    options.add_argument("--every", type=float, default=1.0, help="days between the analyses")
     options.add_argument("--analyses", type=int, help="only the first so many, for a trial")
     arguments = options.parse_args()
     prepare(arguments)
