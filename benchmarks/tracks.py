@@ -184,7 +184,8 @@ def collect(
     store = open_store(work / "stores" / "tracks.zarr")
     observations = Observations.from_dataset(store, fresh().model.spec.names)
     names = [f"mission {i + 1}" for i in range(store.sizes["source_index"])]
-    todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))[: arguments.analyses]
+    todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
+    todo = todo[: arguments.analyses]
     columns: dict[str, list[NDArray]] = {}
     predict_all = variants(arguments, fresh)
     with reported("tracks") as progress:
