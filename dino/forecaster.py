@@ -17,7 +17,7 @@ from .decode import LatentForecast, blocks, decode_points
 from .dynamics import check_finite, integrate
 from .errors import ObservationError
 from .gridmap import GridMap
-from .inference.filtering import Filter, assimilate_filter
+from .inference.filtering import Filter
 from .inference.gaussian import cholesky
 from .inference.rows import rows_of_chart
 from .inference.window import SharedPropagators, Trajectory, assimilate_window
@@ -199,7 +199,7 @@ class Forecaster:
             right = shared or model.dynamics.bind(here, amplitude[chart])
             common = (right, model.state_prior, rows, relative, size)
             windows.append(
-                assimilate_filter(*common, model.process_noise, method, model.step_days)
+                Filter(*common, model.process_noise, method, model.step_days)
                 if config.method == "filter"
                 else assimilate_window(*common, config.iterations, method, model.step_days)
             )

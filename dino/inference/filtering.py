@@ -21,7 +21,8 @@ class Filter:
     """A window to filter: `end` runs forwards alone, `mean` and `covariance` are smoothed when first asked for.
 
     Forecasts need the end only; running forwards again costs less than keeping every node of every chart for a
-    smoother that may never be wanted.
+    smoother that may never be wanted. Every observation is taken at its nearest node.
+    process_noise : (state, state) error covariance gained in one day; the rest as in `assimilate_window`
     """
 
     right: RightHandSide
@@ -89,23 +90,6 @@ class Filter:
     def _condition(self, mean: Tensor, covariance: Tensor, node: int) -> tuple[Tensor, Tensor]:
         nearest = self.rows.node + (self.rows.fraction > 0.5).long()
         return _update(mean, covariance, self.rows, nearest == node, self.code_size)
-
-
-def assimilate_filter(
-    right: RightHandSide,
-    prior: Gaussian,
-    rows: Rows,
-    nodes: Tensor,
-    code_size: int,
-    process_noise: Tensor,
-    method: str = "rk4",
-    step: float = 1.0,
-) -> Filter:
-    """Filter a window with an imperfect model; the trajectory inside it is smoothed when it is asked for.
-
-    Every observation is taken at its nearest node. process_noise : (state, state) error covariance gained in one day.
-    """
-    return Filter(right, prior, rows, nodes, code_size, process_noise, method, step)
 
 
 def _update(mean: Tensor, covariance: Tensor, rows: Rows, here: Tensor, code_size: int) -> tuple[Tensor, Tensor]:

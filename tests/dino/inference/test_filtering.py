@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dino.inference import Gaussian
-from dino.inference.filtering import assimilate_filter
+from dino.inference.filtering import Filter
 from dino.inference.rows import Rows
 from dino.inference.window import assimilate_window
 
@@ -67,7 +67,7 @@ def by_hand(prior: Gaussian, rows: Rows, matrix: Tensor, noise: Tensor) -> tuple
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_filter_is_conditioning_of_all_states(matrix, prior, rows, noise, randomly):
     process = torch.diag(noise * (0.1 + randomly(STATE).abs()))
-    made = assimilate_filter(lambda t, s: s @ matrix.T, prior, rows, NODES, CODE, process, step=STEP)
+    made = Filter(lambda t, s: s @ matrix.T, prior, rows, NODES, CODE, process, step=STEP)
     mean, covariance = by_hand(prior, rows, matrix, process)
     torch.testing.assert_close(made.mean, mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(made.covariance, covariance, rtol=1e-4, atol=1e-5)
@@ -75,7 +75,7 @@ def test_filter_is_conditioning_of_all_states(matrix, prior, rows, noise, random
 
 def test_without_process_noise_the_filter_is_the_window(matrix, prior, rows):
     common = (lambda t, s: s @ matrix.T, prior, rows, NODES, CODE)
-    filtered = assimilate_filter(*common, torch.zeros(STATE, dtype=torch.float64), step=STEP)
+    filtered = Filter(*common, torch.zeros(STATE, dtype=torch.float64), step=STEP)
     window = assimilate_window(*common, iterations=3, step=STEP)
     torch.testing.assert_close(filtered.mean, window.mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(filtered.covariance, window.covariance, rtol=1e-4, atol=1e-5)
@@ -87,9 +87,9 @@ def test_process_noise_widens_the_analysis_and_forgets_old_observations(matrix, 
     still = torch.linalg.matrix_exp(matrix * NODES[-1]) @ prior.mean
     for noise in (0.0, 0.1, 1.0):
         process = noise * torch.eye(STATE, dtype=torch.float64)
-        made = assimilate_filter(lambda t, s: s @ matrix.T, prior, rows, NODES, CODE, process, step=STEP)
+        made = Filter(lambda t, s: s @ matrix.T, prior, rows, NODES, CODE, process, step=STEP)
         traces.append(float(made.end.covariance.trace()))
-        early = assimilate_filter(lambda t, s: s @ matrix.T, prior, old, NODES, CODE, process, step=STEP)
+        early = Filter(lambda t, s: s @ matrix.T, prior, old, NODES, CODE, process, step=STEP)
         moves.append(float((early.end.mean - still).norm()))
     assert traces == sorted(traces)
     # What the first node says reaches the last one whole: noise in between widens the error, it does not pull back.
@@ -98,6 +98,6 @@ def test_process_noise_widens_the_analysis_and_forgets_old_observations(matrix, 
 
 def test_a_single_node_without_observations_is_the_prior(prior, rows, matrix):
     none = Rows(**{name: getattr(rows, name)[:0] for name in Rows.__dataclass_fields__})
-    made = assimilate_filter(lambda t, s: s @ matrix.T, prior, none, NODES[:1], CODE, torch.ones(STATE))
+    made = Filter(lambda t, s: s @ matrix.T, prior, none, NODES[:1], CODE, torch.ones(STATE))
     torch.testing.assert_close(made.mean[0], prior.mean)
     torch.testing.assert_close(made.covariance[0], prior.covariance)
