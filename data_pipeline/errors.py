@@ -31,3 +31,11 @@ class StoreError(DinoError):
 
 class ConfigError(DinoError):
     """A configuration has an unknown key or a value that is not allowed."""
+
+
+class SimulationError(DinoError):
+    """A simulated state left its physical range; the message names the sample and the time."""
+
+
+class MissingPackageError(DinoError):
+    """A package that only an optional part needs is not installed; the message names the extra."""

@@ -13,13 +13,18 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_settings(
-    model: type[Model], path: Path | None = None, overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None
+    model: type[Model],
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    given: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> Model:
-    """The settings in the YAML file at `path`, then those of `given` that are not None, then `overrides` ("a.b=value").
+    """The settings in `base`, then those in the YAML file at `path`, then those of `given` that are not None, then
+    `overrides` ("a.b=value").
 
     Raises MissingFileError, or ConfigError naming the first key that is unknown or has a value that is not allowed.
     """
-    settings = read_mapping(path) if path is not None else {}
+    settings = {**(base or {}), **(read_mapping(path) if path is not None else {})}
     settings |= {key: value for key, value in (given or {}).items() if value is not None}
     for override in overrides:
         _assign(settings, override)

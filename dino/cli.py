@@ -8,6 +8,7 @@ import typer
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.forecast import forecast
+from .commands.reproduce import reproduce
 from .commands.train import train
 from .commands.transfer import transfer
 from .errors import DinoError
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, transfer, forecast, evaluate, demo):
+for command in (train, transfer, forecast, evaluate, demo, reproduce):
     app.command()(command)
 
 

@@ -39,6 +39,11 @@ class DataConfig(_Section):
     translations: int = Field(
         default=1, ge=1, description="copies of every training trajectory on a periodic box, each moved at random"
     )
+    symmetries: int = Field(
+        default=1, ge=1, description="copies of every training trajectory, moved by the symmetries its store declares"
+    )
+    keep: float = Field(default=1.0, gt=0, le=1, description="share of the grid cells that training may see")
+    keep_seed: int = Field(default=0, ge=0, description="seed of the random cells that are kept")
     validation_days: float = Field(default=10.0, ge=0, description="last days of the training period held out")
     validation_trajectories: float = Field(default=0.125, ge=0, lt=1, description="share held out, of eight or more")
 
@@ -56,12 +61,23 @@ class DomainConfig(_Section):
 
 
 class DecoderConfig(_Section):
-    """Sizes of the Fourier decoder."""
+    """Kind and sizes of the decoder; a setting of the other kind is without effect."""
 
+    kind: Literal["fourier", "siren"] = "fourier"
     code_size: int = Field(default=64, ge=1)
     hidden: int = Field(default=64, ge=2, multiple_of=2)
-    layers: int = Field(default=3, ge=1)
-    scale: float = Field(default=8.0, gt=0)
+    layers: int = Field(default=3, ge=1, description="layers behind the first; 1 when absent for kind siren")
+    scale: float = Field(default=8.0, gt=0, description="fourier: spread of the filter frequencies")
+    w0_first: float = Field(default=5.0, gt=0, description="siren: factor of the first layer's phase, its frequencies")
+    w0_hidden: float = Field(default=1.0, gt=0, description="siren: factor of the other layers' phases")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _layers_of_the_kind(cls, settings: object) -> object:
+        # Every sine layer takes the field further from its linearisation in the code: deeper ones train worse.
+        if isinstance(settings, dict) and settings.get("kind") == "siren":
+            return {"layers": 1} | settings
+        return settings
 
 
 class FieldConfig(_Section):
@@ -72,6 +88,8 @@ class FieldConfig(_Section):
     groups_per_step: int = Field(default=24, ge=1, description="tiles or trajectories a step")
     frames_per_step: int = Field(default=256, ge=1, description="maps a step, over all groups")
     ridge: float = Field(default=1e-2, gt=0)
+    points_per_map: int = Field(default=256, ge=1, description="siren: random points of every map that a step sees")
+    inner_iterations: int = Field(default=4, ge=1, description="siren: Gauss-Newton iterations for the codes of a step")
     noise_std: float = Field(
         default=0.1, gt=0, description="misfit std assumed when encoding maps, relative to the field's"
     )
@@ -79,8 +97,13 @@ class FieldConfig(_Section):
 
 
 class DynamicsConfig(_Section):
-    """Training of the latent ODE by multiple shooting."""
+    """Training of the latent ODE: a network by multiple shooting, or a quadratic form by linear least squares."""
 
+    form: Literal["network", "quadratic"] = "network"
+    rounds: int = Field(default=5, ge=2, description="least-squares rounds of the quadratic form")
+    ridge: float = Field(
+        default=1e-6, gt=0, description="penalty on coefficients of the quadratic form, by feature size"
+    )
     order: int = Field(default=2, ge=1, le=3)
     lags: int = Field(default=9, ge=1, description="past differences that initialise the tendency")
     hidden: int = Field(default=256, ge=1)
@@ -148,10 +171,16 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
-    def _horizons_ascend(self) -> "Config":
+    def _consistent(self) -> "Config":
         horizons = self.dynamics.horizons
         if horizons != sorted(horizons) or horizons[0] < 1 or horizons[-1] > LONGEST_HORIZON:
             raise ValueError(f"dynamics.horizons must ascend within 1..{LONGEST_HORIZON} frames")
+        if self.dynamics.form == "quadratic" and (self.dynamics.order != 1 or self.domain.kind == "tiles"):
+            raise ValueError("dynamics.form=quadratic wants dynamics.order=1 and a single chart, not tiles")
+        if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):
+            raise ValueError("data.keep and data.symmetries want a single chart, not domain.kind=tiles")
+        if self.data.keep < 1 and any(store.climatology == "map" for store in self.data.stores):
+            raise ValueError("data.keep < 1 leaves cells without a mean; set climatology: constant")
         return self
 
     def to_yaml(self) -> str:

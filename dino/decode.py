@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .decoders.base import Basis
+from .decoders import Decoder, decode
 from .model import OceanModel
 
 BLOCK_POINTS = 16384
 Array = NDArray[np.float64]
-# (chart, indices of the points inside it, basis there) to the field and its variance, or None, (..., point, channel).
-Evaluate = Callable[[int, NDArray[np.intp], Basis], tuple[Tensor, Tensor | None]]
+# (chart, indices of the points inside it, their decoder coordinates) to the field and its variance, or None,
+# (..., point, channel).
+Evaluate = Callable[[int, NDArray[np.intp], Tensor], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def decode_points(
     mean = np.empty((*leading, len(longitude), len(model.spec.channels)), np.float32)
     deviation = np.empty_like(mean) if spread else None
 
-    def evaluate(chart: int, inside: NDArray[np.intp], basis: Basis) -> tuple[Tensor, Tensor | None]:
-        return basis.decode(forecast.codes[:, chart]), _variance(basis.modes, forecast, chart) if spread else None
+    def evaluate(chart: int, inside: NDArray[np.intp], coordinates: Tensor) -> tuple[Tensor, Tensor | None]:
+        return _field(model.decoder, coordinates, forecast, chart, spread)
 
     for block in blocks(len(longitude)):
         value, error = blend(model, longitude[block], latitude[block], evaluate, leading)
@@ -79,8 +80,7 @@ def blend(
         inside = np.flatnonzero(weight > 0)
         if not len(inside):
             continue
-        basis = model.decoder.basis(model.coordinates(chart, lon[inside], lat[inside]))
-        field, variance = evaluate(chart, inside, basis)
+        field, variance = evaluate(chart, inside, model.coordinates(chart, lon[inside], lat[inside]))
         w = weight[inside, None] * amplitude
         value[..., inside, :] += w * field.double().cpu().numpy()
         if variance is not None:
@@ -93,13 +93,38 @@ def blend(
     return value, deviation
 
 
-def _variance(modes: Tensor, forecast: LatentForecast, chart: int) -> Tensor:
-    """(time, point, channel) variance of the field."""
+def _field(
+    decoder: Decoder, coordinates: Tensor, forecast: LatentForecast, chart: int, spread: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Field of one chart and, with `spread`, its variance (time, point, channel).
+
+    A decoder that is not affine is linearised about the mean code of every time: the field is that of the mean code
+    and its variance right to first order.
+    """
+    codes, factor = forecast.codes[:, chart], forecast.factor[:, chart]
+    if not spread and not decoder.is_affine:
+        return decode(decoder, coordinates, codes), None
+    if decoder.is_affine:
+        basis = decoder.linearise(coordinates, codes)
+        variance = _variance(basis.modes, factor, forecast.model_error, forecast.unresolved) if spread else None
+        return basis.decode(codes), variance
+    fields, variances = [], []
+    for time in range(len(codes)):  # a Jacobian a time: all of them together would fill the memory
+        now = slice(time, time + 1)
+        basis = decoder.linearise(coordinates, codes[now])
+        modes = basis.modes[0]
+        fields.append(basis.offset + modes @ codes[time])
+        variances.append(_variance(modes, factor[now], forecast.model_error[now], forecast.unresolved[now]))
+    return torch.cat(fields), torch.cat(variances)
+
+
+def _variance(modes: Tensor, factor: Tensor, model_error: Tensor, unresolved: Tensor) -> Tensor:
+    """(time, point, channel) variance of the field through modes (point, channel, code)."""
     points, channels, size = modes.shape
     flat = modes.reshape(points * channels, size)
-    times, _, _, members = forecast.factor.shape
-    variance = flat.square() @ forecast.model_error.T
+    times, _, members = factor.shape
+    variance = flat.square() @ model_error.T
     if members:
-        columns = forecast.factor[:, chart].permute(1, 0, 2).reshape(size, times * members)
+        columns = factor.permute(1, 0, 2).reshape(size, times * members)
         variance = variance + (flat @ columns).reshape(-1, times, members).square().sum(-1)
-    return variance.T.unflatten(1, (points, channels)) + forecast.unresolved[:, None, :]
+    return variance.T.unflatten(1, (points, channels)) + unresolved[:, None, :]

@@ -135,6 +135,12 @@ class PeriodicBox(_Domain):
         """Number of decoder coordinates."""
         return 4
 
+    @property
+    def period_degrees(self) -> Array:
+        """(2,) periods in longitude and latitude [degrees]."""
+        scale = np.array([math.cos(math.radians(self.latitude)), 1.0])
+        return np.rad2deg(np.array(self.length_km) / (EARTH_RADIUS_KM * scale))
+
     def coordinates(self, longitude: np.ndarray, latitude: np.ndarray) -> Array:
         """Decoder coordinates (n, 4) of points given in degrees (n,)."""
         scale = math.cos(math.radians(self.latitude))

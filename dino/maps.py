@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .decode import blocks
+from .decoders import decode
 from .domain import wrap_longitude
 from .errors import EmptyDataError, ObservationError
-from .inference import encode
+from .inference import encode_frames
 from .model import OceanModel
 from .observations import days_since_epoch
 
@@ -82,12 +83,12 @@ def encode_maps(model: OceanModel, dataset: xr.Dataset) -> EncodedMaps:
     codes, covariances = [], []
     for chart, amplitude in enumerate(model.cover.amplitude):
         inside = np.flatnonzero(model.cover.charts[chart].contains(longitude, latitude))
-        basis = model.decoder.basis(model.coordinates(chart, longitude[inside], latitude[inside]))
+        coordinates = model.coordinates(chart, longitude[inside], latitude[inside])
         seen = model.code_variance.new_tensor(anomaly[:, inside] / amplitude)
         # Frames with the same gaps share a factorisation; a static land mask makes that all of them.
         keep = torch.isfinite(seen).any(0).any(-1)
-        basis = type(basis)(basis.offset[keep], basis.modes[keep])
-        posterior = encode(basis, seen[:, keep], model.spec.noise_variance, model.code_prior)
+        noise = model.spec.noise_variance
+        posterior = encode_frames(model.decoder, coordinates[keep], seen[:, keep], noise, model.code_prior)
         codes.append(posterior.mean)
         covariances.append(posterior.covariance if posterior.covariance.dim() == 3 else posterior.covariance[None])
     stacked = torch.stack(codes, dim=1)
@@ -119,8 +120,8 @@ def blended_field(model: OceanModel, codes: Tensor, longitude: Array, latitude: 
             inside = np.flatnonzero(weight > 0)
             if not len(inside):
                 continue
-            basis = model.decoder.basis(model.coordinates(chart, lon[inside], lat[inside]))
-            field = basis.decode(codes[:, chart]).double().cpu().numpy()
+            coordinates = model.coordinates(chart, lon[inside], lat[inside])
+            field = decode(model.decoder, coordinates, codes[:, chart]).double().cpu().numpy()
             value[:, inside] += field * (weight[inside, None] * amplitude)
             total[inside] += weight[inside]
         with np.errstate(invalid="ignore"):

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from .config import DecoderConfig, DynamicsConfig
 from .cover import Cover
-from .decoders import FourierDecoder
+from .decoders import FourierDecoder, SirenDecoder
 from .domain import Domain
-from .dynamics import HistoryInitialiser, LatentODE
+from .dynamics import HistoryInitialiser, LatentODE, QuadraticODE
 from .gridmap import GridMap
 from .inference import Gaussian
 
@@ -60,6 +60,14 @@ class ModelSpec(BaseModel):
         return tuple(channel.name for channel in self.channels)
 
 
+def build_decoder(config: DecoderConfig, input_size: int, channels: int) -> FourierDecoder | SirenDecoder:
+    """An untrained decoder of the configured kind."""
+    sizes = (input_size, config.code_size, channels, config.hidden, config.layers)
+    if config.kind == "siren":
+        return SirenDecoder(*sizes, config.w0_first, config.w0_hidden)
+    return FourierDecoder(*sizes, config.scale)
+
+
 class OceanModel(nn.Module):
     """Decoder and dynamics with the statistics learned beside them.
 
@@ -81,10 +89,12 @@ class OceanModel(nn.Module):
         super().__init__()
         self.spec, self.background, self.cover = spec, background, spec.cover
         channels, code = len(spec.channels), spec.decoder.code_size
-        self.decoder = FourierDecoder(self.cover.input_size, channels=channels, **spec.decoder.model_dump())
+        self.decoder = build_decoder(spec.decoder, self.cover.input_size, channels)
         d = spec.dynamics
         context = 4 if spec.tiled else 0
-        self.dynamics = LatentODE(code, d.order, context, d.hidden, d.depth)
+        self.dynamics = (
+            QuadraticODE(code) if d.form == "quadratic" else LatentODE(code, d.order, context, d.hidden, d.depth)
+        )
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)
         # What the basis leaves out is carried cell by cell with the same kind of dynamics, linear and one for all.
         self.unresolved_dynamics = LatentODE(1, d.order, depth=0)

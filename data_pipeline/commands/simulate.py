@@ -1,40 +1,95 @@
-"""dino-data simulate: a simulated ocean as a field store."""
+"""dino-data simulate: a simulated system as a field store."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
+from data_pipeline.errors import ConfigError
+from data_pipeline.growing import grow_store
+from data_pipeline.layout import channel_names
+from data_pipeline.parts import FieldParts
 from data_pipeline.progress import reported
 from data_pipeline.settings import load_settings, refuse_existing
-from data_pipeline.simulators import quasi_geostrophic
-from data_pipeline.stores import write_store
+from data_pipeline.simulators import navier_stokes, quasi_geostrophic, shallow_water, wave
+from data_pipeline.simulators.sequences import SequencesConfig
 
 
 class Simulator(StrEnum):
     """The systems that can be simulated."""
 
     QUASI_GEOSTROPHIC = "quasi-geostrophic"
+    NAVIER_STOKES = "navier-stokes"
+    WAVE = "wave"
+    SHALLOW_WATER = "shallow-water"
+
+
+class PresetName(StrEnum):
+    """Sizes of an experiment; see `SequencesConfig.preset`."""
+
+    PAPER = "paper"
+    QUICK = "quick"
+
+
+class PartName(StrEnum):
+    """The two random streams of a seed."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
+_SYSTEMS: dict[Simulator, tuple[type[BaseModel], Callable[[Any], FieldParts]]] = {
+    Simulator.QUASI_GEOSTROPHIC: (quasi_geostrophic.QuasiGeostrophicConfig, quasi_geostrophic.parts),
+    Simulator.NAVIER_STOKES: (navier_stokes.NavierStokesConfig, navier_stokes.parts),
+    Simulator.WAVE: (wave.WaveConfig, wave.parts),
+    Simulator.SHALLOW_WATER: (shallow_water.ShallowWaterConfig, shallow_water.parts),
+}
 
 
 def simulate(
     name: Annotated[Simulator, typer.Argument(help="What to simulate.")],
     out: Annotated[Path, typer.Option(help="The field store to write.")],
+    preset: Annotated[
+        PresetName | None, typer.Option(help="Sizes of the published experiment (default) or of one of seconds.")
+    ] = None,
+    part: Annotated[PartName | None, typer.Option(help="Training (default) or test sequences.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
-    override: Annotated[list[str] | None, typer.Option("--set", help="A setting, e.g. days=120; repeatable.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="A setting, e.g. workers=2; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the initial states and of the forcing.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
 ) -> None:
-    """Simulate an ocean and write its sea level as a field store.
+    """Simulate a system and write its fields as a field store; a run that was stopped continues where it was.
+
+    Later settings win: preset, --config, --seed, --set. Presets and parts are those of DINo's experiments
+    (navier-stokes, wave, shallow-water; the last needs the extra `spherical`).
+
+    Example: dino-data simulate navier-stokes --out runs/vortices.zarr --preset quick --part test --set workers=2
 
     Example: dino-data simulate quasi-geostrophic --out runs/eddies.zarr --set trajectories=8 --set days=120 --seed 1
     """
     refuse_existing(out, overwrite)
-    settings = load_settings(quasi_geostrophic.QuasiGeostrophicConfig, config, override or [], {"seed": seed})
+    kind, parts_of = _SYSTEMS[name]
+    given = {"seed": seed}
+    parts = parts_of(load_settings(kind, config, override or [], given, base=_preset(name, kind, preset, part)))
     with reported(f"simulating ({name.value})") as progress:
-        fields = quasi_geostrophic.simulate(settings, progress=progress)
-    with reported("writing") as progress:
-        write_store(fields, out, overwrite=overwrite, progress=progress)
-    sizes = ", ".join(f"{size} {dim}" for dim, size in fields.sizes.items())
-    typer.echo(f"wrote {out}: ssh, {sizes}")
+        grow_store(parts, out, overwrite=overwrite, progress=progress)
+    sizes = ", ".join(f"{size} {dim}" for dim, size in parts.fields.sizes.items())
+    typer.echo(f"wrote {out}: {', '.join(channel_names(parts.fields))}, {sizes}")
+
+
+def _preset(
+    name: Simulator, kind: type[BaseModel], preset: PresetName | None, part: PartName | None
+) -> dict[str, Any] | None:
+    """The settings a preset stands for; ConfigError when a system without presets is asked for one."""
+    if issubclass(kind, SequencesConfig):
+        chosen = kind.preset((preset or PresetName.PAPER).value, (part or PartName.TRAIN).value)
+        return chosen.model_dump(exclude_unset=True)
+    if preset is not None or part is not None:
+        having = ", ".join(other for other, (model, _) in _SYSTEMS.items() if issubclass(model, SequencesConfig))
+        raise ConfigError(
+            f"{name.value} has no presets and no parts, {having} have; leave --preset and --part out and give --set"
+        )
+    return None

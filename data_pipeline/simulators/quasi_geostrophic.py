@@ -9,30 +9,26 @@ where the upper layer moves at U over a lower layer at rest (Phillips 1954; Vall
 Dynamics, section 6.6). With one layer psi2 = 0 and F1 = 1 / Ld². Sea level is f0 psi1 / g, without the mean slope of U.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
+import dask.array
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_pipeline.errors import DinoError
+from data_pipeline.errors import SimulationError
+from data_pipeline.parts import FieldParts, Progress, Report, gather
 from data_pipeline.schema import fields_dataset
+from data_pipeline.simulators.box import EARTH_RADIUS_KM, box_attributes, box_axes
 from data_pipeline.simulators.layer_model import KM_PER_DAY, Forcing, QuasiGeostrophicModel
+from data_pipeline.simulators.sequences import batches, frame_times
 from data_pipeline.simulators.spectral import runge_kutta_step
 
-EARTH_RADIUS_KM = 6371.0
 EARTH_ROTATION_PER_DAY = 2 * np.pi / 0.99726957
 COURANT = 2.4  # of 2.83, where fourth-order Runge-Kutta loses stability to advection
 LARGEST_SPEED_M_S = 20.0
 BATCH = 4  # runs integrated together: large enough to amortise Python, small enough for the cache
-START = np.datetime64("2000-01-01", "us")
-MICROSECONDS_PER_DAY = 86_400_000_000
-
-
-class SimulationError(DinoError):
-    """A simulated state left the range of an ocean; the message names the sample and the day."""
 
 
 class QuasiGeostrophicConfig(BaseModel):
@@ -91,37 +87,36 @@ class QuasiGeostrophicConfig(BaseModel):
         return 2 * EARTH_ROTATION_PER_DAY * np.cos(np.deg2rad(self.reference_latitude)) / EARTH_RADIUS_KM
 
 
-def simulate(config: QuasiGeostrophicConfig, *, progress: Callable[[int, int], None] | None = None) -> xr.Dataset:
+def simulate(config: QuasiGeostrophicConfig, *, progress: Progress | None = None) -> xr.Dataset:
     """Integrate `config` and return the field dataset: `ssh` [m], dims (trajectory, time, latitude, longitude).
 
     Sea level is the anomaly about the mean slope that `shear_m_s` implies, with zero mean over the box. Trajectories of
     one run follow each other, `gap_days` apart. progress: called with (maps done, maps in all), from `workers` threads.
     Raises `SimulationError` when a state blows up.
     """
+    return gather(parts(config), progress)
+
+
+def parts(config: QuasiGeostrophicConfig) -> FieldParts:
+    """The field store of `config`, in parts of a few runs."""
     model = QuasiGeostrophicModel(config)
     runs = config.trajectories if config.runs is None else config.runs
     cuts = -(-config.trajectories // runs)
     frames = int(np.ceil(config.days / config.output_interval_days - 1e-9))
-    ssh = np.empty((runs, cuts, frames, config.grid, config.grid), np.float32)
     seeds = np.random.SeedSequence(config.seed).spawn(runs)
-    starts = range(0, runs, BATCH)
-    done = dict.fromkeys(starts, 0)
+    # The last runs may reach beyond the trajectories asked for.
+    blocks = [block for block in batches(runs, BATCH) if block.start * cuts < config.trajectories]
+    sizes = tuple(min(block.stop * cuts, config.trajectories) - block.start * cuts for block in blocks)
 
-    def integrate(start: int) -> None:
-        members = slice(start, min(start + BATCH, runs))
-        for cut, frame, sea_level in _integrate(model, seeds[members], start, cuts, frames):
-            ssh[members, cut, frame] = sea_level
-            if progress is not None:
-                done[start] = (cut * frames + frame + 1) * len(sea_level)
-                progress(sum(done.values()), runs * cuts * frames)
+    def make(part: int, report: Report) -> Mapping[str, np.ndarray]:
+        block = blocks[part]
+        ssh = np.empty((len(block), cuts, frames, config.grid, config.grid), np.float32)
+        for cut, frame, sea_level in _integrate(model, seeds[block.start : block.stop], block.start, cuts, frames):
+            ssh[:, cut, frame] = sea_level
+            report((cut * frames + frame + 1) / (cuts * frames))
+        return {"ssh": ssh.reshape(-1, frames, config.grid, config.grid)[: sizes[part]]}
 
-    if config.workers == 1:
-        for start in starts:
-            integrate(start)
-    else:
-        with ThreadPoolExecutor(config.workers) as pool:
-            list(pool.map(integrate, starts))
-    return _dataset(config, ssh.reshape(-1, frames, config.grid, config.grid)[: config.trajectories])
+    return FieldParts(_fields(config, frames), sizes, make, config.model_dump_json(), config.workers)
 
 
 def _integrate(
@@ -191,18 +186,15 @@ def _initial_state(model: QuasiGeostrophicModel, generators: list[np.random.Gene
     return model.potential_vorticity(psi)
 
 
-def _dataset(config: QuasiGeostrophicConfig, ssh: np.ndarray) -> xr.Dataset:
-    offset = (np.arange(config.grid) / config.grid - 0.5) * config.length_km
-    degrees = np.rad2deg(offset / EARTH_RADIUS_KM)
-    longitude = config.reference_longitude + degrees / np.cos(np.deg2rad(config.reference_latitude))
-    day = np.arange(ssh.shape[1]) * config.output_interval_days
-    time = START + np.round(day * MICROSECONDS_PER_DAY).astype("timedelta64[us]")
+def _fields(config: QuasiGeostrophicConfig, frames: int) -> xr.Dataset:
+    """The store before it is filled."""
+    place = config.length_km, config.reference_longitude, config.reference_latitude
+    longitude, latitude = box_axes(config.grid, *place)
     attrs = {
         "product": "quasi-geostrophic simulation",
         "history": f"simulated with {config.model_dump_json()}",
-        "periodic_length_km": [config.length_km, config.length_km],
-        "reference_longitude": config.reference_longitude,
-        "reference_latitude": config.reference_latitude,
+        **box_attributes(*place),
     }
-    latitude = config.reference_latitude + degrees
-    return fields_dataset(time, longitude, latitude, {"ssh": ssh}, attrs=attrs)
+    shape = (config.trajectories, frames, config.grid, config.grid)
+    ssh = dask.array.zeros(shape, dtype=np.float32, chunks=(1, *shape[1:]))
+    return fields_dataset(frame_times(frames, config.output_interval_days), longitude, latitude, {"ssh": ssh}, attrs)

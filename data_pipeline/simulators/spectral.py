@@ -56,6 +56,16 @@ class SpectralGrid:
         """Real fields (..., size, size) of spectra (..., size, cutoff + 1)."""
         return np.asarray(fft.irfft(fft.ifft(spectrum, axis=-2), n=self.size, axis=-1))
 
+    def on_grid(self, spectrum: np.ndarray, size: int) -> np.ndarray:
+        """The band-limited fields (..., size, size) of spectra (..., self.size, cutoff + 1) on another grid."""
+        if size == self.size:
+            return self.inverse(spectrum)
+        other = SpectralGrid(size, self.length)
+        padded = np.zeros((*spectrum.shape[:-2], size, other.cutoff + 1), spectrum.dtype)
+        rows = np.arange(-self.cutoff, self.cutoff + 1)
+        padded[..., rows, : self.cutoff + 1] = (size / self.size) ** 2 * spectrum[..., rows, :]
+        return other.inverse(padded)
+
     def mean_square(self, spectrum: np.ndarray) -> np.ndarray:
         """Domain mean of the squared fields of spectra (..., size, cutoff + 1), by Parseval."""
         weight = np.where(self.kx > 0, 2.0, 1.0)  # a real field: the other half plane mirrors this one

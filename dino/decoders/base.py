@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+BLOCK_POINTS = 8192
+
 
 class Basis(NamedTuple):
     """A field that is affine in its code, at fixed points: values = offset + modes @ code.
@@ -25,19 +27,71 @@ class Basis(NamedTuple):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A continuous field: coordinates and a code give values in every channel."""
+    """A continuous field: coordinates and a code give values in every channel.
+
+    Whoever asks every decoder for `linearise` and decodes with what it returns serves both kinds: where `is_affine`
+    is true the form is exact and does not depend on the codes, so that one call is enough for all of them.
+    """
 
     input_size: int
     code_size: int
     channels: int
 
-    def __call__(self, coordinates: Tensor, codes: Tensor) -> Tensor:
-        """Values (..., point, channel) from coordinates (point, input) and codes (..., code)."""
+    @property
+    def is_affine(self) -> bool:
+        """Whether values are offset + modes @ code exactly, with the same offset and modes for all codes."""
         ...
 
-    def basis(self, coordinates: Tensor) -> Basis:
-        """The affine form at coordinates (..., input): exact where the decoder is affine in its code."""
+    def __call__(self, coordinates: Tensor, codes: Tensor) -> Tensor:
+        """Values (..., point, channel) from coordinates (point, input) and codes (..., code).
+
+        Coordinates (..., point, input) of their own for every code are taken too.
+        """
         ...
+
+    def linearise(self, coordinates: Tensor, codes: Tensor) -> Basis:
+        """The affine form that agrees with the decoder to first order about codes (frame, code).
+
+        Coordinates are (point, input) or (frame, point, input); offset and modes have a dimension `frame` before
+        `point`, but for an affine decoder at shared points, whose form is the same for every frame.
+        """
+        ...
+
+    def modulation(self) -> list[Tensor]:
+        """The weights through which the code enters."""
+        ...
+
+    def change_codes(self, transform: Tensor, origin: Tensor) -> None:
+        """Fold the substitution code = origin + transform @ new_code into the weights; the field stays the same."""
+        ...
+
+
+def decode(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Tensor:
+    """Values (..., point, channel) of codes (..., code) at shared coordinates (point, input), the shortest way."""
+    if decoder.is_affine:
+        return decoder.linearise(coordinates, codes).decode(codes)
+    flat = codes.reshape(-1, codes.shape[-1])
+    # A network's layers hold a vector a point and frame: blocks of frames keep them in the cache.
+    size = max(1, BLOCK_POINTS // max(1, len(coordinates)))
+    values = [decoder(coordinates, part) for part in flat.split(size)] or [decoder(coordinates, flat)]
+    return torch.cat(values).unflatten(0, codes.shape[:-1])
+
+
+def at_points(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Basis:
+    """The affine form at points (point, input) about a code (point, code) each.
+
+    offset : (point, channel); modes : (point, channel, code)
+    """
+    basis = decoder.linearise(coordinates.unsqueeze(-2), codes)
+    return Basis(basis.offset.squeeze(-2), basis.modes.squeeze(-3))
+
+
+def values_at_points(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Tensor:
+    """Values (point, channel) at points (point, input) with a code (point, code) each, the shortest way."""
+    if decoder.is_affine:
+        basis = at_points(decoder, coordinates, codes)
+        return torch.einsum("pck,pk->pc", basis.modes, codes) + basis.offset
+    return decoder(coordinates.unsqueeze(-2), codes).squeeze(-2)
 
 
 def require_finite(coordinates: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ recursion, which turns decoding into a matrix product and encoding into linear l
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ class FourierDecoder(nn.Module):
     layers : number of multiplicative layers n (n + 1 filters)
     scale : spread of the filter frequencies, shared out as scale / sqrt(n + 1)
     """
+
+    is_affine: Literal[True] = True
 
     def __init__(
         self, input_size: int, code_size: int, channels: int = 1, hidden: int = 64, layers: int = 3, scale: float = 8.0
@@ -84,6 +87,10 @@ class FourierDecoder(nn.Module):
             modes.addmm_(u, self.shift[layer])
             offset.addmv_(u, self.shift_bias[layer])
         return Basis(offset.view(shape) + self.readout_bias, modes.view(*shape, self.code_size))
+
+    def linearise(self, coordinates: Tensor, codes: Tensor) -> Basis:
+        """`basis`, whatever the codes: the field is affine in them."""
+        return self.basis(coordinates)
 
     @torch.no_grad()
     def change_codes(self, transform: Tensor, origin: Tensor) -> None:

@@ -2,5 +2,6 @@
 
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
+from .quadratic import QuadraticODE
 
-__all__ = ["HistoryInitialiser", "LatentODE", "check_finite", "integrate"]
+__all__ = ["HistoryInitialiser", "LatentODE", "QuadraticODE", "check_finite", "integrate"]

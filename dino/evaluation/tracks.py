@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..decode import blend
-from ..decoders.base import Basis
+from ..decoders import at_points
 from ..forecaster import Analysis, Forecaster
 
 Array = NDArray[np.float64]
@@ -55,8 +55,12 @@ def predict_along_track(
             weight = part[inside].reshape(-1, *[1] * (table.dim() - 1))
             return torch.lerp(table[before[inside]], table[after[inside]], weight)
 
-        def evaluate(chart: int, inside: NDArray[np.intp], basis: Basis, between=between) -> tuple[Tensor, Tensor]:
-            field = torch.einsum("pck,pk->pc", basis.modes, between(latent.codes[:, chart], inside)) + basis.offset
+        def evaluate(
+            chart: int, inside: NDArray[np.intp], coordinates: Tensor, between=between
+        ) -> tuple[Tensor, Tensor]:
+            codes = between(latent.codes[:, chart], inside)
+            basis = at_points(forecaster.model.decoder, coordinates, codes)
+            field = torch.einsum("pck,pk->pc", basis.modes, codes) + basis.offset
             shaken = torch.einsum("pck,pkm->pcm", basis.modes, between(latent.factor[:, chart], inside))
             variance = torch.einsum("pck,pk->pc", basis.modes.square(), between(latent.model_error, inside))
             return field, variance + shaken.square().sum(-1) + between(latent.unresolved, inside)

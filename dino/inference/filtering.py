@@ -11,9 +11,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..errors import NonFiniteError
 from .gaussian import Gaussian, cholesky
 from .rows import Rows
 from .window import RightHandSide, Trajectory, tangent_flow
+
+UPDATE_ITERATIONS = 8
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,49 @@ class Filter:
 
     def _condition(self, mean: Tensor, covariance: Tensor, node: int) -> tuple[Tensor, Tensor]:
         nearest = self.rows.node + (self.rows.fraction > 0.5).long()
-        return _update(mean, covariance, self.rows, nearest == node, self.code_size)
+        here = nearest == node
+        if self.rows.decoder is None or not bool(here.any()):
+            return _update(mean, covariance, self.rows, here, self.code_size)
+        rows = self.rows.select(here)
+        return _iterated_update(mean, covariance, rows, self.code_size)
+
+
+def _iterated_update(mean: Tensor, covariance: Tensor, rows: Rows, code_size: int) -> tuple[Tensor, Tensor]:
+    """Condition on rows of a decoder that is not affine: the iterated Kalman update, which is Gauss-Newton.
+
+    (Bell & Cathey 1993.) With code = mean + P_cc multiplier the cost needs no inverse of the covariance, and a step
+    that does not lower it is halved.
+    """
+    everything = torch.ones(len(rows), dtype=torch.bool, device=mean.device)
+    codes_covariance, like = covariance[:code_size, :code_size], rows.operator
+    multiplier = torch.zeros_like(mean[:code_size])
+
+    def about(multiplier: Tensor) -> tuple[Rows, Tensor]:
+        code = mean[:code_size] + codes_covariance @ multiplier
+        seen = rows.about(code.to(like).expand(len(rows), -1))
+        misfit = seen.innovation.double() - seen.operator.double() @ code
+        pull = multiplier @ codes_covariance @ multiplier
+        return seen, 0.5 * (pull + (misfit.square() / seen.variance.double()).sum())
+
+    seen, cost = about(multiplier)
+    for _ in range(UPDATE_ITERATIONS):
+        solved, _ = _update(mean, covariance, seen, everything, code_size)
+        misfit = seen.innovation.double() - seen.operator.double() @ solved[:code_size]
+        step = seen.operator.double().T @ (misfit / seen.variance.double()) - multiplier
+        length = 1.0
+        trial, lower = about(multiplier + step)
+        while not lower <= cost * (1 + 1e-9) and length > 1e-3:
+            length /= 2
+            trial, lower = about(multiplier + length * step)
+        if not lower <= cost * (1 + 1e-9):
+            break
+        multiplier, seen, gained, cost = multiplier + length * step, trial, cost - lower, lower
+        if bool(gained < 1e-6 * cost):
+            break
+    if not bool(torch.isfinite(cost)):
+        raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")
+    _, updated = _update(mean, covariance, seen, everything, code_size)
+    return mean + covariance[:, :code_size] @ multiplier, updated
 
 
 def _update(mean: Tensor, covariance: Tensor, rows: Rows, here: Tensor, code_size: int) -> tuple[Tensor, Tensor]:

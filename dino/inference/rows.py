@@ -1,11 +1,12 @@
 """Point observations as rows of a linear operator on the codes of one chart, along a trajectory of nodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..decoders import Decoder, at_points
 from ..model import OceanModel
 from ..observations import Observations
 
@@ -14,9 +15,11 @@ from ..observations import Observations
 class Rows:
     """Observed values of one chart, in its normalised units.
 
-    operator : (row, code) so that value = offset + operator @ code(time) + error
+    operator : (row, code) so that value = offset + operator @ code(time) + error, to first order about some codes
+        where the decoder is not affine
     innovation : (row,) value minus offset; offset : (row,) of the decoder; variance : (row,) of the error
     coordinates : (row, input) and channel : (row,) where and what was observed
+    decoder : where it is not affine, for `about`; None where the operator is the same about all codes
     node, fraction : (row,) the trajectory node before the observation and the way to the next, 0..1
     """
 
@@ -28,9 +31,30 @@ class Rows:
     offset: Tensor
     coordinates: Tensor
     channel: Tensor
+    decoder: Decoder | None = None
 
     def __len__(self) -> int:
         return len(self.innovation)
+
+    def select(self, which: Tensor | slice) -> "Rows":
+        """Some of the rows, by a mask, indices or a slice."""
+        tensors = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "decoder"}
+        return replace(self, **tensors)
+
+    def about(self, codes: Tensor) -> "Rows":
+        """The same observations with the operator of the decoder about other codes (row, code)."""
+        if self.decoder is None or not len(self):
+            return self
+        basis = at_points(self.decoder, self.coordinates, codes)
+        index = torch.arange(len(self), device=codes.device), self.channel
+        offset = basis.offset[index]
+        innovation = self.innovation + self.offset - offset
+        return replace(self, operator=basis.modes[index], innovation=innovation, offset=offset)
+
+    def along(self, nodes: Tensor) -> Tensor:
+        """The codes (row, code) of a trajectory (node, code) at the moments of the observations."""
+        following = (self.node + 1).clamp_max(len(nodes) - 1)
+        return torch.lerp(nodes[self.node], nodes[following], self.fraction[:, None])
 
 
 def rows_of_chart(
@@ -50,7 +74,8 @@ def rows_of_chart(
     like = model.code_variance
     coordinates = model.coordinates(chart, seen.longitude, seen.latitude)
     with torch.no_grad():
-        basis = model.decoder.basis(coordinates)
+        # About the population's mean; who knows better codes asks for `about`.
+        basis = at_points(model.decoder, coordinates, torch.zeros_like(like).expand(len(coordinates), -1))
     observation, channel = np.nonzero(np.isfinite(values))
     index = torch.as_tensor(observation), torch.as_tensor(channel)
     position = np.interp(seen.time[observation], nodes, np.arange(len(nodes), dtype=float))
@@ -64,4 +89,5 @@ def rows_of_chart(
         offset=basis.offset[index],
         coordinates=coordinates[index[0]],
         channel=index[1],
+        decoder=None if model.decoder.is_affine else model.decoder,
     )

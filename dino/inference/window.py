@@ -6,7 +6,8 @@ The state at the start of the window minimises
 
 (Courtier, Thepaut & Hollingsworth 1994, in a space of a few hundred dimensions, where the normal matrix is formed
 exactly). The tangent-linear equations are integrated beside the state. The control variable is whitened by the prior,
-so that the normal matrix is the identity plus what the observations add.
+so that the normal matrix is the identity plus what the observations add. A decoder that is not affine in its code is
+linearised anew about every trajectory tried, so that the cost is always that of the decoder itself.
 """
 
 from collections.abc import Callable
@@ -107,6 +108,7 @@ def assimilate_window(
     root = cholesky(prior.covariance)
     control = torch.zeros_like(prior.mean)
     states, jacobians = tangent_flow(right, prior.mean, nodes, method, step)
+    rows = _relinearised(rows, states, code_size)
     cost = _cost(control, states, rows, code_size)
     factor = torch.eye(len(control), dtype=torch.float64, device=control.device)
     for _ in range(iterations):
@@ -117,14 +119,17 @@ def assimilate_window(
         while True:
             trial = control + length * descent
             moved, turned = tangent_flow(right, prior.mean + root @ trial, nodes, method, step)
-            new_cost = _cost(trial, moved, rows, code_size)
+            seen = _relinearised(rows, moved, code_size)
+            new_cost = _cost(trial, moved, seen, code_size)
             if new_cost <= cost * (1 + 1e-6) or length < 1e-3:
                 break
             length /= 2
         if not torch.isfinite(new_cost):
             raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")
+        if new_cost > cost * (1 + 1e-6):  # no length of this step is downhill: rounding is all that is left
+            break
         converged = cost - new_cost < 1e-5 * cost
-        control, states, jacobians, cost = trial, moved, turned, new_cost
+        control, states, jacobians, rows, cost = trial, moved, turned, seen, new_cost
         if bool(converged):
             break
     # The curvature at the minimum, not at the last linearisation, is the posterior's.
@@ -135,11 +140,13 @@ def assimilate_window(
     return Trajectory(states, moved_spread @ moved_spread.mT)
 
 
+def _relinearised(rows: Rows, states: Tensor, code_size: int) -> Rows:
+    """Rows about a trajectory: their prediction there is what the decoder gives, their operator its derivative."""
+    return rows if rows.decoder is None else rows.about(rows.along(states[:, :code_size]))
+
+
 def _predicted(states: Tensor, rows: Rows, code_size: int) -> Tensor:
-    codes = states[:, :code_size]
-    following = (rows.node + 1).clamp_max(len(codes) - 1)
-    along = torch.lerp(codes[rows.node], codes[following], rows.fraction[:, None])
-    return (rows.operator * along).sum(-1)
+    return (rows.operator * rows.along(states[:, :code_size])).sum(-1)
 
 
 def _cost(control: Tensor, states: Tensor, rows: Rows, code_size: int) -> Tensor:

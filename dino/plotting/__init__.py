@@ -1,8 +1,8 @@
 """Figures of forecasts, scores, training and observations; every function writes one file and returns its path."""
 
 from dino.plotting.animation import animate
-from dino.plotting.curves import plot_skill, plot_training
+from dino.plotting.curves import plot_sequences, plot_skill, plot_training
 from dino.plotting.maps import plot_maps
 from dino.plotting.points import plot_observations, plot_tracks
 
-__all__ = ["animate", "plot_maps", "plot_observations", "plot_skill", "plot_tracks", "plot_training"]
+__all__ = ["animate", "plot_maps", "plot_observations", "plot_sequences", "plot_skill", "plot_tracks", "plot_training"]

@@ -83,19 +83,21 @@ def _dress_ratio(axis: Axes, ratios: Sequence[float], reference: str) -> None:
 def plot_training(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     """Training and validation loss against step, one panel per stage in the order the stages ran.
 
-    records: lines of metrics.jsonl with stage, step, train and, where it was measured, validation. The smallest
-    validation loss is marked. Records without a step and a training loss are passed over.
+    records: lines of metrics.jsonl with stage, step, train and validation, either of which may be missing or None. The
+    smallest validation loss is marked. Records without a step or without any loss are passed over.
     Raises EmptyDataError when nothing is left.
     """
-    curves = [r for r in records if r.get("stage") and r.get("step") is not None and r.get("train") is not None]
+    curves = [r for r in records if r.get("stage") and r.get("step") is not None and _losses(r)]
     stages = list(dict.fromkeys(record["stage"] for record in curves))
     if not stages:
         raise EmptyDataError("there are no training records to plot; train for at least one step")
     figure = Figure(figsize=(4.8 * len(stages) + 0.2, 3.5), layout="constrained")
     for axis, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         chosen = [record for record in curves if record["stage"] == stage]
-        steps, losses = [r["step"] for r in chosen], [r["train"] for r in chosen]
-        axis.plot(steps, losses, color=TRAIN_COLOUR, linewidth=1.2, label="training")
+        seen = [(r["step"], r["train"]) for r in chosen if r.get("train") is not None]
+        if seen:
+            steps, losses = zip(*seen, strict=True)
+            axis.plot(steps, losses, color=TRAIN_COLOUR, linewidth=1.2, label="training")
         checked = [(r["step"], r["validation"]) for r in chosen if r.get("validation") is not None]
         if checked:
             steps, losses = zip(*checked, strict=True)
@@ -103,9 +105,39 @@ def plot_training(records: Sequence[Mapping[str, Any]], path: str | Path) -> Pat
             step, best = min(checked, key=lambda pair: pair[1])
             label = f"best {best:.3g} at step {step:,}"
             axis.plot(step, best, marker="*", markersize=13, color="black", linestyle="", label=label)
-        if all(value > 0 for value in [r["train"] for r in chosen] + [loss for _, loss in checked]):
+        if all(loss > 0 for record in chosen for loss in _losses(record)):
             axis.set_yscale("log")
         dress_curves(axis, "step", "loss")
         axis.set_title(f"{stage.replace('_', ' ')} stage", fontsize=TITLE_SIZE)
+        axis.legend(fontsize=TICK_SIZE, frameon=False)
+    return save(figure, path)
+
+
+def _losses(record: Mapping[str, Any]) -> list[float]:
+    """The losses that a record holds."""
+    return [record[name] for name in ("train", "validation") if record.get(name) is not None]
+
+
+def plot_sequences(scores: Mapping[str, Any], channels: Sequence[str], path: str | Path) -> Path:
+    """Mean squared error against lead time on a logarithmic axis, a panel per channel, a curve per test.
+
+    scores: name -> `SequenceScores`. The end of what training saw is marked. Raises EmptyDataError without scores.
+    """
+    if not scores:
+        raise EmptyDataError("there are no scores to plot; score at least one test")
+    figure = Figure(figsize=(5.4 * len(channels) + 0.2, 3.7), layout="constrained")
+    for index, (axis, channel) in enumerate(
+        zip(figure.subplots(1, len(channels), squeeze=False)[0], channels, strict=True)
+    ):
+        for number, (name, result) in enumerate(scores.items()):
+            colour = PALETTE[number % len(PALETTE)]
+            axis.plot(
+                result.leads, result.by_frame[:, index], color=colour, linewidth=1.4, label=name.replace("_", " ")
+            )
+        first = next(iter(scores.values()))
+        axis.axvline(first.trained_days, color="black", linewidth=0.8, linestyle=":")
+        axis.set_yscale("log")
+        dress_curves(axis, "lead time [days]", f"mean squared error of {channel}")
+        axis.set_title(f"variance {first.variance[index]:.3g}; dotted: end of training frames", fontsize=TITLE_SIZE)
         axis.legend(fontsize=TICK_SIZE, frameon=False)
     return save(figure, path)

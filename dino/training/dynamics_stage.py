@@ -71,7 +71,8 @@ class DynamicsStage:
         self.model, self.training, self.validation, self.config = model, training, validation, config
         self.generator = generator
         modules = (model.dynamics, model.initialiser, model.unresolved_dynamics, model.unresolved_initialiser)
-        network = list(model.dynamics.network.parameters()) if model.dynamics.network is not None else []
+        network = getattr(model.dynamics, "network", None)
+        network = list(network.parameters()) if isinstance(network, torch.nn.Module) else []
         inside = {id(p) for p in network}
         linear = [p for module in modules for p in module.parameters() if id(p) not in inside and p.numel()]
         groups = [{"params": linear, "weight_decay": 0.0, "lr": 10 * config.learning_rate}]

@@ -1,18 +1,15 @@
-"""The field stage: train the decoder with codes projected out, then learn the statistics of the codes."""
+"""The field stage: train the decoder with the codes projected out."""
 
 import torch
 from torch import Tensor
 
 from ..config import FieldConfig
-from ..decoders.base import Basis
-from ..inference import Gaussian, encode
 from ..model import OceanModel
-from .principal_axes import principal_axes
 from .series import Series
-from .variable_projection import project
+from .variable_projection import Projection, project, project_by_steps
 
-# Enough frames for a covariance of a few hundred numbers; more cost time and change nothing.
-STATISTICS_FRAMES = 4096
+# Maps and points at which a decoder that is not affine is validated, and iterations for their codes.
+CHECKED_FRAMES, CHECKED_POINTS, CHECKED_ITERATIONS = 64, 1024, 8
 
 
 class FieldStage:
@@ -43,7 +40,7 @@ class FieldStage:
         """One optimiser step; returns the mean squared residual."""
         store = self.training[_draw(self.shares, self.generator)]
         values, weights = draw_frames(store, self.config, self.generator)
-        result = project(self.model.decoder.basis(store.coordinates), values, weights, self.config.ridge)
+        result = self._project(store, values, weights)
         self.optimiser.zero_grad(set_to_none=True)
         result.objective.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -54,7 +51,10 @@ class FieldStage:
     @torch.no_grad()
     def validate(self) -> float:
         """Mean squared residual on held-out maps, relative to the training anomalies."""
-        basis = self.model.decoder.basis(self.validation.coordinates)
+        decoder = self.model.decoder
+        if not decoder.is_affine:
+            return self._validate_some()
+        basis = decoder.linearise(self.validation.coordinates, self.model.code_prior.mean[None])
         total = count = 0.0
         for series in range(self.validation.count):
             values = self.validation.values[series : series + 1]
@@ -63,6 +63,30 @@ class FieldStage:
             total += float(result.residual * weights.sum())
             count += float(weights.sum())
         return total / count
+
+    def _project(self, store: Series, values: Tensor, weights: Tensor) -> Projection:
+        """The codes' exact solution, or a few Gauss-Newton iterations at random points (see `project_by_steps`)."""
+        decoder, config = self.model.decoder, self.config
+        if decoder.is_affine:
+            basis = decoder.linearise(store.coordinates, self.model.code_prior.mean[None])
+            return project(basis, values, weights, config.ridge)
+        chosen = torch.randperm(len(store.coordinates), generator=self.generator)[: config.points_per_map]
+        chosen = chosen.to(values.device)
+        part = (store.coordinates[chosen], values[:, :, chosen], weights[:, chosen])
+        return project_by_steps(decoder, *part, config.ridge, config.inner_iterations)
+
+    def _validate_some(self) -> float:
+        """`validate` on maps spread over the held-out ones, at random points that are always the same."""
+        held, generator = self.validation, torch.Generator().manual_seed(0)
+        device = held.values.device
+        chosen = torch.randperm(len(held.coordinates), generator=generator)[:CHECKED_POINTS].to(device)
+        total = held.count * len(held.times)
+        frames = torch.linspace(0, total - 1, min(CHECKED_FRAMES, total), device=device).long()
+        series, time = frames // len(held.times), frames % len(held.times)
+        values = held.values[series, time][:, None, chosen]
+        weights = held.weights[series][:, chosen]
+        part = (held.coordinates[chosen], values, weights)
+        return float(project_by_steps(self.model.decoder, *part, self.config.ridge, CHECKED_ITERATIONS).residual)
 
 
 def draw_frames(store: Series, config: FieldConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -84,66 +108,3 @@ def draw_frames(store: Series, config: FieldConfig, generator: torch.Generator) 
 
 def _draw(shares: Tensor, generator: torch.Generator) -> int:
     return int(torch.multinomial(shares, 1, generator=generator)) if len(shares) > 1 else 0
-
-
-@torch.no_grad()
-def encode_series(
-    model: OceanModel, series: Series, prior: Gaussian, which: slice = slice(None)
-) -> tuple[Tensor, Tensor]:
-    """Posterior codes (series, time, code) and covariance (series, code, code) of maps with the model's noise."""
-    basis = model.decoder.basis(series.coordinates)
-    means, covariances = [], []
-    for values, weights in zip(series.values[:, which], series.weights, strict=True):
-        known = weights > 0
-        gaps = torch.where(known, values, torch.nan)
-        posterior = encode(basis, gaps, model.spec.noise_variance, prior)
-        means.append(posterior.mean)
-        covariances.append(posterior.covariance)
-    return torch.stack(means), torch.stack(covariances)
-
-
-@torch.no_grad()
-def learn_code_statistics(model: OceanModel, training: list[Series], config: FieldConfig) -> float:
-    """Learn the code population by expectation-maximisation and turn codes to its principal axes.
-
-    Codes that a masked map leaves undetermined enter through their posterior covariance, not as noise. Returns the
-    root-mean-square field value of one unit of latent length.
-    """
-    basis = model.decoder.basis(training[0].coordinates)
-    power = basis.modes.square().mean(dim=(0, 1)).clamp_min(1e-20)
-    prior = Gaussian(torch.zeros_like(power), torch.diag(10.0 / power))
-    mean, covariance = prior.mean, prior.covariance
-    for _ in range(config.prior_rounds):
-        first = second = count = 0
-        for series in training:
-            stride = max(1, series.count * series.values.shape[1] // STATISTICS_FRAMES)
-            codes, spread = encode_series(model, series, prior, slice(None, None, stride))
-            flat = codes.flatten(0, 1).double()
-            first = first + flat.sum(0)
-            second = second + flat.T @ flat + spread.double().sum(0) * codes.shape[1]
-            count += len(flat)
-        mean = torch.as_tensor(first) / count
-        covariance = torch.as_tensor(second) / count - torch.outer(mean, mean)
-        floor = 1e-6 * covariance.diagonal().mean()
-        covariance = covariance + floor * torch.eye(len(mean), dtype=torch.float64, device=mean.device)
-        prior = Gaussian(mean.to(power), covariance.to(power))
-    axes = principal_axes(_metric(basis), mean, covariance)
-    model.decoder.change_codes(axes.transform.to(power), axes.origin.to(power))
-    model.code_variance.copy_(axes.variance.to(power))
-    return axes.field_scale
-
-
-def _metric(basis: Basis) -> Tensor:
-    modes = basis.modes.flatten(0, 1).double()
-    return modes.T @ modes / len(modes)
-
-
-@torch.no_grad()
-def series_metric(model: OceanModel, series: Series) -> Tensor:
-    """(series or 1, code, code): mean squared field value over a series' valid points as a form in codes."""
-    modes = model.decoder.basis(series.coordinates).modes.flatten(0, 1)
-    weights = series.weights.flatten(1)
-    if bool((weights == weights[:1]).all()):
-        weights = weights[:1]
-    forms = [(modes * w.unsqueeze(-1)).T @ modes / w.sum() for w in weights]
-    return torch.stack(forms)

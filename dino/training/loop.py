@@ -3,7 +3,7 @@
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,6 +99,13 @@ class Loop:
             stage.model.load_state_dict(best["model"])
         self.finished.append(stage.name)
 
+    def record(self, stage: str, validations: Sequence[float]) -> None:
+        """Note a stage that was solved rather than descended: the held-out loss after each of its rounds."""
+        self.saved = None
+        for index, validation in enumerate(validations):
+            self._log(stage, index + 1, None, validation)
+        self.finished.append(stage)
+
     def done(self, name: str) -> bool:
         """Whether a stage was finished before the run was resumed."""
         return name in self.finished
@@ -122,7 +129,7 @@ class Loop:
             model.load_state_dict(self.saved["model"])
             generator.set_state(self.saved["generator"])
 
-    def _log(self, stage: str, step: int, train: float, validation: float) -> None:
+    def _log(self, stage: str, step: int, train: float | None, validation: float) -> None:
         record = {"stage": stage, "step": step, "train": train, "validation": validation}
         self.metrics.append(record)
         with (self.folder / "metrics.jsonl").open("a") as file:

@@ -1,5 +1,6 @@
 """Training data: maps of one store cut into charts, normalised, as tensors that the stages draw from."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,8 +73,8 @@ class Maps:
     times: NDArray[np.float64]
     attributes: dict
 
-    def grid_map(self, training: slice, kind: str) -> GridMap:
-        """The training mean (kind "map") or its mean over the area ("constant"), NaN where a cell is never whole."""
+    def grid_map(self, training: slice, kind: str, kept: NDArray[np.bool_] | bool = True) -> GridMap:
+        """The training mean (kind "map") or its mean over the kept cells ("constant"), NaN where a cell has gaps."""
         whole = np.isfinite(self.values).all(axis=(0, 1, 2))
         if not whole.any():
             raise EmptyDataError(
@@ -83,7 +84,7 @@ class Maps:
         mean = self.values[:, training].mean(axis=(0, 1), dtype=np.float64)
         if kind == "constant":
             rows = np.cos(np.deg2rad(self.latitude))
-            area = np.where(whole, rows[:, None] if rows.ndim == 1 else rows, 0.0)
+            area = np.where(whole & kept, rows[:, None] if rows.ndim == 1 else rows, 0.0)
             average = np.nansum(np.where(whole, mean, 0) * area, axis=(1, 2)) / area.sum()
             mean = np.broadcast_to(average[:, None, None], mean.shape)
         return GridMap(self.longitude, self.latitude, np.where(whole, mean, np.nan))
@@ -169,18 +170,35 @@ def choose_domain(maps: Maps, config: DomainConfig) -> Domain:
     return Region.from_bounds(west - margin, east + margin, max(south - margin, -90.0), min(north + margin, 90.0))
 
 
-def series_of_chart(maps: Maps, domain: Domain, background: GridMap, spread: NDArray) -> tuple[Series, Cover]:
-    """The whole domain as one chart; every trajectory is a series."""
+def kept_cells(shape: tuple[int, int], share: float, seed: int) -> NDArray[np.bool_]:
+    """A random `share` of the cells of a grid (row, column), the same for the same seed."""
+    count = max(1, round(share * math.prod(shape)))
+    kept = np.zeros(math.prod(shape), bool)
+    kept[np.random.default_rng(seed).permutation(kept.size)[:count]] = True
+    return kept.reshape(shape)
+
+
+def chart_cells(maps: Maps, background: GridMap, kept: NDArray[np.bool_] | bool) -> tuple[NDArray, NDArray, NDArray]:
+    """Which cells (row, column) a chart's series hold, and their longitudes and latitudes (point,)."""
     latitude, longitude = _mesh(maps)
-    valid = np.isfinite(background.values).all(0)
+    valid = np.isfinite(background.values).all(0) & kept
+    return np.asarray(valid), longitude[valid], latitude[valid]
+
+
+def series_of_chart(
+    maps: Maps, domain: Domain, background: GridMap, spread: NDArray, kept: NDArray[np.bool_] | bool = True
+) -> tuple[Series, Cover]:
+    """The kept cells (row, column) of the whole domain as one chart; every trajectory is a series."""
+    valid, longitude, latitude = chart_cells(maps, background, kept)
     anomaly = (maps.values - background.values) / spread[:, None, None]
     values = np.moveaxis(anomaly[..., valid], 2, -1)
-    area = np.cos(np.deg2rad(latitude[valid]))
+    # A periodic box is a plane: its cells are equal, whatever the latitudes it is laid on.
+    area = np.ones(len(latitude)) if isinstance(domain, PeriodicBox) else np.cos(np.deg2rad(latitude))
     weights = np.repeat((area / area.mean())[None, :, None], values.shape[-1], axis=-1)
     series = Series(
-        coordinates=_tensor(domain.coordinates(longitude[valid], latitude[valid])),
-        weights=_tensor(np.repeat(weights, len(values), axis=0)),
-        values=_tensor(values),
+        coordinates=tensor(domain.coordinates(longitude, latitude)),
+        weights=tensor(np.repeat(weights, len(values), axis=0)),
+        values=tensor(values),
         times=maps.times,
         context=torch.zeros(len(values), 0),
         amplitude=torch.ones(len(values)),
@@ -231,12 +249,12 @@ def series_of_tiles(
     y, x = np.meshgrid(*axes, indexing="ij")
     context = np.array([tile_context(chart, a) for chart, a in zip(charts, amplitudes, strict=True)])
     series = Series(
-        coordinates=_tensor(np.stack([x.ravel(), y.ravel()], axis=-1)),
-        weights=_tensor(np.repeat(np.stack(weights), trajectories, axis=0)),
-        values=_tensor(np.concatenate(values)),
+        coordinates=tensor(np.stack([x.ravel(), y.ravel()], axis=-1)),
+        weights=tensor(np.repeat(np.stack(weights), trajectories, axis=0)),
+        values=tensor(np.concatenate(values)),
         times=maps.times,
-        context=_tensor(np.repeat(context, trajectories, axis=0)),
-        amplitude=_tensor(np.repeat(amplitudes, trajectories)),
+        context=tensor(np.repeat(context, trajectories, axis=0)),
+        amplitude=tensor(np.repeat(amplitudes, trajectories)),
         share=store.weight,
     )
     return series, Cover(tuple(charts), np.array(amplitudes), tiled=True)
@@ -265,5 +283,6 @@ def _mesh(maps: Maps) -> tuple[NDArray, NDArray]:
     return latitude, longitude
 
 
-def _tensor(array: NDArray | list) -> Tensor:
+def tensor(array: NDArray | list) -> Tensor:
+    """A float32 tensor of an array."""
     return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Fine-tune the decoder's modulation (A_l, c_l) on sparse observations, everything else frozen.
+"""Fine-tune the decoder's modulation on sparse observations: the weights through which the code enters, nothing else.
 
 An expectation-maximisation in the manner of variable projection: windows of observations are analysed with the current
 weights, which gives every code exactly; then the weights move to fit the observations better with those codes held,
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ..config import TransferConfig
+from ..decoders import values_at_points
 from ..errors import EmptyDataError
 from ..forecaster import Forecaster
-from ..inference.rows import Rows, rows_of_chart
+from ..inference.rows import rows_of_chart
 from ..model import OceanModel
 from ..observations import Observations
 from .base import Report, Transferred
@@ -90,15 +91,10 @@ def _samples(forecaster: Forecaster, observations: Observations, end: float, len
         rows = rows_of_chart(model, chart, seen, analysis.nodes, forecaster.assimilation.default_error)
         if not len(rows):
             continue
-        codes = _codes_of(rows, window.mean[:, : model.dynamics.code_size])
+        codes = rows.along(window.mean[:, : model.dynamics.code_size])
         offset = rows.innovation + rows.offset
         made.append(_Sample(rows.coordinates, rows.channel, offset, rows.variance, codes))
     return made
-
-
-def _codes_of(rows: Rows, nodes: Tensor) -> Tensor:
-    following = (rows.node + 1).clamp_max(len(nodes) - 1)
-    return torch.lerp(nodes[rows.node], nodes[following], rows.fraction[:, None])
 
 
 def _fit(
@@ -115,9 +111,8 @@ def _fit(
     spread = [w.square().mean().sqrt().clamp_min(1e-6) for w in origin]
     for _ in range(config.steps):
         chosen = torch.randint(len(joined.target), (min(BATCH, len(joined.target)),), generator=generator)
-        basis = model.decoder.basis(joined.coordinates[chosen])
-        row = torch.arange(len(chosen)), joined.channel[chosen]
-        fitted = (basis.modes[row] * joined.codes[chosen]).sum(-1) + basis.offset[row]
+        values = values_at_points(model.decoder, joined.coordinates[chosen], joined.codes[chosen])
+        fitted = values[torch.arange(len(chosen)), joined.channel[chosen]]
         misfit = ((joined.target[chosen] - fitted).square() / joined.variance[chosen]).mean()
         pull = sum(((w - o) / s).square().mean() for w, o, s in zip(weights, origin, spread, strict=True))
         loss = misfit + config.pull * pull
@@ -147,7 +142,9 @@ def _score(forecaster: Forecaster, observations: Observations, ends: list[float]
             rows = rows_of_chart(model, chart, future, nodes, forecaster.assimilation.default_error)
             if not len(rows):
                 continue
-            predicted = (rows.operator * _codes_of(rows, latent.codes[:, chart])).sum(-1)
+            codes = rows.along(latent.codes[:, chart])
+            rows = rows.about(codes)
+            predicted = (rows.operator * codes).sum(-1)
             total += float(((rows.innovation - predicted).square() / rows.variance).sum())
             count += len(rows)
     return total / count if count else float("inf")

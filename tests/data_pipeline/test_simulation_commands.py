@@ -56,6 +56,44 @@ def test_an_ocean_is_simulated_and_observed(tmp_path):
     assert str(tmp_path) not in str(ds.attrs)
 
 
+@pytest.mark.parametrize(
+    ("system", "sizes", "channels", "shape"),
+    [
+        ("navier-stokes", ["grid=16", "spin_up=1"], ["vorticity"], (16, 16)),
+        ("wave", ["grid=16"], ["displacement", "displacement_rate"], (16, 16)),
+        ("shallow-water", ["latitudes=16", "output_latitudes=8"], ["height", "vorticity"], (8, 16)),
+    ],
+)
+def test_the_systems_of_experiments_come_in_two_parts(tmp_path, system, sizes, channels, shape):
+    sizes += ["spin_up_hours=2"] if system == "shallow-water" else []
+    settings = [part for size in [*sizes, "frames=4", "sequence_frames=2"] for part in ("--set", size)]
+    fields = []
+    for part in ("train", "test"):
+        out = tmp_path / f"{part}.zarr"
+        run("simulate", system, "--out", out, "--preset", "quick", "--part", part, "--seed", 3, *settings)
+        assert validate_store(out) == []
+        fields.append(open_store(out))
+        assert list(fields[-1].data_vars) == channels
+        assert fields[-1][channels[0]].shape[1:] == (2, *shape)
+        assert '"seed":3' in fields[-1].attrs["history"]
+    assert fields[0].sizes["trajectory"] > fields[1].sizes["trajectory"]
+    assert not np.isclose(fields[0][channels[0]][0], fields[1][channels[0]][0]).all()
+
+
+def test_settings_win_over_presets(tmp_path):
+    settings, out = tmp_path / "wave.yaml", tmp_path / "wave.zarr"
+    settings.write_text("trajectories: 3\ngrid: 16\n")
+    changes = ["--set", "grid=24", "--set", "frames=20"]
+    run("simulate", "wave", "--out", out, "--preset", "quick", "--config", settings, *changes)
+    assert open_store(out).displacement.shape == (3, 20, 24, 24)
+
+
+def test_the_ocean_has_no_presets(tmp_path):
+    for option in (["--preset", "quick"], ["--part", "test"]):
+        message = run("simulate", "quasi-geostrophic", "--out", tmp_path / "a.zarr", *option, error=ConfigError)
+        assert "navier-stokes, wave, shallow-water" in message
+
+
 def test_the_user_is_told_what_is_wrong(tmp_path):
     field, out = tmp_path / "field.zarr", tmp_path / "out.zarr"
     run("simulate", "quasi-geostrophic", "--out", field, *TINY)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dino.decoders.base import Basis
+from dino.decoders import Basis, SirenDecoder, values_at_points
 from dino.dynamics import LatentODE, integrate
 from dino.errors import NonFiniteError
 from dino.inference import Gaussian, encode
@@ -174,7 +174,7 @@ def test_more_observations_never_raise_the_variance(linear, prior, randomly):
     rows = make_rows(randomly, [0, 1, 2, 3, 3, 2], [0.0, 0.3, 0.6, 0.9, 0.1, 0.0])
     before = prior.covariance
     for count in range(1, 7):
-        some = Rows(**{name: getattr(rows, name)[:count] for name in Rows.__dataclass_fields__})
+        some = rows.select(slice(count))
         after = assimilate_window(right, prior, some, NODES, CODE, step=0.5).covariance[0]
         assert torch.linalg.eigvalsh(before - after).min() > -1e-9
         before = after
@@ -184,3 +184,58 @@ def test_a_flow_that_explodes_is_a_typed_error(prior, randomly):
     rows = make_rows(randomly, [0, 3], [0.0, 1.0])
     with pytest.raises(NonFiniteError):
         assimilate_window(lambda t, s: 1e3 * s**3, prior, rows, NODES, CODE, step=0.5)
+
+
+def sine_rows(rows: Rows, seed: int = 0) -> tuple[Rows, SirenDecoder]:
+    """The same places observed through a decoder that is not affine, about a code of zero."""
+    torch.manual_seed(seed)
+    decoder = SirenDecoder(2, CODE, 2, hidden=8, layers=1, w0_first=3.0).double().requires_grad_(False)
+    count = len(rows)
+    generator = torch.Generator().manual_seed(seed)
+    seen = replace(
+        rows,
+        coordinates=2 * torch.rand(count, 2, generator=generator, dtype=torch.float64) - 1,
+        channel=torch.arange(count) % 2,
+        operator=torch.zeros(count, CODE, dtype=torch.float64),
+        decoder=decoder,
+    )
+    return seen.about(torch.zeros(count, CODE, dtype=torch.float64)), decoder
+
+
+def test_rows_of_a_sine_decoder_keep_their_values_about_any_code(randomly):
+    rows, decoder = sine_rows(make_rows(randomly, [0, 1, 2, 3], [0.0, 0.3, 0.6, 0.9]))
+    codes = randomly(4, CODE)
+    about = rows.about(codes)
+    torch.testing.assert_close(about.innovation + about.offset, rows.innovation + rows.offset)
+    values = values_at_points(decoder, rows.coordinates, codes)[torch.arange(4), rows.channel]
+    torch.testing.assert_close((about.operator * codes).sum(-1) + about.offset, values)
+    plain = make_rows(randomly, [0], [0.0])
+    assert plain.about(codes[:1]) is plain
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_window_with_a_sine_decoder_is_the_brute_force_minimum(linear, seed, randomly):
+    right, matrix = linear
+    rows, decoder = sine_rows(make_rows(randomly, [0, 0, 1, 2, 3, 3, 3], [0.0, 0.4, 0.0, 0.5, 0.25, 0.9, 1.0]), seed)
+    prior = Gaussian(0.2 * randomly(STATE), 0.5 * torch.eye(STATE, dtype=torch.float64))
+    window = assimilate_window(right, prior, rows, NODES, CODE, iterations=40, step=STEP)
+    propagators, observed = flows(matrix), rows.innovation + rows.offset
+
+    def cost(start: Tensor) -> Tensor:
+        along = rows.along((propagators @ start)[:, :CODE])
+        values = values_at_points(decoder, rows.coordinates, along)[torch.arange(len(rows)), rows.channel]
+        return (start - prior.mean).square().sum() + 0.5 * ((observed - values).square() / rows.variance).sum()
+
+    start = window.mean[0].clone().requires_grad_()
+    search = torch.optim.LBFGS([start], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        search.zero_grad()
+        value = cost(start)
+        value.backward()
+        return value
+
+    search.step(closure)
+    assert cost(window.mean[0]) < 0.8 * cost(prior.mean)
+    assert cost(window.mean[0]) <= cost(start.detach()) * (1 + 1e-3)
+    torch.testing.assert_close(window.mean[0], start.detach(), atol=0.03, rtol=0)

@@ -16,9 +16,11 @@ from dino.checkpoint import load_model
 from dino.config import Config, load_config
 from dino.errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
 from dino.training import train as module
-from dino.training.field_stage import FieldStage, encode_series, series_metric
+from dino.training.code_statistics import encode_series, series_metric
+from dino.training.field_stage import FieldStage
 from dino.training.loop import Interrupted, Loop
-from dino.training.train import prepare, train
+from dino.training.prepare import prepare
+from dino.training.train import train
 from dino.training.variable_projection import project
 
 
@@ -194,7 +196,7 @@ def test_code_statistics_turn_codes_to_field_units(whole, box_config):
     splits, _ = prepare(box_config)
     with torch.no_grad():
         codes, covariance = encode_series(model, splits[0].training, model.code_prior)
-        metric = series_metric(model, splits[0].training)[0]
+        metric = series_metric(model, splits[0].training, codes)[0]
     # All modes weigh alike: the metric is a number times the identity, up to the latitude weights of the series.
     off = metric - metric.diagonal().mean() * torch.eye(8)
     assert off.abs().max() < 0.02 * metric.diagonal().mean()

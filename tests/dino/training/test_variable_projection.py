@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dino.decoders import Basis, FourierDecoder
-from dino.training.variable_projection import project
+from dino.decoders import Basis, FourierDecoder, SirenDecoder
+from dino.training.variable_projection import CODE_LENGTH, project, project_by_steps
 
 GROUPS, FRAMES, POINTS, CHANNELS, CODE = 3, 5, 20, 2, 4
 
@@ -103,3 +103,43 @@ def test_a_mode_that_vanishes_does_no_harm(randomly):
     result.objective.backward()
     assert torch.isfinite(modes.grad).all()
     assert torch.isfinite(result.codes).all()
+
+
+def siren(dtype=torch.float64):
+    torch.manual_seed(4)
+    return SirenDecoder(3, CODE, CHANNELS, hidden=8, layers=1, w0_first=3.0).to(dtype)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_steps_end_where_the_gradient_by_the_codes_vanishes(randomly, gaps):
+    """Then the gradient with codes held constant is the whole gradient of the reduced objective."""
+    _, points, values, weights = problem(randomly, own=False, gaps=gaps)
+    decoder, ridge = siren(), 0.1
+    result = project_by_steps(decoder, points, values, weights, ridge, 40)
+    codes = result.codes.clone().requires_grad_()
+    misfit = values - decoder(points, codes)
+    written_out = (weights[:, None] * misfit.square()).sum() / (weights.sum() * FRAMES)
+    written_out = written_out + ridge / CODE_LENGTH**2 * codes.square().sum() / (GROUPS * FRAMES)
+    torch.testing.assert_close(result.objective, written_out)
+    (slope,) = torch.autograd.grad(written_out, codes)
+    assert slope.abs().max() < 1e-3 * values[weights.expand_as(values[:, 0])[:, None].expand_as(values) > 0].abs().max()
+    (ours,) = torch.autograd.grad(result.objective, [decoder.readout.weight])
+    with torch.no_grad():
+        weight, h = decoder.readout.weight, 1e-4
+        moved = []
+        for sign in (1, -1):
+            weight[0, 1] += sign * h
+            moved.append(float(project_by_steps(decoder, points, values, weights, ridge, 60).objective))
+            weight[0, 1] -= sign * h
+    assert float(ours[0, 1]) == pytest.approx((moved[0] - moved[1]) / (2 * h), rel=0.05, abs=2e-3)
+
+
+def test_steps_of_an_affine_decoder_are_the_projection_with_that_penalty(randomly):
+    decoder, points, values, weights = problem(randomly, own=False, gaps=True)
+    found = project_by_steps(decoder, points, values, weights, 0.1, 1)
+    basis, pull = decoder.basis(points), 0.1 / CODE_LENGTH**2 * weights.sum() / GROUPS
+    for group in range(GROUPS):
+        phi, w = basis.modes.reshape(-1, CODE), weights[group].reshape(-1, 1)
+        right = phi.T @ (w * (values[group] - basis.offset).reshape(FRAMES, -1).T)
+        expected = torch.linalg.inv(phi.T @ (w * phi) + pull * torch.eye(CODE)) @ right
+        torch.testing.assert_close(found.codes[group], expected.T)

@@ -1,0 +1,136 @@
+"""`dino reproduce`: DINo's experiments, from data to a table."""
+
+import json
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+from rich.table import Table
+
+from data_pipeline.progress import reported
+
+from ..config import Config, load_config
+from ..errors import ConfigError
+from ..evaluation.report import Row, write_report
+from ..evaluation.sequences import SequenceScores
+from ..plotting import plot_sequences, plot_training
+from ..reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, simulate, store_path
+from ..training.train import train
+from .common import Overrides, console, use_device
+
+
+SPANS = {
+    "in_t": "In-t",
+    "in_t_in_s": "In-t In-s",
+    "in_t_out_s": "In-t Out-s",
+    "out_t": "Out-t",
+    "out_t_in_s": "Out-t In-s",
+    "out_t_out_s": "Out-t Out-s",
+}
+
+
+class SystemName(StrEnum):
+    """The systems of the paper."""
+
+    NAVIER_STOKES = "navier-stokes"
+    WAVE = "wave"
+    SHALLOW_WATER = "shallow-water"
+
+
+class PresetName(StrEnum):
+    """The published sizes, or sizes of seconds."""
+
+    PAPER = "paper"
+    QUICK = "quick"
+
+
+class ProtocolName(StrEnum):
+    """DINo's frames and cells, or those of its successors."""
+
+    DINO = "dino"
+    SUCCESSORS = "successors"
+
+
+def reproduce(
+    system: Annotated[SystemName, typer.Argument(help="Which experiment.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for stores and runs; runs/SYSTEM by default.")
+    ] = None,
+    keep: Annotated[float | None, typer.Option(help="Share of the grid cells that is seen, e.g. 0.05.")] = None,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="dino: 10 + 10 frames; successors: 20 + 20 frames, 20 % of the cells.")
+    ] = ProtocolName.DINO,
+    preset: Annotated[PresetName, typer.Option(help="Sizes of the paper, or of seconds.")] = PresetName.PAPER,
+    config: Annotated[Path | None, typer.Option(help="Experiment file; configs/SYSTEM.yaml by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of data, kept cells and training.")] = 0,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+) -> None:
+    """Simulate an experiment of DINo's paper, train on it, and score every test of the paper.
+
+    Stores that are there already are used again. Mean squared errors, in the squared units of the field: In-t are the
+    leads that training had, Out-t those beyond; In-s the cells seen in the first frame, Out-s all others.
+
+    Example: dino reproduce navier-stokes --keep 0.05
+    """
+    folder = out or Path("runs") / system.value
+    quick = QUICK_SETTINGS if preset is PresetName.QUICK else []
+    settings = load_config(config or Path("configs") / f"{system.value}.yaml", [*quick, *overrides])
+    use_device(settings)
+
+    def store(name: str) -> xr.Dataset:
+        with reported(f"simulating ({name})") as report:
+            return simulate(system.value, folder, preset.value, protocol.value, seed, name, report)
+
+    training = store("train")
+    where = store_path(folder, preset.value, protocol.value, seed, "train")
+    settings = filled(settings, where, training, protocol.value, seed, keep)
+    run = folder / f"{preset.value}-{protocol.value}-{seed}" / f"run-{100 * settings.data.keep:g}"
+    if (run / "model.json").exists() and not resume:
+        raise ConfigError(f"{run} holds a finished run already; choose another --out or remove it")
+    began = time.perf_counter()
+    with reported("training") as report:
+        model = train(settings, run, report, resume)
+    trained = time.perf_counter() - began
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    plot_training(records, run / "figures" / "training.png")
+    scores = score(model, settings, store, protocol.value)
+    rows = score_rows(scores, model.spec.names)
+    plot_sequences(scores, model.spec.names, run / "figures" / "error.png")
+    about = {"system": system.value, "protocol": protocol.value, "keep": settings.data.keep, "seed": seed}
+    write_report(run / "scores.json", rows, **about, training_seconds=round(trained, 1), by_frame=_by_frame(scores))
+    console().print(_table(rows, system.value, settings, PROTOCOLS[protocol.value].trained))
+    console().print(f"trained in {trained:.0f} s; scores in {run}/scores.json, figures in {run}/figures")
+
+
+def score_rows(scores: dict[str, SequenceScores], channels: tuple[str, ...]) -> list[Row]:
+    """One row per test and channel: mean squared errors by span, and the variance of the field."""
+    return [
+        {"test": test, "channel": channel, "variance": float(result.variance[index])}
+        | {span: values[index] for span, values in result.table().items()}
+        for test, result in scores.items()
+        for index, channel in enumerate(channels)
+    ]
+
+
+def _by_frame(scores: dict[str, SequenceScores]) -> dict[str, dict[str, list]]:
+    return {
+        test: {"lead_days": result.leads.tolist(), "mse": result.by_frame.tolist()} for test, result in scores.items()
+    }
+
+
+def _table(rows: list[Row], system: str, settings: Config, trained: int) -> Table:
+    share = f"{100 * settings.data.keep:g} % of the cells"
+    table = Table(title=f"{system}, {share}, first {trained} frames trained on: mean squared error")
+    spans = [name for name in SPANS if name in rows[0]]
+    for name in ("test", "channel"):
+        table.add_column(name)
+    for name in [*spans, "variance"]:
+        table.add_column(SPANS.get(name, name), justify="right")
+    for row in rows:
+        cells = [f"{row[name]:.2e}" if name in row else "" for name in [*spans, "variance"]]
+        table.add_row(row["test"], row["channel"], *cells)
+    return table

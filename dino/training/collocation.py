@@ -1,0 +1,170 @@
+"""The quadratic vector field by linear least squares: operator inference along the model's own trajectories.
+
+Integrated over one interval the ODE d a/dt = features(a) C reads a(t+1) - a(t) = (integral of features) C, linear in C.
+Between frames the path is unknown. The first round interpolates it by cubics through four frames, which is crude for
+modes that turn by more than a radian from frame to frame. Later rounds take the path that the model of the last round
+integrates from a(t), bent by a linear share of its miss so that it ends in a(t+1), and solve again. The miss shrinks by
+a factor of a few each round; every round is one pass over the data, one Gram matrix and one Cholesky factor.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ..dynamics import QuadraticODE, integrate
+from ..dynamics.quadratic import feature_count, quadratic_features
+from ..errors import EmptyDataError, NonFiniteError
+from ..inference.gaussian import cholesky
+from ..model import OceanModel
+from .dynamics_stage import Codes, forecast_errors
+from .loop import Report
+
+BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
+CUBIC = (-1 / 24, 13 / 24, 13 / 24, -1 / 24)  # integral over the middle interval of a cubic through four frames
+TRUSTED = 1.1  # times the longest training code: how far the fitted form reaches
+BOOLE = (7 / 90, 32 / 90, 12 / 90, 32 / 90, 7 / 90)
+
+
+@dataclass
+class NormalEquations:
+    """Sums over intervals of integrated features: gram (feature, feature), right (feature, code), float64.
+
+    Squares are taken less one, their mean: otherwise all of them and the constant share one huge eigenvalue, under
+    which the rounding of single precision hides the small ones.
+    """
+
+    gram: Tensor
+    right: Tensor
+    squares: Tensor
+    interval: float
+    count: int = 0
+
+    @classmethod
+    def empty(cls, code_size: int, interval: float, device: torch.device) -> "NormalEquations":
+        """No intervals yet."""
+        count = feature_count(code_size)
+        gram = torch.zeros(count, count, dtype=torch.float64, device=device)
+        steps = torch.arange(code_size, 0, -1, device=device).cumsum(0)
+        squares = 1 + code_size + torch.cat([steps.new_zeros(1), steps[:-1]])
+        return cls(gram, gram[:, :code_size].clone(), squares, interval)
+
+    def add(self, features: Tensor, change: Tensor) -> None:
+        """Add intervals with time-mean features (interval, feature) and changes of code (interval, code)."""
+        whole = torch.isfinite(features).all(-1)  # a path that left the numbers teaches nothing
+        if not bool(whole.all()):
+            features, change = features[whole], change[whole]
+        features[:, self.squares] -= 1.0
+        features *= self.interval
+        self.gram += features.T @ features
+        self.right += features.T @ change
+        self.count += len(features)
+
+    def solve(self, ridge: float) -> Tensor:
+        """Coefficients (feature, code) with penalty `ridge` on coefficients of features of unit size."""
+        normal = self.gram / self.count
+        normal.diagonal().add_(ridge)
+        coefficients = torch.cholesky_solve(self.right / self.count, cholesky(normal))
+        coefficients[0] -= coefficients[self.squares].sum(0)
+        return coefficients
+
+
+@torch.no_grad()
+def fit_quadratic(model: OceanModel, training: list[Codes], validation: Codes, report: Report) -> list[float]:
+    """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
+
+    Returns the validation error of every round and of the other penalties tried on the last one: mean over leads of
+    squared forecast error relative to the squared change. Raises `EmptyDataError` when the data hold too few frames,
+    `NonFiniteError` when no round forecasts finitely.
+    """
+    dynamics, config = cast(QuadraticODE, model.dynamics), model.spec.dynamics
+    if min(codes.codes.shape[1] for codes in training) < len(CUBIC):
+        raise EmptyDataError(
+            "a quadratic fit wants trajectories of at least 4 frames; lengthen them or train a network"
+        )
+    everything = torch.cat([codes.codes.flatten(0, 1) for codes in training])
+    spread = everything.square().mean(0).sqrt().clamp_min(1e-6)
+    size = quadratic_features(spread)
+    dynamics.radius.copy_(TRUSTED * everything.norm(dim=-1).max())
+    trials: list[tuple[float, Tensor]] = []
+    total = config.rounds + 2
+
+    def keep(coefficients: Tensor) -> None:
+        dynamics.coefficients.copy_(coefficients.to(dynamics.coefficients))
+        trials.append((_validation_error(model, validation), dynamics.coefficients.clone()))
+        report(len(trials), total)
+
+    equations = None
+    for index in range(config.rounds):
+        equations = _normal_equations(model, training, spread, first=index == 0)
+        keep(equations.solve(config.ridge) / size.double()[:, None])
+    assert equations is not None
+    for factor in (0.1, 10.0):
+        keep(equations.solve(factor * config.ridge) / size.double()[:, None])
+    best, coefficients = min(trials, key=lambda trial: trial[0])
+    if not best < float("inf"):
+        raise NonFiniteError(
+            "no fit of the quadratic dynamics forecasts the held-out trajectories finitely; "
+            "raise dynamics.ridge, lower decoder.code_size or give more trajectories"
+        )
+    dynamics.coefficients.copy_(coefficients)
+    fit_unresolved(model, training)
+    return [error for error, _ in trials]
+
+
+@torch.no_grad()
+def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
+    """Let what the basis leaves out decay, cell by cell, at the rate at which it forgets itself over one interval."""
+    remainders = [codes.unresolved for codes in training]
+    product = sum(float((r[:, 1:] * r[:, :-1]).sum()) for r in remainders)
+    square = sum(float(r[:, :-1].square().sum()) for r in remainders)
+    kept = min(max(product / max(square, 1e-30), 1e-3), 1.0)
+    rate = math.log(kept) / model.spec.interval_days
+    model.unresolved_dynamics.linear.fill_(rate / float(model.unresolved_dynamics.rates[-1]))
+
+
+def _normal_equations(model: OceanModel, training: list[Codes], spread: Tensor, first: bool) -> NormalEquations:
+    equations = NormalEquations.empty(len(spread), model.spec.interval_days, spread.device)
+    blocks = _cubic_blocks if first else _path_blocks
+    for data in training:
+        for features, change in blocks(model, data.codes, spread):
+            equations.add(features, change)
+    return equations
+
+
+def _cubic_blocks(model: OceanModel, codes: Tensor, spread: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Mean features over the inner intervals and the changes of code, features interpolated through four frames."""
+    length = codes.shape[1]
+    for block in codes.split(max(1, BLOCK // (length - 3))):
+        features = quadratic_features(block / spread)
+        inner = sum(weight * features[:, k : length - 3 + k] for k, weight in enumerate(CUBIC))
+        assert isinstance(inner, Tensor)
+        yield inner.flatten(0, 1), (block[:, 2:-1] - block[:, 1:-2]).flatten(0, 1)
+
+
+def _path_blocks(model: OceanModel, codes: Tensor, spread: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Mean features over all intervals and the changes of code, along the model's paths bent to meet both frames."""
+    starts, ends = codes[:, :-1].flatten(0, 1), codes[:, 1:].flatten(0, 1)
+    interval, right = model.spec.interval_days, model.dynamics.bind()
+    panels = max(1, round(interval / model.step_days / 4))
+    nodes = 4 * panels
+    times = torch.linspace(0, interval, nodes + 1, device=codes.device)
+    weights = torch.zeros(nodes + 1)
+    for panel in range(panels):
+        weights[4 * panel : 4 * panel + 5] += torch.tensor(BOOLE) / panels
+    for start, end in zip(starts.split(BLOCK), ends.split(BLOCK), strict=True):
+        path = integrate(right, start, times, model.spec.dynamics.method, interval / nodes)
+        miss = end - path[-1]
+        mean = torch.zeros(len(start), feature_count(codes.shape[-1]), device=codes.device)
+        for k, weight in enumerate(weights.tolist()):
+            mean.add_(quadratic_features((path[k] + (k / nodes) * miss) / spread), alpha=weight)
+        yield mean, end - start
+
+
+def _validation_error(model: OceanModel, validation: Codes) -> float:
+    error, change = forecast_errors(model, validation, model.spec.dynamics.horizons[-1])
+    value = float((error / change).mean())
+    return value if value == value else float("inf")
