@@ -8,6 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from dino.domain import PeriodicBox, Sphere
+from dino.training.series import kept_cells
 
 from .base import Task, UnsuitableTaskError
 
@@ -44,7 +45,7 @@ def experiment_from_stores(
     test: xr.Dataset,
     *,
     keep: float = 1.0,
-    mask_seed: int = 1,
+    mask_seed: int = 0,
     seed: int = 0,
     seconds: float = 600.0,
     training_frames: int = 10,
@@ -52,7 +53,8 @@ def experiment_from_stores(
 ) -> Experiment:
     """Read field stores with dims (trajectory, time, latitude, longitude), as `data_pipeline.stores.open_store` opens.
 
-    A share `keep` of the grid's points, chosen at random by `mask_seed`, is the same for all sequences.
+    A share `keep` of the grid's points, those that `dino` keeps with `data.keep_seed` of `mask_seed`, serves all
+    sequences.
     """
     channels = tuple(str(name) for name in train.data_vars if train[name].dims == DIMS)
     if not channels or channels != tuple(str(name) for name in test.data_vars if test[name].dims == DIMS):
@@ -63,20 +65,12 @@ def experiment_from_stores(
     if not 0 < keep <= 1:
         raise UnsuitableTaskError(f"the share of kept points must be above 0 and at most 1, not {keep}")
     shape = (train.sizes["latitude"], train.sizes["longitude"])
-    kept = random_mask(shape[0] * shape[1], keep, mask_seed)
+    kept = torch.as_tensor(kept_cells(shape, keep, mask_seed).ravel())
     values = _frames(train, channels, training_frames)
     seen = values[:, :, kept]
     mean, spread = seen.mean(dim=(0, 1, 2)), seen.std(dim=(0, 1, 2))
     task = Task(_coordinates(train), shape, kept, _interval(train), (values - mean) / spread, seed, seconds)
     return Experiment(task, _frames(test, channels, test_frames), mean, spread, channels)
-
-
-def random_mask(points: int, keep: float, seed: int) -> Tensor:
-    """(point,) bool with the share `keep` true, at least one point."""
-    order = torch.randperm(points, generator=torch.Generator().manual_seed(seed))
-    mask = torch.zeros(points, dtype=torch.bool)
-    mask[order[: max(1, round(keep * points))]] = True
-    return mask
 
 
 def _frames(dataset: xr.Dataset, channels: tuple[str, ...], frames: int) -> Tensor:

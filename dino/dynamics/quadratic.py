@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-PULL = 1.0  # per day
+REACH = 1.1  # times the farthest training code: how far the fitted form is trusted
 
 
 def feature_count(code_size: int) -> int:
@@ -34,12 +34,15 @@ class QuadraticODE(nn.Module):
     """d(code)/dt = features(code) @ coefficients, per day: order one, autonomous, the same everywhere.
 
     coefficients : (feature, code), in the order of `quadratic_features`
-    radius : length of a code beyond which the form is not trusted. There the field is that of the nearest code inside
-        plus a pull back at `PULL` per day, so that every trajectory stays bounded; infinite until it is fitted.
+    extent : (code,) semi-axes of the ellipsoid in which the form is trusted, infinite until `trust` sets them. Outside
+        the field is that of the code where the line to the origin enters, plus a pull back to there at `pull` per day,
+        so that every trajectory stays bounded. Weak modes are held to their own size: a ball that holds the strong
+        ones lets weak ones grow to fifty times what the fit has seen.
     """
 
     coefficients: nn.Parameter
-    radius: Tensor
+    extent: Tensor
+    pull: Tensor
     rates: Tensor
 
     order, context_size, is_linear = 1, 0, False
@@ -48,7 +51,8 @@ class QuadraticODE(nn.Module):
         super().__init__()
         self.code_size = code_size
         self.coefficients = nn.Parameter(torch.zeros(feature_count(code_size), code_size))
-        self.register_buffer("radius", torch.tensor(torch.inf))
+        self.register_buffer("extent", torch.full((code_size,), torch.inf))
+        self.register_buffer("pull", torch.tensor(0.0))
         # For the interface only: the state is the code itself, in its own units.
         self.register_buffer("rates", torch.ones(1), persistent=False)
 
@@ -63,9 +67,15 @@ class QuadraticODE(nn.Module):
 
     def derivative(self, state: Tensor, context: Tensor | None = None, amplitude: Tensor | None = None) -> Tensor:
         """d(state)/dt per day for states (..., code); context and amplitude are taken for the interface and unused."""
-        length = state.square().sum(-1, keepdim=True).clamp_min(torch.finfo(state.dtype).tiny).sqrt()
-        inside = state * (self.radius / length).clamp_max(1.0)
-        return quadratic_features(inside) @ self.coefficients + PULL * (inside - state)
+        inside = torch.maximum(torch.minimum(state, self.extent), -self.extent)
+        return quadratic_features(inside) @ self.coefficients + self.pull * (inside - state)
+
+    @torch.no_grad()
+    def trust(self, codes: Tensor, interval: float) -> None:
+        """Trust the form a little farther than codes (..., code) reach; beyond, pull back over `interval` days."""
+        farthest = codes.flatten(0, -2).abs().amax(0)
+        self.extent.copy_(REACH * farthest.clamp_min(1e-6 * farthest.max()))
+        self.pull.fill_(1.0 / interval)
 
     def bind(
         self, context: Tensor | None = None, amplitude: Tensor | None = None

@@ -24,8 +24,8 @@ from .dynamics_stage import Codes, forecast_errors
 from .loop import Report
 
 BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
+INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
 CUBIC = (-1 / 24, 13 / 24, 13 / 24, -1 / 24)  # integral over the middle interval of a cubic through four frames
-TRUSTED = 1.1  # times the longest training code: how far the fitted form reaches
 BOOLE = (7 / 90, 32 / 90, 12 / 90, 32 / 90, 7 / 90)
 
 
@@ -88,7 +88,8 @@ def fit_quadratic(model: OceanModel, training: list[Codes], validation: Codes, r
     everything = torch.cat([codes.codes.flatten(0, 1) for codes in training])
     spread = everything.square().mean(0).sqrt().clamp_min(1e-6)
     size = quadratic_features(spread)
-    dynamics.radius.copy_(TRUSTED * everything.norm(dim=-1).max())
+    dynamics.trust(everything, model.spec.interval_days)
+    enough = _enough(training)
     trials: list[tuple[float, Tensor]] = []
     total = config.rounds + 2
 
@@ -97,14 +98,17 @@ def fit_quadratic(model: OceanModel, training: list[Codes], validation: Codes, r
         trials.append((_validation_error(model, validation), dynamics.coefficients.clone()))
         report(len(trials), total)
 
-    equations = None
+    equations: NormalEquations | None = None
     for index in range(config.rounds):
-        equations = _normal_equations(model, training, spread, first=index == 0)
+        latest = _normal_equations(model, enough, spread, first=index == 0)
+        if not latest.count:
+            break
+        equations = latest
         keep(equations.solve(config.ridge) / size.double()[:, None])
-    assert equations is not None
-    for factor in (0.1, 10.0):
-        keep(equations.solve(factor * config.ridge) / size.double()[:, None])
-    best, coefficients = min(trials, key=lambda trial: trial[0])
+    if equations is not None:
+        for factor in (0.1, 10.0):
+            keep(equations.solve(factor * config.ridge) / size.double()[:, None])
+    best, coefficients = min(trials, key=lambda trial: trial[0], default=(math.inf, dynamics.coefficients))
     if not best < float("inf"):
         raise NonFiniteError(
             "no fit of the quadratic dynamics forecasts the held-out trajectories finitely; "
@@ -124,6 +128,14 @@ def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
     kept = min(max(product / max(square, 1e-30), 1e-3), 1.0)
     rate = math.log(kept) / model.spec.interval_days
     model.unresolved_dynamics.linear.fill_(rate / float(model.unresolved_dynamics.rates[-1]))
+
+
+def _enough(training: list[Codes]) -> list[Codes]:
+    """Every n-th series of every store, so that the intervals are a few times as many as the unknowns of a mode."""
+    intervals = sum(codes.codes.shape[0] * (codes.codes.shape[1] - 1) for codes in training)
+    unknowns = feature_count(training[0].codes.shape[-1])
+    stride = max(1, intervals // (INTERVALS_PER_UNKNOWN * unknowns))
+    return [codes.subset(torch.arange(0, len(codes.codes), stride, device=codes.codes.device)) for codes in training]
 
 
 def _normal_equations(model: OceanModel, training: list[Codes], spread: Tensor, first: bool) -> NormalEquations:
@@ -158,6 +170,9 @@ def _path_blocks(model: OceanModel, codes: Tensor, spread: Tensor) -> Iterator[t
     for start, end in zip(starts.split(BLOCK), ends.split(BLOCK), strict=True):
         path = integrate(right, start, times, model.spec.dynamics.method, interval / nodes)
         miss = end - path[-1]
+        # A path that misses the next frame by more than frames differ tells nothing: NaN leaves it out.
+        change = (end - start).square().sum(-1).mean().sqrt()
+        miss = torch.where(miss.norm(dim=-1, keepdim=True) < change, miss, torch.nan)
         mean = torch.zeros(len(start), feature_count(codes.shape[-1]), device=codes.device)
         for k, weight in enumerate(weights.tolist()):
             mean.add_(quadratic_features((path[k] + (k / nodes) * miss) / spread), alpha=weight)

@@ -92,11 +92,12 @@ def test_outside_the_trusted_ball_trajectories_are_pulled_back():
     times = torch.linspace(0, 200.0, 21)
     with torch.no_grad():
         assert not torch.isfinite(integrate(ode.bind(), start, times, "rk4", 0.02)).all()
-        ode.radius.fill_(3.0)
+        ode.extent.fill_(3.0)
+        ode.pull.fill_(1.0)
         assert integrate(ode.bind(), start, times, "rk4", 0.02).norm(dim=-1).max() < 200
     inside = 0.5 * start / start.norm(dim=-1, keepdim=True)
     free = QuadraticODE(SIZE)
-    free.load_state_dict(ode.state_dict() | {"radius": torch.tensor(torch.inf)})
+    free.load_state_dict(ode.state_dict() | {"extent": torch.full((SIZE,), torch.inf)})
     torch.testing.assert_close(ode.derivative(inside), free.derivative(inside))
 
 
