@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from dino.memory import keep_freed_memory
+
 
 def parser(description: str) -> argparse.ArgumentParser:
     """The options that every benchmark takes."""
@@ -24,7 +26,8 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Set threads and seed as the command line says."""
+    """Set threads and seed as the command line says, and memory as the `dino` command does."""
+    keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
 

@@ -12,6 +12,7 @@ from .commands.reproduce import reproduce
 from .commands.train import train
 from .commands.transfer import transfer
 from .errors import DinoError
+from .memory import keep_freed_memory
 from .training.loop import Interrupted
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ for command in (train, transfer, forecast, evaluate, demo, reproduce):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 0 when done, 2 on an error of the user, 130 after Ctrl-C."""
+    keep_freed_memory()
     try:
         app(args=list(arguments) if arguments is not None else None)
     except Interrupted as stop:

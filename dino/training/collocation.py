@@ -5,12 +5,15 @@ Between frames the path is unknown. The first round interpolates it by cubics th
 modes that turn by more than a radian from frame to frame. Later rounds take the path that the model of the last round
 integrates from a(t), bent by a linear share of its miss so that it ends in a(t+1), and solve again. The miss shrinks by
 a factor of a few each round; every round is one pass over the data, one Gram matrix and one Cholesky factor.
+
+Products of modes are many and few data tell them apart. They have a penalty of their own, the one with which held-out
+codes are forecast best (McQuarrie, Huang & Willcox 2021, Journal of the Royal Society of New Zealand 51).
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -27,6 +30,7 @@ BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
 CUBIC = (-1 / 24, 13 / 24, 13 / 24, -1 / 24)  # integral over the middle interval of a cubic through four frames
 BOOLE = (7 / 90, 32 / 90, 12 / 90, 32 / 90, 7 / 90)
+PRODUCT_PENALTIES = (1.0, 1e2, 1e4, 1e6)  # times the ridge, tried in the first round; the last one refines by tens
 
 
 @dataclass
@@ -63,22 +67,73 @@ class NormalEquations:
         self.right += features.T @ change
         self.count += len(features)
 
-    def solve(self, ridge: float) -> Tensor:
-        """Coefficients (feature, code) with penalty `ridge` on coefficients of features of unit size."""
-        normal = self.gram / self.count
-        normal.diagonal().add_(ridge)
+    def solve(self, ridge: float, products: float) -> Tensor:
+        """Coefficients (feature, code) with penalties on those of features of unit size, another one for products."""
+        normal, linear = self.gram / self.count, 1 + self.right.shape[-1]
+        normal.diagonal()[:linear] += ridge
+        normal.diagonal()[linear:] += products
         coefficients = torch.cholesky_solve(self.right / self.count, cholesky(normal))
         coefficients[0] -= coefficients[self.squares].sum(0)
         return coefficients
+
+
+class Trial(NamedTuple):
+    """A fit: its held-out error, the penalty on its products, and its coefficients (feature, code)."""
+
+    error: float
+    products: float
+    coefficients: Tensor
+
+
+@dataclass
+class Search:
+    """Fits of one model, each scored on held-out codes; size: (feature,) of the features at the codes' spread."""
+
+    model: OceanModel
+    validation: Codes
+    size: Tensor
+    report: Callable[[int], None]
+    trials: list[Trial] = field(default_factory=list)
+
+    def attempt(self, equations: NormalEquations, products: float) -> Trial:
+        """Fit with a penalty on products and note how well; the model keeps the fit."""
+        dynamics = cast(QuadraticODE, self.model.dynamics)
+        try:
+            coefficients = equations.solve(self.model.spec.dynamics.ridge, products) / self.size.double()[:, None]
+            dynamics.coefficients.copy_(coefficients.to(dynamics.coefficients))
+            error = _validation_error(self.model, self.validation)
+        except NonFiniteError:  # singular within rounding: a larger penalty may do
+            error = math.inf
+        self.trials.append(Trial(error, products, dynamics.coefficients.clone()))
+        self.report(len(self.trials))
+        return self.trials[-1]
+
+    def best_of(self, equations: NormalEquations, penalties: Sequence[float]) -> Trial:
+        """The best of fits with these penalties, which the model keeps."""
+        best = min((self.attempt(equations, products) for products in penalties), key=_error)
+        cast(QuadraticODE, self.model.dynamics).coefficients.copy_(best.coefficients)
+        return best
+
+    def refine(self, equations: NormalEquations, chosen: Trial) -> None:
+        """Change the penalty of a fit by tens, down and up, for as long as that helps by a hundredth."""
+        for factor in (0.1, 10.0):
+            trial, wanted = chosen, math.inf
+            while trial.error < wanted:
+                wanted = 0.99 * trial.error
+                trial = self.attempt(equations, factor * trial.products)
+
+
+def _error(trial: Trial) -> float:
+    return trial.error
 
 
 @torch.no_grad()
 def fit_quadratic(model: OceanModel, training: list[Codes], validation: Codes, report: Report) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
 
-    Returns the validation error of every round and of the other penalties tried on the last one: mean over leads of
-    squared forecast error relative to the squared change. Raises `EmptyDataError` when the data hold too few frames,
-    `NonFiniteError` when no round forecasts finitely.
+    Returns the validation error of every fit tried, some penalties on the first and the last round among them: mean
+    over leads of squared forecast error relative to the squared change. Raises `EmptyDataError` when the data hold too
+    few frames, `NonFiniteError` when no fit forecasts finitely.
     """
     dynamics, config = cast(QuadraticODE, model.dynamics), model.spec.dynamics
     if min(codes.codes.shape[1] for codes in training) < len(CUBIC):
@@ -90,33 +145,29 @@ def fit_quadratic(model: OceanModel, training: list[Codes], validation: Codes, r
     size = quadratic_features(spread)
     dynamics.trust(everything, model.spec.interval_days)
     enough = _enough(training)
-    trials: list[tuple[float, Tensor]] = []
-    total = config.rounds + 2
-
-    def keep(coefficients: Tensor) -> None:
-        dynamics.coefficients.copy_(coefficients.to(dynamics.coefficients))
-        trials.append((_validation_error(model, validation), dynamics.coefficients.clone()))
-        report(len(trials), total)
-
-    equations: NormalEquations | None = None
+    total = 2 * config.rounds + len(PRODUCT_PENALTIES)
+    search = Search(model, validation, size, lambda done: report(done, max(total, done)))
+    chosen = Trial(math.inf, config.ridge, dynamics.coefficients.clone())
+    penalties, equations = [config.ridge * factor for factor in PRODUCT_PENALTIES], None
     for index in range(config.rounds):
         latest = _normal_equations(model, enough, spread, first=index == 0)
         if not latest.count:
             break
         equations = latest
-        keep(equations.solve(config.ridge) / size.double()[:, None])
+        chosen = search.best_of(equations, penalties)
+        # The better the paths, the less the products need to be held down.
+        penalties = sorted({chosen.products, max(0.01 * chosen.products, config.ridge)}, reverse=True)
     if equations is not None:
-        for factor in (0.1, 10.0):
-            keep(equations.solve(factor * config.ridge) / size.double()[:, None])
-    best, coefficients = min(trials, key=lambda trial: trial[0], default=(math.inf, dynamics.coefficients))
-    if not best < float("inf"):
+        search.refine(equations, chosen)
+    best = min(search.trials, key=_error, default=chosen)
+    if not best.error < math.inf:
         raise NonFiniteError(
             "no fit of the quadratic dynamics forecasts the held-out trajectories finitely; "
             "raise dynamics.ridge, lower decoder.code_size or give more trajectories"
         )
-    dynamics.coefficients.copy_(coefficients)
+    dynamics.coefficients.copy_(best.coefficients)
     fit_unresolved(model, training)
-    return [error for error, _ in trials]
+    return [trial.error for trial in search.trials]
 
 
 @torch.no_grad()
@@ -131,11 +182,18 @@ def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
 
 
 def _enough(training: list[Codes]) -> list[Codes]:
-    """Every n-th series of every store, so that the intervals are a few times as many as the unknowns of a mode."""
+    """A share of the series of every store, so that the intervals are a few times as many as the unknowns of a mode.
+
+    The share is random: every n-th series would be the same part of every trajectory that was cut into series.
+    """
     intervals = sum(codes.codes.shape[0] * (codes.codes.shape[1] - 1) for codes in training)
     unknowns = feature_count(training[0].codes.shape[-1])
     stride = max(1, intervals // (INTERVALS_PER_UNKNOWN * unknowns))
-    return [codes.subset(torch.arange(0, len(codes.codes), stride, device=codes.codes.device)) for codes in training]
+    if stride == 1:
+        return training
+    chance = torch.Generator().manual_seed(0)
+    some = [torch.randperm(len(codes.codes), generator=chance)[::stride].sort().values for codes in training]
+    return [codes.subset(which.to(codes.codes.device)) for codes, which in zip(training, some, strict=True)]
 
 
 def _normal_equations(model: OceanModel, training: list[Codes], spread: Tensor, first: bool) -> NormalEquations:
