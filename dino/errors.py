@@ -11,6 +11,7 @@ __all__ = [
     "MissingFileError",
     "NonFiniteError",
     "ObservationError",
+    "ParallelError",
     "SchemaError",
     "UnitsError",
 ]
@@ -30,3 +31,7 @@ class NonFiniteError(DinoError):
 
 class ObservationError(DinoError):
     """Observations have the wrong shape, channel, unit or range."""
+
+
+class ParallelError(DinoError):
+    """The processes of a training have lost each other."""

@@ -60,7 +60,14 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
 }
 # Sizes at which an experiment of the quick preset takes seconds; its numbers are no result.
-QUICK_SETTINGS = ["decoder.code_size=32", "decoder.hidden=48", "field.steps=150", "field.frames_per_step=128"]
+QUICK_SETTINGS = [
+    "data.symmetries=12",
+    "decoder.code_size=64",
+    "decoder.hidden=48",
+    "field.steps=250",
+    "field.frames_per_step=64",
+    "dynamics.rounds=3",
+]
 
 
 def store_path(folder: Path, preset: Preset, protocol: str, seed: int, name: str) -> Path:

@@ -40,10 +40,10 @@ SYMMETRIES = ({"slide": (1, 0)}, {"flip": (False, True), "sign": {"vorticity": -
 _QUICK = {
     "latitudes": 32,
     "output_latitudes": 32,
-    "hyperdiffusion_m4_s": 6e16,
+    "hyperdiffusion_m4_s": 3e16,
     "frames": 40,
     "frame_interval_hours": 4.0,
-    "jet_shift_degrees": 2.0,
+    "jet_m_s": (70.0, 80.0),
 }
 
 

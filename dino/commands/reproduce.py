@@ -21,7 +21,6 @@ from ..reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, simulate, stor
 from ..training.train import train
 from .common import Overrides, console, use_device
 
-
 SPANS = {
     "in_t": "In-t",
     "in_t_in_s": "In-t In-s",

@@ -1,5 +1,7 @@
 """`dino train`."""
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,9 @@ from data_pipeline.progress import reported
 
 from ..config import load_config
 from ..errors import ConfigError
+from ..model import OceanModel
 from ..plotting import plot_training
+from ..training.parallel import joined
 from ..training.train import train as train_run
 from .common import Overrides, console, use_device
 
@@ -23,15 +27,27 @@ def train(
     """Train a run: decoder, code statistics, dynamics.
 
     Example: dino train configs/mediterranean.yaml --out runs/mediterranean --set seed=1
+
+    Several processes train one run together, and give the same but for rounding, under torchrun (one GPU each with
+    --set device=cuda; any number may resume what another number began):
+
+    torchrun --nproc-per-node 2 -m dino train configs/mediterranean.yaml --out runs/mediterranean
     """
     settings = load_config(config, overrides)
     use_device(settings)
     if (out / "model.json").exists() and not resume:
         raise ConfigError(f"{out} holds a finished run already; choose another --out or remove it")
-    import json
+    with joined(settings.device) as group, reported("training") if group.leads else nullcontext(_silent) as report:
+        model = train_run(settings, out, report, resume, group)
+    if group.leads:
+        _summarise(model, out)
 
-    with reported("training") as report:
-        model = train_run(settings, out, report, resume)
+
+def _silent(done: int, total: int) -> None:
+    """One process of a group shows progress."""
+
+
+def _summarise(model: OceanModel, out: Path) -> None:
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     plot_training(records, out / "figures" / "training.png")
     weights = sum(p.numel() for p in model.parameters())

@@ -1,4 +1,8 @@
-"""Integration of latent states with torchdiffeq."""
+"""Integration of latent states with torchdiffeq.
+
+Which steps a solver takes is decided on the host, where the times are kept: a state on a device is never waited for,
+except by the adaptive method, which looks at its error after every step.
+"""
 
 import itertools
 import math
@@ -7,10 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torchdiffeq import odeint
+from torchdiffeq._impl.fixed_grid import RK4, Euler, Midpoint
 
 from ..errors import NonFiniteError
 
 METHODS = ("euler", "midpoint", "rk4", "dopri5")
+_FIXED = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
 
 
 def integrate(
@@ -23,27 +29,54 @@ def integrate(
     """States (time, ..., state) at `times` [days from the initial state], in any order and with repeats.
 
     The solver wants strictly increasing times from the start: it is given the sorted union and indexed back. Fixed
-    methods take steps of at most `step` days. Raises `NonFiniteError` naming the sample and the time.
+    methods take steps of at most `step` days. Give times on the host where nothing is to wait for a device. Raises
+    `NonFiniteError` naming the sample and the time.
     """
-    moments, position = torch.unique(times.to(initial.dtype), sorted=True, return_inverse=True)
-    forward = moments[moments > 0]
-    if bool((moments < 0).any()):
+    moments, position = torch.unique(times.to("cpu", initial.dtype), sorted=True, return_inverse=True)
+    if moments[0] < 0:
         raise ValueError("times before the initial state cannot be integrated to; start earlier")
-    grid = torch.cat([torch.zeros(1, dtype=initial.dtype, device=initial.device), forward])
-    if len(grid) == 1:
-        states = initial.unsqueeze(0)
-    else:
-        # The solver's own `step_size` interpolates linearly between its steps, an error of second order at every
-        # moment that is no multiple of the step: let the steps meet the moments instead.
-        options = {} if method == "dopri5" else {"grid_constructor": lambda f, y0, t: solver_steps(t, step)}
-        try:
-            states = odeint(right_hand_side, initial, grid, method=method, options=options)
-        except AssertionError as error:  # torchdiffeq reports a non-finite derivative as "underflow in dt"
-            raise NonFiniteError(f"the adaptive solver stopped ({error}); use a fixed method such as rk4") from error
-        assert isinstance(states, Tensor)
+    grid = torch.cat([torch.zeros(1, dtype=moments.dtype), moments[moments > 0]])
+    states = _solve(right_hand_side, initial, grid, method, step)
     if moments[0] != 0:
         position = position + 1
-    return states[position]
+    first, count = int(position[0]), len(position)
+    if torch.equal(position, torch.arange(first, first + count)):
+        return states[first : first + count]
+    return states[position.to(initial.device)]
+
+
+def _solve(
+    right_hand_side: Callable[[Tensor, Tensor], Tensor], initial: Tensor, grid: Tensor, method: str, step: float
+) -> Tensor:
+    """States (time, ..., state) at the times `grid` on the host, which ascend from zero."""
+    if len(grid) == 1:
+        return initial.unsqueeze(0)
+    if method != "dopri5":
+        # The solver's own `step_size` interpolates linearly between its steps, an error of second order at every
+        # moment that is no multiple of the step: let the steps meet the moments instead. `odeint` would move the
+        # times to the state's device and wait for every comparison of two of them.
+        steps = solver_steps(grid, step)
+        solver = _FIXED[method](_Field(right_hand_side), initial, grid_constructor=lambda f, y0, t: steps, atol=0.0)
+        return solver.integrate(grid)
+    try:
+        states = odeint(right_hand_side, initial, grid.to(initial.device), method=method)
+    except AssertionError as error:  # torchdiffeq reports a non-finite derivative as "underflow in dt"
+        raise NonFiniteError(f"the adaptive solver stopped ({error}); use a fixed method such as rk4") from error
+    assert isinstance(states, Tensor)
+    return states
+
+
+class _Field:
+    """A right-hand side as a solver of torchdiffeq calls it; times come perturbed only where they are jumped over."""
+
+    def __init__(self, right_hand_side: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.right_hand_side = right_hand_side
+
+    def __call__(self, time: Tensor, state: Tensor, *, perturb: object = None) -> Tensor:
+        return self.right_hand_side(time, state)
+
+    def callback_step(self, time: Tensor, state: Tensor, length: Tensor) -> None:
+        """Nothing is done between steps."""
 
 
 def solver_steps(times: Tensor, longest: float) -> Tensor:

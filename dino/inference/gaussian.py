@@ -7,6 +7,8 @@ from torch import Tensor
 
 from ..errors import NonFiniteError
 
+JITTERS = (10.0, 100.0, 1000.0, 10000.0)  # tried in turn, times the rounding unit of the mean diagonal
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -36,8 +38,8 @@ def cholesky(matrix: Tensor) -> Tensor:
     size = matrix.shape[-1]
     scale = matrix.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None] * torch.finfo(matrix.dtype).eps
     identity = torch.eye(size, dtype=matrix.dtype, device=matrix.device)
-    for factor_of_eps in (10.0, 100.0, 1000.0, 10000.0):
-        factor, info = torch.linalg.cholesky_ex(matrix + factor_of_eps * scale * identity)
+    for jitter in JITTERS:
+        factor, info = torch.linalg.cholesky_ex(matrix + jitter * scale * identity)
         if not bool((info > 0).any()):
             return factor
     bad = torch.nonzero(info.reshape(-1) > 0)[0].item()
@@ -45,6 +47,28 @@ def cholesky(matrix: Tensor) -> Tensor:
         f"the normal matrix of sample {bad} ({size} x {size}) is not positive definite; "
         "look for non-finite observations or give the code a proper prior"
     )
+
+
+def cholesky_unwatched(matrix: Tensor) -> Tensor:
+    """`cholesky` that never waits for the device: where no jitter helps the factors are NaN and nothing is raised.
+
+    All jitters are tried at once, for small matrices in a loop of steps that is not to stop. On the host, where there
+    is nothing to wait for, it is `cholesky`.
+    """
+    return cholesky(matrix) if matrix.device.type == "cpu" else _least_jitter(matrix)
+
+
+def _least_jitter(matrix: Tensor) -> Tensor:
+    """Lower factors (..., n, n) with the least of all jitters that suits the whole batch, chosen on the device."""
+    scale = matrix.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None] * torch.finfo(matrix.dtype).eps
+    tries = torch.stack([matrix] * (1 + len(JITTERS)))
+    for index, jitter in enumerate(JITTERS):
+        tries[1 + index].diagonal(dim1=-2, dim2=-1).add_(jitter * scale)
+    factors, info = torch.linalg.cholesky_ex(tries)
+    failed = (info > 0).flatten(1).any(1) if info.dim() > 1 else info > 0
+    first = failed.long().cumprod(0).sum()  # how many failed before the first that did not
+    factor = factors.index_select(0, first.clamp_max(len(JITTERS)).view(1)).squeeze(0)
+    return torch.where(first <= len(JITTERS), factor, torch.nan)
 
 
 def precision_of(covariance: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def _state_jump(model: OceanModel, data: Codes, segments: Segments) -> Tensor:
     series, start = segments.series, segments.start
     after = model.initialiser(gather_steps(data.codes, series, start, range(-model.lags + 1, 2)))
     right = model.dynamics.bind(data.context[series], data.amplitude[series, None])
-    interval = torch.tensor([model.spec.interval_days], device=after.device)
+    interval = torch.tensor([model.spec.interval_days])
     before = model.initialiser(segments.history)
     forecast = integrate(right, before, interval, model.spec.dynamics.method, model.step_days)[0]
     jump = (forecast - after).double()

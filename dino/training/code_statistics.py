@@ -7,6 +7,7 @@ from ..config import FieldConfig
 from ..decoders import Decoder
 from ..inference import Gaussian, encode, encode_frames
 from ..model import OceanModel
+from .parallel import ALONE, Group
 from .principal_axes import principal_axes
 from .series import Series
 from .variable_projection import CODE_LENGTH
@@ -21,28 +22,33 @@ METRIC_FRAMES, METRIC_FRAMES_A_SERIES = 64, 8
 
 @torch.no_grad()
 def encode_series(
-    model: OceanModel, series: Series, prior: Gaussian, which: slice = slice(None)
+    model: OceanModel, series: Series, prior: Gaussian, which: slice = slice(None), group: Group = ALONE
 ) -> tuple[Tensor, Tensor]:
     """Posterior codes (series, time, code) and covariance (series, code, code) of maps with the model's noise.
 
-    The covariance is the mean over a series' maps where it differs between them (decoders that are not affine).
+    The covariance is the mean over a series' maps where it differs between them (decoders that are not affine). The
+    processes of a group encode some series each and share what they found.
     """
-    decoder, means, covariances = model.decoder, [], []
+    decoder, size, mine = model.decoder, model.decoder.code_size, group.share(series.count)
     basis = decoder.linearise(series.coordinates, prior.mean[None]) if decoder.is_affine else None
-    for values, weights in zip(series.values[:, which], series.weights, strict=True):
-        gaps = torch.where(weights > 0, values, torch.nan)
+    values, weights = series.values[mine, which], series.weights[mine]
+    means = values.new_empty(*values.shape[:2], size)
+    covariances = values.new_empty(len(values), size, size)
+    for row, (frames, weight) in enumerate(zip(values, weights, strict=True)):
+        gaps = torch.where(weight > 0, frames, torch.nan)
         if basis is not None:
             posterior = encode(basis, gaps, model.spec.noise_variance, prior)
         else:
             posterior = encode_frames(decoder, series.coordinates, gaps, model.spec.noise_variance, prior)
-        spread = posterior.covariance
-        means.append(posterior.mean)
-        covariances.append(spread if basis is not None else spread.mean(0))
-    return torch.stack(means), torch.stack(covariances)
+        means[row] = posterior.mean
+        covariances[row] = posterior.covariance if basis is not None else posterior.covariance.mean(0)
+    return group.gather(means, series.count), group.gather(covariances, series.count)
 
 
 @torch.no_grad()
-def learn_code_statistics(model: OceanModel, training: list[Series], config: FieldConfig) -> float:
+def learn_code_statistics(
+    model: OceanModel, training: list[Series], config: FieldConfig, group: Group = ALONE
+) -> float:
     """Learn the code population by expectation-maximisation and turn codes to its principal axes.
 
     Codes that a masked map leaves undetermined enter through their posterior covariance, not as noise. Returns the
@@ -54,7 +60,7 @@ def learn_code_statistics(model: OceanModel, training: list[Series], config: Fie
     for _ in range(config.prior_rounds):
         first = second = count = 0
         for series in training:
-            codes, spread = encode_series(model, *_some(series, prior, model.decoder.is_affine))
+            codes, spread = encode_series(model, *_some(series, prior, model.decoder.is_affine), group)
             flat = codes.flatten(0, 1).double()
             first = first + flat.sum(0)
             second = second + flat.T @ flat + spread.double().sum(0) * codes.shape[1]
@@ -69,6 +75,8 @@ def learn_code_statistics(model: OceanModel, training: list[Series], config: Fie
     axes = principal_axes(metric, mean, covariance)
     model.decoder.change_codes(axes.transform.to(like), axes.origin.to(like))
     model.code_variance.copy_(axes.variance.to(like))
+    # Eigenvectors have a sign, and processors of different make may choose different ones.
+    group.copy_first_([*model.decoder.parameters(), model.code_variance])
     return axes.field_scale
 
 

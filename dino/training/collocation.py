@@ -25,6 +25,7 @@ from ..inference.gaussian import cholesky
 from ..model import OceanModel
 from .dynamics_stage import Codes, forecast_errors
 from .loop import Report
+from .parallel import ALONE, Group
 
 BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
@@ -45,7 +46,7 @@ class NormalEquations:
     right: Tensor
     squares: Tensor
     interval: float
-    count: int = 0
+    count: Tensor
 
     @classmethod
     def empty(cls, code_size: int, interval: float, device: torch.device) -> "NormalEquations":
@@ -54,18 +55,22 @@ class NormalEquations:
         gram = torch.zeros(count, count, dtype=torch.float64, device=device)
         steps = torch.arange(code_size, 0, -1, device=device).cumsum(0)
         squares = 1 + code_size + torch.cat([steps.new_zeros(1), steps[:-1]])
-        return cls(gram, gram[:, :code_size].clone(), squares, interval)
+        return cls(gram, gram[:, :code_size].clone(), squares, interval, gram.new_zeros(()))
 
     def add(self, features: Tensor, change: Tensor) -> None:
         """Add intervals with time-mean features (interval, feature) and changes of code (interval, code)."""
         whole = torch.isfinite(features).all(-1)  # a path that left the numbers teaches nothing
-        if not bool(whole.all()):
-            features, change = features[whole], change[whole]
         features[:, self.squares] -= 1.0
         features *= self.interval
+        features.masked_fill_(~whole.unsqueeze(-1), 0.0)  # not cut out: how many they are only the device knows
         self.gram += features.T @ features
-        self.right += features.T @ change
-        self.count += len(features)
+        self.right += features.T @ torch.where(whole.unsqueeze(-1), change, 0.0)
+        self.count += whole.sum()
+
+    def join(self, group: Group) -> None:
+        """Add what the other processes of the group found in their blocks."""
+        for sums in (self.gram, self.right, self.count):
+            group.sum_([sums])
 
     def solve(self, ridge: float, products: float) -> Tensor:
         """Coefficients (feature, code) with penalties on those of features of unit size, another one for products."""
@@ -93,20 +98,26 @@ class Search:
     validation: Codes
     size: Tensor
     report: Callable[[int], None]
+    group: Group
     trials: list[Trial] = field(default_factory=list)
 
     def attempt(self, equations: NormalEquations, products: float) -> Trial:
         """Fit with a penalty on products and note how well; the model keeps the fit."""
         dynamics = cast(QuadraticODE, self.model.dynamics)
-        try:
-            coefficients = equations.solve(self.model.spec.dynamics.ridge, products) / self.size.double()[:, None]
-            dynamics.coefficients.copy_(coefficients.to(dynamics.coefficients))
-            error = _validation_error(self.model, self.validation)
-        except NonFiniteError:  # singular within rounding: a larger penalty may do
-            error = math.inf
+        error = self.group.from_first(lambda: self._fit(dynamics, equations, products))
+        self.group.copy_first_([dynamics.coefficients])
         self.trials.append(Trial(error, products, dynamics.coefficients.clone()))
         self.report(len(self.trials))
         return self.trials[-1]
+
+    def _fit(self, dynamics: QuadraticODE, equations: NormalEquations, products: float) -> float:
+        """Solve and return the held-out error: one process's work, it has no parts."""
+        try:
+            coefficients = equations.solve(self.model.spec.dynamics.ridge, products) / self.size.double()[:, None]
+            dynamics.coefficients.copy_(coefficients.to(dynamics.coefficients))
+            return _validation_error(self.model, self.validation)
+        except NonFiniteError:  # singular within rounding: a larger penalty may do
+            return math.inf
 
     def best_of(self, equations: NormalEquations, penalties: Sequence[float]) -> Trial:
         """The best of fits with these penalties, which the model keeps."""
@@ -128,12 +139,15 @@ def _error(trial: Trial) -> float:
 
 
 @torch.no_grad()
-def fit_quadratic(model: OceanModel, training: list[Codes], validation: Codes, report: Report) -> list[float]:
+def fit_quadratic(
+    model: OceanModel, training: list[Codes], validation: Codes, report: Report, group: Group = ALONE
+) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
 
     Returns the validation error of every fit tried, some penalties on the first and the last round among them: mean
     over leads of squared forecast error relative to the squared change. Raises `EmptyDataError` when the data hold too
-    few frames, `NonFiniteError` when no fit forecasts finitely.
+    few frames, `NonFiniteError` when no fit forecasts finitely. The processes of a group share out the blocks of
+    intervals; as one process would form the same blocks, only the order in which they are added is another.
     """
     dynamics, config = cast(QuadraticODE, model.dynamics), model.spec.dynamics
     if min(codes.codes.shape[1] for codes in training) < len(CUBIC):
@@ -146,11 +160,11 @@ def fit_quadratic(model: OceanModel, training: list[Codes], validation: Codes, r
     dynamics.trust(everything, model.spec.interval_days)
     enough = _enough(training)
     total = 2 * config.rounds + len(PRODUCT_PENALTIES)
-    search = Search(model, validation, size, lambda done: report(done, max(total, done)))
+    search = Search(model, validation, size, lambda done: report(done, max(total, done)), group)
     chosen = Trial(math.inf, config.ridge, dynamics.coefficients.clone())
     penalties, equations = [config.ridge * factor for factor in PRODUCT_PENALTIES], None
     for index in range(config.rounds):
-        latest = _normal_equations(model, enough, spread, first=index == 0)
+        latest = _normal_equations(model, enough, spread, group, first=index == 0)
         if not latest.count:
             break
         equations = latest
@@ -196,42 +210,47 @@ def _enough(training: list[Codes]) -> list[Codes]:
     return [codes.subset(which.to(codes.codes.device)) for codes, which in zip(training, some, strict=True)]
 
 
-def _normal_equations(model: OceanModel, training: list[Codes], spread: Tensor, first: bool) -> NormalEquations:
+def _normal_equations(
+    model: OceanModel, training: list[Codes], spread: Tensor, group: Group, first: bool
+) -> NormalEquations:
     equations = NormalEquations.empty(len(spread), model.spec.interval_days, spread.device)
     blocks = _cubic_blocks if first else _path_blocks
     for data in training:
-        for features, change in blocks(model, data.codes, spread):
+        for features, change in blocks(model, data.codes, spread, group):
             equations.add(features, change)
+    equations.join(group)
     return equations
 
 
-def _cubic_blocks(model: OceanModel, codes: Tensor, spread: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _cubic_blocks(model: OceanModel, codes: Tensor, spread: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
     """Mean features over the inner intervals and the changes of code, features interpolated through four frames."""
     length = codes.shape[1]
-    for block in codes.split(max(1, BLOCK // (length - 3))):
+    parts = codes.split(max(1, BLOCK // (length - 3)))
+    for block in parts[group.share(len(parts))]:
         features = quadratic_features(block / spread)
         inner = sum(weight * features[:, k : length - 3 + k] for k, weight in enumerate(CUBIC))
         assert isinstance(inner, Tensor)
         yield inner.flatten(0, 1), (block[:, 2:-1] - block[:, 1:-2]).flatten(0, 1)
 
 
-def _path_blocks(model: OceanModel, codes: Tensor, spread: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _path_blocks(model: OceanModel, codes: Tensor, spread: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
     """Mean features over all intervals and the changes of code, along the model's paths bent to meet both frames."""
     starts, ends = codes[:, :-1].flatten(0, 1), codes[:, 1:].flatten(0, 1)
     interval, right = model.spec.interval_days, model.dynamics.bind()
     panels = max(1, round(interval / model.step_days / 4))
     nodes = 4 * panels
-    times = torch.linspace(0, interval, nodes + 1, device=codes.device)
+    times = torch.linspace(0, interval, nodes + 1)  # on the host, see `integrate`
     weights = torch.zeros(nodes + 1)
     for panel in range(panels):
         weights[4 * panel : 4 * panel + 5] += torch.tensor(BOOLE) / panels
-    for start, end in zip(starts.split(BLOCK), ends.split(BLOCK), strict=True):
+    parts = list(zip(starts.split(BLOCK), ends.split(BLOCK), strict=True))
+    for start, end in parts[group.share(len(parts))]:
         path = integrate(right, start, times, model.spec.dynamics.method, interval / nodes)
         miss = end - path[-1]
         # A path that misses the next frame by more than frames differ tells nothing: NaN leaves it out.
         change = (end - start).square().sum(-1).mean().sqrt()
         miss = torch.where(miss.norm(dim=-1, keepdim=True) < change, miss, torch.nan)
-        mean = torch.zeros(len(start), feature_count(codes.shape[-1]), device=codes.device)
+        mean = codes.new_zeros(len(start), feature_count(codes.shape[-1]))
         for k, weight in enumerate(weights.tolist()):
             mean.add_(quadratic_features((path[k] + (k / nodes) * miss) / spread), alpha=weight)
         yield mean, end - start

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..config import DynamicsConfig
 from ..dynamics import HistoryInitialiser, LatentODE, integrate
 from ..model import LEADS, OceanModel
+from .parallel import ALONE, Group, send
 from .series import Series
 
 UNRESOLVED_CELLS = 64
@@ -56,7 +57,11 @@ class Codes:
 
 
 class DynamicsStage:
-    """AdamW on forecast error from random starts, with horizons that lengthen stage by stage."""
+    """AdamW on forecast error from random starts, with horizons that lengthen stage by stage.
+
+    Processes that train together draw the same segments and forecast their share of them. The adaptive solver chooses
+    its steps by all segments it is given, so that with it alone the result depends a little on the number of processes.
+    """
 
     name = "dynamics"
 
@@ -67,9 +72,10 @@ class DynamicsStage:
         validation: Codes,
         config: DynamicsConfig,
         generator: torch.Generator,
+        group: Group = ALONE,
     ) -> None:
         self.model, self.training, self.validation, self.config = model, training, validation, config
-        self.generator = generator
+        self.generator, self.group = generator, group
         modules = (model.dynamics, model.initialiser, model.unresolved_dynamics, model.unresolved_initialiser)
         network = getattr(model.dynamics, "network", None)
         network = list(network.parameters()) if isinstance(network, torch.nn.Module) else []
@@ -92,45 +98,52 @@ class DynamicsStage:
         stages = self.config.horizons
         return stages[min(index * len(stages) // self.steps, len(stages) - 1)]
 
-    def step(self, index: int) -> float:
-        """One optimiser step on a batch of random segments of one store; returns the weighted mean squared error."""
+    def step(self, index: int) -> Tensor:
+        """One step on random segments of one store; returns the weighted mean squared error, on the device."""
         choice = torch.multinomial(self.shares, 1, generator=self.generator).item() if len(self.training) > 1 else 0
         store = self.training[int(choice)]
-        lags = self.model.lags
-        horizon = min(self.horizon(index), store.codes.shape[1] - lags - 1)
-        count = max(1, self.config.segments_per_step // horizon)
-        device = store.codes.device
-        series = torch.randint(store.codes.shape[0], (count,), generator=self.generator).to(device)
-        start = torch.randint(lags, store.codes.shape[1] - horizon, (count,), generator=self.generator).to(device)
+        horizon = min(self.horizon(index), store.codes.shape[1] - self.model.lags - 1)
+        loss, unresolved = self._losses(store, horizon, max(1, self.config.segments_per_step // horizon))
+        self.optimiser.zero_grad(set_to_none=True)
+        (loss + unresolved).backward()
+        loss = loss.detach()
+        self.group.sum_gradients_(self.parameters, loss)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+        return loss
+
+    def _losses(self, store: Codes, horizon: int, count: int) -> tuple[Tensor, Tensor]:
+        """What this rank's share of `count` random segments contributes to the errors of codes and of the rest."""
+        lags, mine, device = self.model.lags, self.group.share(count), store.codes.device
+        series = torch.randint(store.codes.shape[0], (count,), generator=self.generator)
+        start = torch.randint(lags, store.codes.shape[1] - horizon, (count,), generator=self.generator)
+        series, start = send(series[mine], device), send(start[mine], device)
         history = gather_steps(store.codes, series, start, range(-lags, 1))
         target = gather_steps(store.codes, series, start, range(1, horizon + 1))
         context, amplitude = store.context[series], store.amplitude[series, None]
         forecast = forecast_codes(self.model, history, horizon, context, amplitude)
         metric = store.metric if store.metric.shape[0] == 1 else store.metric[series]
         weight = self._lead_weight(store, horizon)
-        loss = (_field_square(forecast - target, metric).mean(0) * weight).mean()
-        total = loss + self._unresolved_loss(store, series, start, horizon)
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
-        self.schedule.step()
-        return float(loss.detach())
+        loss = (_field_square(forecast - target, metric).sum(0) / count * weight).mean()
+        return loss, self._unresolved_loss(store, series, start, horizon, count)
 
     def _lead_weight(self, store: Codes, horizon: int) -> Tensor:
         change = store.persistence[:horizon]
         return 1.0 / change if self.config.lead_weight == "persistence" else torch.ones_like(change) / change.mean()
 
-    def _unresolved_loss(self, store: Codes, series: Tensor, start: Tensor, horizon: int) -> Tensor:
+    def _unresolved_loss(self, store: Codes, series: Tensor, start: Tensor, horizon: int, count: int) -> Tensor:
         cells = torch.randint(store.unresolved.shape[-1], (UNRESOLVED_CELLS,), generator=self.generator)
-        values = store.unresolved[..., cells.to(series.device)]
+        values = store.unresolved[..., send(cells, series.device)]
         history = gather_steps(values, series, start, range(-self.model.lags, 1))
         target = gather_steps(values, series, start, range(1, horizon + 1))
         forecast = forecast_unresolved(
             self.model, history, torch.arange(1.0, horizon + 1) * self.model.spec.interval_days
         )
-        persistence = (target - history[:, -1:]).square().mean().clamp_min(1e-12)
-        return (forecast - target).square().mean() / persistence.detach()
+        number = count * horizon * UNRESOLVED_CELLS
+        persistence = (target - history[:, -1:]).square().sum() / number
+        self.group.sum_([persistence])
+        return (forecast - target).square().sum() / number / persistence.clamp_min(1e-12)
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -143,7 +156,7 @@ class DynamicsStage:
 
 def forecast_codes(model: OceanModel, history: Tensor, horizon: int, context: Tensor, amplitude: Tensor) -> Tensor:
     """Codes (segment, lead, code) at 1..horizon intervals after histories (segment, lag + 1, code)."""
-    times = torch.arange(1.0, horizon + 1, device=history.device) * model.spec.interval_days
+    times = torch.arange(1.0, horizon + 1) * model.spec.interval_days  # on the host, see `integrate`
     right = model.dynamics.bind(context, amplitude)
     states = integrate(right, model.initialiser(history), times, model.spec.dynamics.method, model.step_days)
     return model.dynamics.codes(states).movedim(0, 1)
@@ -154,7 +167,7 @@ def forecast_unresolved(model: OceanModel, history: Tensor, leads: Tensor) -> Te
     ode: LatentODE = model.unresolved_dynamics
     start: HistoryInitialiser = model.unresolved_initialiser
     state = start(history.movedim(1, -1).unsqueeze(-1))
-    states = integrate(ode.bind(), state, leads.to(state), "rk4", model.spec.interval_days)
+    states = integrate(ode.bind(), state, leads, "rk4", model.spec.interval_days)
     return ode.codes(states).squeeze(-1).movedim(0, 1)
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ..config import FieldConfig
 from ..model import OceanModel
+from .parallel import ALONE, Group, send
 from .series import Series
 from .variable_projection import Projection, project, project_by_steps
 
@@ -13,7 +14,11 @@ CHECKED_FRAMES, CHECKED_POINTS, CHECKED_ITERATIONS = 64, 1024, 8
 
 
 class FieldStage:
-    """Adam on the variable-projection objective; one step draws groups of maps from one store."""
+    """Adam on the variable-projection objective; one step draws groups of maps from one store.
+
+    Processes that train together draw the same maps. Of an affine decoder each takes its share of the points, and
+    evaluates the modes there alone; of another decoder its share of the maps, whose codes are found one by one.
+    """
 
     name = "field"
 
@@ -24,9 +29,14 @@ class FieldStage:
         validation: Series,
         config: FieldConfig,
         generator: torch.Generator,
+        group: Group = ALONE,
     ) -> None:
-        self.model, self.training, self.validation, self.config = model, training, validation, config
+        self.model, self.validation, self.config, self.group = model, validation, config, group
         self.generator = generator
+        self.alike = [bool((s.weights == s.weights[:1]).all()) for s in training]
+        # Views, no copies: a step gathers its maps at these points only.
+        affine = model.decoder.is_affine
+        self.training = [s.points(group.share(len(s.coordinates))) if affine else s for s in training]
         self.parameters = list(model.decoder.parameters())
         self.optimiser = torch.optim.Adam(self.parameters, config.learning_rate)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -36,17 +46,20 @@ class FieldStage:
         self.steps = config.steps
         self.check_every = max(1, config.steps // 10)
 
-    def step(self, index: int) -> float:
-        """One optimiser step; returns the mean squared residual."""
-        store = self.training[_draw(self.shares, self.generator)]
-        values, weights = draw_frames(store, self.config, self.generator)
+    def step(self, index: int) -> Tensor:
+        """One optimiser step; returns the mean squared residual, on the device."""
+        choice = _draw(self.shares, self.generator)
+        store = self.training[choice]
+        values, weights = draw_frames(store, self.alike[choice], self.config, self.generator)
         result = self._project(store, values, weights)
         self.optimiser.zero_grad(set_to_none=True)
         result.objective.backward()
+        residual = result.residual.detach()
+        self.group.sum_gradients_(self.parameters, residual)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()
-        return float(result.residual.detach())
+        return residual
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -54,26 +67,28 @@ class FieldStage:
         decoder = self.model.decoder
         if not decoder.is_affine:
             return self._validate_some()
-        basis = decoder.linearise(self.validation.coordinates, self.model.code_prior.mean[None])
-        total = count = 0.0
-        for series in range(self.validation.count):
-            values = self.validation.values[series : series + 1]
-            weights = self.validation.weights[series : series + 1]
-            result = project(basis, values, weights, self.config.ridge)
-            total += float(result.residual * weights.sum())
-            count += float(weights.sum())
-        return total / count
+        part = self.validation.points(self.group.share(len(self.validation.coordinates)))
+        basis = decoder.linearise(part.coordinates, self.model.code_prior.mean[None])
+        seen = self.validation.weights.flatten(1).sum(1)
+        errors = torch.stack(
+            [
+                project(basis, values[None], weights[None], self.config.ridge, self.group).residual * weight
+                for values, weights, weight in zip(part.values, part.weights, seen, strict=True)
+            ]
+        )
+        self.group.sum_([errors])
+        return sum(errors.tolist()) / sum(seen.tolist())
 
     def _project(self, store: Series, values: Tensor, weights: Tensor) -> Projection:
         """The codes' exact solution, or a few Gauss-Newton iterations at random points (see `project_by_steps`)."""
         decoder, config = self.model.decoder, self.config
         if decoder.is_affine:
             basis = decoder.linearise(store.coordinates, self.model.code_prior.mean[None])
-            return project(basis, values, weights, config.ridge)
+            return project(basis, values, weights, config.ridge, self.group)
         chosen = torch.randperm(len(store.coordinates), generator=self.generator)[: config.points_per_map]
-        chosen = chosen.to(values.device)
+        chosen = send(chosen, values.device)
         part = (store.coordinates[chosen], values[:, :, chosen], weights[:, chosen])
-        return project_by_steps(decoder, *part, config.ridge, config.inner_iterations)
+        return project_by_steps(decoder, *part, config.ridge, config.inner_iterations, self.group)
 
     def _validate_some(self) -> float:
         """`validate` on maps spread over the held-out ones, at random points that are always the same."""
@@ -89,21 +104,23 @@ class FieldStage:
         return float(project_by_steps(self.model.decoder, *part, self.config.ridge, CHECKED_ITERATIONS).residual)
 
 
-def draw_frames(store: Series, config: FieldConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_frames(store: Series, alike: bool, config: FieldConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Random maps (group, frame, point, channel) of random series and their weights (group, point, channel).
 
-    Series with the same weights everywhere (trajectories of one grid) form a single group: one factorisation for all.
+    Series that are `alike`, of the same weights everywhere (trajectories of one grid), form a single group: one
+    factorisation for all.
     """
     device = store.values.device
     times = store.values.shape[1]
-    if bool((store.weights == store.weights[:1]).all()):
-        series = torch.randint(store.count, (1, config.frames_per_step), generator=generator).to(device)
-        frame = torch.randint(times, (1, config.frames_per_step), generator=generator).to(device)
-        return store.values[series, frame], store.weights[:1]
-    groups = min(config.groups_per_step, store.count)
-    series = torch.randperm(store.count, generator=generator)[:groups, None].to(device)
-    frame = torch.randint(times, (groups, max(1, config.frames_per_step // groups)), generator=generator).to(device)
-    return store.values[series, frame], store.weights[series[:, 0]]
+    groups = 1 if alike else min(config.groups_per_step, store.count)
+    each = config.frames_per_step if alike else max(1, config.frames_per_step // groups)
+    if alike:
+        series = torch.randint(store.count, (1, each), generator=generator)
+    else:
+        series = torch.randperm(store.count, generator=generator)[:groups, None]
+    frame = torch.randint(times, (groups, each), generator=generator)
+    series, frame = send(series, device), send(frame, device)
+    return store.values[series, frame], store.weights[:1] if alike else store.weights[series[:, 0]]
 
 
 def _draw(shares: Tensor, generator: torch.Generator) -> int:

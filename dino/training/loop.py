@@ -1,16 +1,21 @@
-"""The loop every stage runs in: progress, metrics, validation, interruption and exact resumption."""
+"""The loop every stage runs in: progress, metrics, validation, interruption and exact resumption.
+
+Nothing in it waits for a device between two validations or saves: losses stay where they were computed until then.
+"""
 
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ..errors import CheckpointError, NonFiniteError
+from .interruption import Interrupted, interruptible
+from .parallel import ALONE, Group
+
+__all__ = ["Interrupted", "Loop", "Report", "Stage", "load_state"]
 
 Report = Callable[[int, int], None]
 STATE_FILE = "state.pt"
@@ -35,8 +40,8 @@ class Stage(Protocol):
         """The learning-rate schedule, for its state."""
         ...
 
-    def step(self, index: int) -> float:
-        """Take one optimiser step and return the training loss."""
+    def step(self, index: int) -> Tensor:
+        """Take one optimiser step and return the training loss, a number that may still be on its way."""
         ...
 
     def validate(self) -> float:
@@ -44,60 +49,96 @@ class Stage(Protocol):
         ...
 
 
-class Interrupted(Exception):
-    """Ctrl-C was pressed; the state is saved and the run can be resumed."""
+class Losses:
+    """Training losses since the last validation, read from their device only when somebody wants them."""
+
+    def __init__(self, stage: str, read: list[float]) -> None:
+        self._stage, self._read, self._waiting = stage, read, []
+
+    def add(self, index: int, loss: Tensor) -> None:
+        """Note the loss of step `index`. On the host there is nothing to wait for and it is looked at right away."""
+        self._waiting.append((index, loss))
+        if loss.device.type == "cpu":
+            self.read()
+
+    def read(self) -> list[float]:
+        """All losses so far; raises `NonFiniteError` that names the first step whose loss is no number."""
+        if self._waiting:
+            values = torch.stack([loss for _, loss in self._waiting]).tolist()
+            for (index, _), value in zip(self._waiting, values, strict=True):
+                if not value < float("inf"):
+                    raise NonFiniteError(
+                        f"the {self._stage} loss is {value} at step {index}; lower {self._stage}.learning_rate"
+                    )
+            self._read += values
+            self._waiting.clear()
+        return self._read
+
+    def mean(self) -> float:
+        """The mean since the last call; begins anew."""
+        values = self.read()
+        self._read = []
+        return sum(values) / len(values)
 
 
 class Loop:
-    """Runs stages of one run folder and keeps `metrics.jsonl` and `state.pt` there."""
+    """Runs stages of one run folder and keeps `metrics.jsonl` and `state.pt` there.
 
-    def __init__(self, folder: Path, resume: bool, save_every: int = 100) -> None:
-        self.folder, self.save_every = folder, save_every
-        self.saved = load_state(folder) if resume else None
-        if not resume:  # a state left by an earlier run here must not be what a later --resume finds
-            (folder / STATE_FILE).unlink(missing_ok=True)
+    Of a group of processes each runs the loop, the first one alone reads and writes the folder, and all decide alike.
+    """
+
+    def __init__(self, folder: Path, resume: bool, save_every: int = 100, group: Group = ALONE) -> None:
+        self.folder, self.save_every, self.group = folder, save_every, group
+        self.saved = group.from_first(lambda: load_state(folder)) if resume else None
         self.finished: list[str] = list(self.saved["finished"]) if self.saved else []
+        self.metrics: list[dict] = group.from_first(self._reopen)
+
+    def _reopen(self) -> list[dict]:
+        """The metrics up to the saved state, all that is left in the folder of an earlier run."""
+        if not self.saved:  # a state left by an earlier run here must not be what a later --resume finds
+            (self.folder / STATE_FILE).unlink(missing_ok=True)
         kept = self.saved["metrics"] if self.saved else 0
-        path = folder / "metrics.jsonl"
+        path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines()[:kept] if kept and path.exists() else []
-        self.metrics: list[dict] = [json.loads(line) for line in lines]
         path.write_text("".join(line + "\n" for line in lines))
+        return [json.loads(line) for line in lines]
 
     def run(self, stage: Stage, report: Report, patience: int | None = None) -> None:
         """Train a stage to its end or until `patience` validations bring nothing, and keep its best weights."""
         start, best = 0, {"loss": float("inf"), "step": -1, "model": None, "bad": 0}
-        losses: list[float] = []
+        losses = Losses(stage.name, [])
         if self.saved and self.saved["stage"] == stage.name:
-            start, best, losses = self.saved["step"], self.saved["best"], list(self.saved["losses"])
+            start, best = self.saved["step"], self.saved["best"]
+            losses = Losses(stage.name, list(self.saved["losses"]))
             stage.model.load_state_dict(self.saved["model"])
             stage.optimiser.load_state_dict(self.saved["optimiser"])
             stage.schedule.load_state_dict(self.saved["schedule"])
             stage.generator.set_state(self.saved["generator"])
         self.saved = None
-        with _interruptible() as stopped:
+        with interruptible() as stopped:
             for index in range(start, stage.steps):
                 if patience is not None and best["bad"] >= patience:
                     break
-                loss = stage.step(index)
-                if not loss < float("inf"):
-                    raise NonFiniteError(
-                        f"the {stage.name} loss is {loss} at step {index}; lower {stage.name}.learning_rate"
-                    )
-                losses.append(loss)
+                losses.add(index, stage.step(index))
                 done = index + 1
                 report(done, stage.steps)
                 if done % stage.check_every == 0 or done == stage.steps:
-                    validation = stage.validate()
-                    self._log(stage.name, done, sum(losses) / len(losses), validation)
-                    losses.clear()
+                    mean = losses.mean()
+                    validation = self._agreed(stage.validate())
+                    self._log(stage.name, done, mean, validation)
                     best = _better(best, validation, done, stage)
-                if stopped.is_set() or done % self.save_every == 0:
-                    self._save(stage, done, best, losses)
-                if stopped.is_set():
+                stopping = self.group.any(stopped.is_set())
+                if stopping or done % self.save_every == 0:
+                    self._save(stage, done, best, losses.read())
+                if stopping:
                     raise Interrupted(f"stopped at step {done} of the {stage.name} stage")
         if best["model"] is not None:
             stage.model.load_state_dict(best["model"])
         self.finished.append(stage.name)
+
+    def _agreed(self, validation: float) -> float:
+        """The first rank's number: best weights and patience must not differ between processors of different make."""
+        return self.group.from_first(lambda: validation)
 
     def record(self, stage: str, validations: Sequence[float]) -> None:
         """Note a stage that was solved rather than descended: the held-out loss after each of its rounds."""
@@ -132,8 +173,9 @@ class Loop:
     def _log(self, stage: str, step: int, train: float | None, validation: float) -> None:
         record = {"stage": stage, "step": step, "train": train, "validation": validation}
         self.metrics.append(record)
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        if self.group.leads:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
 
     def _save(self, stage: Stage, step: int, best: dict, losses: list[float]) -> None:
         self._write(
@@ -152,6 +194,8 @@ class Loop:
         )
 
     def _write(self, state: dict) -> None:
+        if not self.group.leads:
+            return
         partial = self.folder / (STATE_FILE + ".partial")
         torch.save(state, partial)
         partial.replace(self.folder / STATE_FILE)
@@ -163,7 +207,8 @@ def load_state(folder: Path) -> dict | None:
     if not path.exists():
         return None
     try:
-        return torch.load(path, weights_only=True)
+        # On the host first: the run may go on with another device, or with several processes.
+        return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises many types on a damaged archive
         raise CheckpointError(
             f"{path} is damaged ({type(error).__name__}); start the run anew without --resume"
@@ -175,22 +220,3 @@ def _better(best: dict, validation: float, step: int, stage: Stage) -> dict:
         weights = {name: tensor.clone() for name, tensor in stage.model.state_dict().items()}
         return {"loss": validation, "step": step, "model": weights, "bad": 0}
     return {**best, "bad": best["bad"] + 1}
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into a flag, so that a step is never cut in half; the second one is not caught."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-
-    def handle(signum: int, frame: object) -> None:
-        flag.set()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -57,6 +57,15 @@ class Series:
             amplitude=self.amplitude[which],
         )
 
+    def points(self, which: slice) -> "Series":
+        """All series at some of the points, as views."""
+        return replace(
+            self,
+            coordinates=self.coordinates[which],
+            weights=self.weights[:, which],
+            values=self.values[:, :, which],
+        )
+
     def to(self, device: str) -> "Series":
         """A copy on another device."""
         names = ("coordinates", "weights", "values", "context", "amplitude")

@@ -15,55 +15,66 @@ from .collocation import fit_quadratic
 from .dynamics_stage import Codes, DynamicsStage
 from .field_stage import FieldStage
 from .loop import Loop, Report
+from .parallel import Group
 from .prepare import Split, prepare
-from .series import (
-    Series,
-)
+from .series import Series
 
 UNRESOLVED_POOL = 256
 
 
-def train(config: Config, folder: Path, report: Report, resume: bool = False) -> OceanModel:
+def train(config: Config, folder: Path, report: Report, resume: bool = False, group: Group | None = None) -> OceanModel:
     """Train on the stores of `config` and leave a run in `folder`.
 
-    Stages: decoder (variable projection), code statistics, dynamics (multiple shooting), model error. The same seed
-    gives the same run, interrupted or not. Raises `DinoError`s for stores, channels and periods that do not fit.
+    Stages: decoder (variable projection), code statistics, dynamics (multiple shooting or least squares), model error.
+    The same seed gives the same run, interrupted or not. The processes of a `group` (see `parallel.joined`) train one
+    run together, on the group's devices; its first process reports and writes, and the others return the same model.
+    Raises `DinoError`s for stores, channels and periods that do not fit.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    group = group or Group(config.device)
+    report = report if group.leads else _silent
     if resume:
         _refuse_another(config, folder)
+    if group.leads:
+        folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     splits, model = prepare(config)
-    model.to(config.device)
-    save_config(config, folder)
-    loop = Loop(folder, resume)
+    model.to(group.device)
+    if group.leads:
+        save_config(config, folder)
+    loop = Loop(folder, resume, group=group)
     loop.restore(model, generator)
 
-    copies = [copy.to(config.device) for split in splits for copy in split.copies]
-    training = [split.training.to(config.device) for split in splits] + copies
+    copies = [copy.to(group.device) for split in splits for copy in split.copies]
+    training = [split.training.to(group.device) for split in splits] + copies
     target = splits[0]
     if not loop.done("field"):
-        held = _held_out(target, history=0).to(config.device)
-        loop.run(FieldStage(model, training, held, config.field, generator), report)
-        learn_code_statistics(model, training, config.field)
+        held = _held_out(target, history=0).to(group.device)
+        loop.run(FieldStage(model, training, held, config.field, generator, group), report)
+        learn_code_statistics(model, training, config.field, group)
         loop.checkpoint(model, generator)
 
-    data = [_codes(model, split.series.to(config.device)) for split in splits]
+    data = [_codes(model, split.series.to(group.device), group) for split in splits]
     seen = [_training_codes(codes, split) for codes, split in zip(data, splits, strict=True)]
-    seen += [_codes(model, copy) for copy in copies]
+    seen += [_codes(model, copy, group) for copy in copies]
     held = _held_out_codes(data[0], target, history=model.lags)
     if not loop.done("dynamics"):
         _set_rates(model, seen)
         if config.dynamics.form == "quadratic":
-            loop.record("dynamics", fit_quadratic(model, seen, held, report))
+            loop.record("dynamics", fit_quadratic(model, seen, held, report, group))
         else:
-            loop.run(DynamicsStage(model, seen, held, config.dynamics, generator), report, config.dynamics.patience)
+            stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)
+            loop.run(stage, report, config.dynamics.patience)
         model.state_covariance.copy_(state_population(model, seen))
         measure_model_error(model, held)
         loop.checkpoint(model, generator)
-    save_model(model, folder)
+    if group.leads:
+        save_model(model, folder)
     return model.eval()
+
+
+def _silent(done: int, total: int) -> None:
+    """The first process alone reports."""
 
 
 def _refuse_another(config: Config, folder: Path) -> None:
@@ -98,8 +109,8 @@ def _training_codes(codes: Codes, split: Split) -> Codes:
 
 
 @torch.no_grad()
-def _codes(model: OceanModel, series: Series) -> Codes:
-    codes, _ = encode_series(model, series, model.code_prior)
+def _codes(model: OceanModel, series: Series, group: Group) -> Codes:
+    codes, _ = encode_series(model, series, model.code_prior, group=group)
     cells = torch.linspace(0, series.coordinates.shape[0] - 1, UNRESOLVED_POOL, device=codes.device).long().unique()
     fields = decode(model.decoder, series.coordinates[cells], codes)
     remainder = (series.values[:, :, cells] - fields) * (series.weights[:, None, cells] > 0)

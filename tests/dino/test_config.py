@@ -7,6 +7,7 @@ import yaml
 
 from dino.config import Config, load_config
 from dino.errors import ConfigError, MissingFileError
+from dino.reproduce import EXPERIMENTS, QUICK_SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -29,7 +30,44 @@ def test_every_shipped_config_parses_and_survives_a_round_trip(path, tmp_path):
 
 
 def test_some_configs_are_shipped():
-    assert SHIPPED
+    assert {"demo", "mediterranean", *EXPERIMENTS} <= {path.stem for path in SHIPPED}
+
+
+@pytest.mark.parametrize("system", EXPERIMENTS)
+@pytest.mark.parametrize("quick", [False, True])
+def test_configs_of_experiments_fit_their_systems(system, quick):
+    config = load_config(ROOT / "configs" / f"{system}.yaml", QUICK_SETTINGS if quick else [])
+    experiment = EXPERIMENTS[system]
+    names = experiment.parts(experiment.config.preset("quick", "test")).fields.data_vars
+    assert config.data.channels == [name for name in names if name in config.data.channels]
+    assert (config.dynamics.form, config.dynamics.order) == ("quadratic", 1)
+    assert config.dynamics.horizons[-1] == 9  # what the ten frames of training can verify
+    assert config.data.symmetries > 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dynamics.form=quadratic"], "dynamics.order=1"),
+        (["dynamics.form=quadratic", "dynamics.order=1", "domain.kind=tiles"], "not tiles"),
+        (["data.keep=0.5", "domain.kind=tiles"], "single chart"),
+        (["data.symmetries=2", "domain.kind=tiles"], "single chart"),
+        (["data.keep=0.5", "data.stores.0.climatology=map"], "climatology: constant"),
+        (["data.keep=0"], "data.keep"),
+        (["data.keep=1.5"], "data.keep"),
+        (["data.symmetries=0"], "data.symmetries"),
+        (["dynamics.rounds=1"], "dynamics.rounds"),
+        (["dynamics.ridge=0"], "dynamics.ridge"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(minimal, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(minimal, overrides)
+
+
+def test_the_quadratic_form_and_kept_cells_are_accepted(minimal):
+    config = load_config(minimal, ["dynamics.form=quadratic", "dynamics.order=1", "data.keep=0.5", "data.symmetries=2"])
+    assert (config.dynamics.form, config.data.keep, config.data.symmetries) == ("quadratic", 0.5, 2)
 
 
 def test_defaults_and_overrides(minimal):

@@ -4,7 +4,17 @@ import xarray as xr
 from PIL import Image
 
 from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
-from dino.plotting import animate, plot_maps, plot_observations, plot_skill, plot_tracks, plot_training
+from dino.evaluation.sequences import SequenceScores
+from dino.plotting import (
+    animate,
+    curves,
+    plot_maps,
+    plot_observations,
+    plot_sequences,
+    plot_skill,
+    plot_tracks,
+    plot_training,
+)
 from dino.plotting.style import error_scale, field_scale, map_coordinates, spread_scale
 
 LEADS = [1.0, 5.0]
@@ -122,6 +132,51 @@ def test_training(tmp_path):
     assert_drawn(plot_training([*records, {"stage": "posterior", "seconds": 3.0}], tmp_path / "training.png"))
     with pytest.raises(EmptyDataError, match="no training records"):
         plot_training([{"stage": "field"}], tmp_path / "training.png")
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, instead of their files."""
+    figures = []
+    monkeypatch.setattr(curves, "save", lambda figure, path: figures.append(figure) or path)
+    return figures
+
+
+def test_training_of_a_stage_without_training_losses(tmp_path, drawn):
+    """Rounds of a solved stage have a held-out error alone, with or without the key "train"."""
+    field = [{"stage": "field", "step": n, "train": 1 / n, "validation": 1 / n} for n in (1, 2)]
+    solved = [{"stage": "dynamics", "step": n, "train": None, "validation": v} for n, v in ((1, 0.5), (2, 0.1))]
+    solved.append({"stage": "dynamics", "step": 3, "validation": 0.2})
+    plot_training([*field, *solved], tmp_path / "training.png")
+    left, right = drawn[0].axes
+    assert [line.get_label() for line in left.lines][:2] == ["training", "validation"]
+    curve, star = right.lines
+    np.testing.assert_allclose(curve.get_xydata(), [(1, 0.5), (2, 0.1), (3, 0.2)])
+    np.testing.assert_allclose(star.get_xydata(), [(2, 0.1)])
+
+
+def sequence_scores(factor):
+    errors = factor * np.array([[1e-4, 1e-3], [1e-3, 1e-2], [1e-2, 1e-1]])
+    return SequenceScores(np.arange(3.0), errors, errors, errors, np.array([1.0, 4.0]), trained_days=1.0)
+
+
+def test_sequences(tmp_path, drawn):
+    plot_sequences(
+        {"same_points": sequence_scores(1), "finer grid": sequence_scores(2)}, ["u", "v"], tmp_path / "a.png"
+    )
+    for index, axis in enumerate(drawn[0].axes):
+        same, finer, end = axis.lines
+        assert [same.get_label(), finer.get_label()] == ["same points", "finer grid"]
+        np.testing.assert_allclose(finer.get_ydata(), sequence_scores(2).by_frame[:, index])
+        assert axis.get_yscale() == "log"
+        assert end.get_xdata()[0] == 1.0
+        assert f"variance {[1, 4][index]}" in axis.get_title()
+    with pytest.raises(EmptyDataError, match="no scores"):
+        plot_sequences({}, ["u"], tmp_path / "a.png")
+
+
+def test_sequences_are_written(tmp_path):
+    assert_drawn(plot_sequences({"same points": sequence_scores(1)}, ["u", "v"], tmp_path / "figures" / "error.png"))
 
 
 def test_observations(tmp_path):

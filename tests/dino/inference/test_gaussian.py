@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dino.errors import NonFiniteError
-from dino.inference.gaussian import Gaussian, cholesky, condition, precision_of
+from dino.inference.gaussian import Gaussian, _least_jitter, cholesky, cholesky_unwatched, condition, precision_of
 
 
 def positive(randomly, *shape):
@@ -58,6 +58,17 @@ def test_a_hopeless_matrix_is_named(bad):
     matrix[2, 1, 1] = bad
     with pytest.raises(NonFiniteError, match=r"sample 2 \(3 x 3\)"):
         cholesky(matrix)
+
+
+def test_without_a_watch_jitter_is_as_small_and_what_is_hopeless_is_nan(randomly):
+    """On a device all jitters are tried at once; the arithmetic is the same here."""
+    vector = randomly(6, 1).float()
+    singular = vector @ vector.T
+    batch = torch.stack([positive(randomly, 6).float(), singular])
+    for matrix in (positive(randomly, 3), singular, batch):
+        assert torch.equal(_least_jitter(matrix), cholesky(matrix))
+        assert torch.equal(cholesky_unwatched(matrix), cholesky(matrix))
+    assert _least_jitter(-torch.eye(3)).isnan().all()
 
 
 @pytest.mark.parametrize("batched", [False, True])

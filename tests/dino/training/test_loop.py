@@ -34,7 +34,7 @@ class Descent:
         loss.backward()
         self.optimiser.step()
         self.schedule.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def validate(self):
         if self.losses is not None:
@@ -149,7 +149,7 @@ def test_a_second_interruption_is_not_caught(tmp_path):
 
 def test_a_loss_that_is_no_number_is_a_typed_error(tmp_path):
     stage = Descent()
-    stage.step = lambda index: float("nan") if index == 3 else 1.0
+    stage.step = lambda index: torch.tensor(float("nan") if index == 3 else 1.0)
     with pytest.raises(NonFiniteError, match=r"descent loss is nan at step 3; lower descent.learning_rate"):
         Loop(tmp_path, resume=False).run(stage, silent)
 
@@ -199,3 +199,19 @@ def test_without_a_state_resume_starts_at_the_beginning(tmp_path):
     stage = Descent()
     Loop(tmp_path, resume=True).run(stage, silent)
     assert stage.taken == list(range(20))
+
+
+def test_a_stage_that_is_solved_is_noted_and_not_done_again(tmp_path):
+    loop = Loop(tmp_path, resume=False)
+    loop.run(Descent(steps=4), silent)
+    loop.record("solved", [0.5, 0.25])
+    assert loop.done("solved")
+    expected = [{"stage": "solved", "step": n, "train": None, "validation": v} for n, v in ((1, 0.5), (2, 0.25))]
+    assert metrics(tmp_path)[1:] == expected
+    stage = Descent()
+    loop.checkpoint(stage.model, stage.generator)
+    resumed = Loop(tmp_path, resume=True)
+    assert resumed.done("descent")
+    assert resumed.done("solved")
+    assert resumed.metrics == loop.metrics
+    assert len(metrics(tmp_path)) == 3

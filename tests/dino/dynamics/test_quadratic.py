@@ -1,0 +1,123 @@
+"""The quadratic vector field: its formula, its derivatives, its convergence, and where it is not trusted."""
+
+import math
+
+import pytest
+import torch
+
+from dino.dynamics import QuadraticODE, integrate
+from dino.dynamics.quadratic import REACH, feature_count
+from dino.inference.window import tangent_flow
+
+SIZE = 3
+
+
+@pytest.fixture
+def ode():
+    made = QuadraticODE(SIZE).double()
+    made.coefficients.data.normal_(std=0.3, generator=torch.Generator().manual_seed(0))
+    return made
+
+
+def codes(count, scale=1.0):
+    return scale * torch.randn(count, SIZE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def by_formula(ode, code):
+    """c + A a + sum over i <= j of B_ij a_i a_j, one code at a time."""
+    a, rows = code.tolist(), ode.coefficients.detach()
+    out, row = rows[0].clone(), 1
+    for i in range(SIZE):
+        out, row = out + a[i] * rows[row], row + 1
+    for i in range(SIZE):
+        for j in range(i, SIZE):
+            out, row = out + a[i] * a[j] * rows[row], row + 1
+    assert row == feature_count(SIZE)
+    return out
+
+
+def test_derivative_is_the_formula(ode):
+    points = codes(5)
+    expected = torch.stack([by_formula(ode, point) for point in points])
+    torch.testing.assert_close(ode.derivative(points), expected)
+    torch.testing.assert_close(ode.bind()(torch.tensor(0.0), points[None])[0], expected)
+
+
+@pytest.mark.parametrize("scale", [0.1, 30.0])
+def test_jvp_and_vmap_agree_with_finite_differences(ode, scale):
+    """Inside the trusted box and far out of it."""
+    ode.trust(codes(50), 1.0)
+    right = ode.bind()
+    point, step = codes(1, scale)[0], 1e-6 * scale
+
+    def push(direction):
+        return torch.func.jvp(lambda s: right(torch.tensor(0.0), s), (point,), (direction,))[1]
+
+    eye = torch.eye(SIZE, dtype=torch.float64)
+    rows = torch.func.vmap(push)(eye)
+    with torch.no_grad():
+        slopes = [(ode.derivative(point + step * e) - ode.derivative(point - step * e)) / (2 * step) for e in eye]
+    torch.testing.assert_close(rows, torch.stack(slopes), rtol=1e-5, atol=1e-7)
+
+
+def test_the_tangent_flow_is_the_derivative_of_the_flow(ode):
+    start, nodes = 0.5 * codes(1)[0], torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64)
+    with torch.no_grad():
+        states, jacobians = tangent_flow(ode.bind(), start, nodes, "rk4", 0.1)
+        moved = 1e-5 * torch.eye(SIZE, dtype=torch.float64)
+        there, back = (integrate(ode.bind(), start + sign * moved, nodes, "rk4", 0.1) for sign in (1, -1))
+    torch.testing.assert_close(states, integrate(ode.bind(), start, nodes, "rk4", 0.1))
+    torch.testing.assert_close(jacobians, ((there - back) / 2e-5).mT, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("midpoint", 2), ("rk4", 4)])
+def test_order_of_convergence_on_the_logistic_equation(method, order):
+    """da/dt = a - a^2 has the solution 1 / (1 + (1 / a0 - 1) exp(-t))."""
+    ode = QuadraticODE(1).double()
+    ode.coefficients.data[:, 0] = torch.tensor([0.0, 1.0, -1.0])
+    start, end = torch.tensor([[0.1]], dtype=torch.float64), torch.tensor([2.5], dtype=torch.float64)
+    exact = 1 / (1 + 9 * math.exp(-2.5))
+    errors = []
+    for step in (0.1, 0.05):
+        with torch.no_grad():
+            errors.append(abs(float(integrate(ode.bind(), start, end, method, step)) - exact))
+    assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.25)
+
+
+def test_trust_reaches_a_little_beyond_the_codes_mode_by_mode(ode):
+    seen = codes(50) * torch.tensor([1.0, 0.1, 0.01], dtype=torch.float64)
+    free = ode.derivative(seen)
+    ode.trust(seen, interval=0.25)
+    torch.testing.assert_close(ode.extent, REACH * seen.abs().amax(0))
+    torch.testing.assert_close(ode.derivative(seen), free)
+    outside = seen[0].clone()
+    outside[2] = 5.0  # an ordinary size for the first mode
+    inside = outside.clone()
+    inside[2] = ode.extent[2]
+    pull = torch.zeros(SIZE, dtype=torch.float64)
+    pull[2] = (ode.extent[2] - 5.0) / 0.25
+    torch.testing.assert_close(ode.derivative(outside), ode.derivative(inside) + pull)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_trajectory_of_a_trusted_form_stays_near_what_it_was_fitted_to(seed):
+    """Whatever the coefficients: at the border the form pushes by a bounded rate, and the pull answers."""
+    ode = QuadraticODE(SIZE).double()
+    ode.coefficients.data.normal_(generator=torch.Generator().manual_seed(seed))
+    seen, times = codes(50), torch.linspace(0, 30, 11, dtype=torch.float64)
+    with torch.no_grad():
+        assert not torch.isfinite(integrate(ode.bind(), seen, times, "rk4", 0.05)).all()
+        ode.trust(seen, 1.0)
+        grid = torch.cartesian_prod(*[torch.linspace(-float(e), float(e), 21).double() for e in ode.extent])
+        fastest = ode.derivative(grid).abs().amax(0)
+        assert (
+            integrate(ode.bind(), seen, times, "rk4", 0.05).abs().amax((0, 1)) <= 1.05 * (ode.extent + fastest)
+        ).all()
+
+
+def test_a_mode_that_never_moved_is_held_still(ode):
+    seen = codes(50)
+    seen[:, 1] = 0
+    ode.trust(seen, 1.0)
+    assert 0 < ode.extent[1] < 1e-5
+    assert torch.isfinite(ode.derivative(10 * codes(5))).all()
