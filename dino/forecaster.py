@@ -159,15 +159,17 @@ class Forecaster:
         return Analysis(float(maps.times[-1]), mean, covariance, maps=maps)
 
     def _recent_maps(self, observations: xr.Dataset, end: float | None) -> xr.Dataset | None:
-        """The last lags + 1 frames when they are spaced as in training, else None."""
+        """The last lags + 1 frames when they are spaced as in training, else None; frames may come in any order."""
         times = days_since_epoch(observations["time"].values)
+        order = np.argsort(times, kind="stable")
+        times = times[order]
         last = len(times) if end is None else int(np.searchsorted(times, end + 1e-9))
         wanted = self.model.lags + 1
         recent = slice(max(last - wanted, 0), last)
         steps = np.diff(times[recent])
         if last < wanted or not np.allclose(steps, self.model.spec.interval_days, atol=1e-3):
             return None
-        return observations.isel(time=recent)
+        return observations.isel(time=order[recent])
 
     def _analyse_points(self, dataset: xr.Dataset, end: float | None) -> Analysis:
         length = self.assimilation.window_days

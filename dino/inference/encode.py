@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..decoders.base import Basis
-from .gaussian import Gaussian, condition
+from .gaussian import Gaussian, condition, precision_of
 
 
 def encode(basis: Basis, values: Tensor, variance: Tensor | float, prior: Gaussian) -> Gaussian:
@@ -28,7 +28,7 @@ def encode(basis: Basis, values: Tensor, variance: Tensor | float, prior: Gaussi
     (frame, code, code). A frame without a value keeps its prior.
     """
     frames, points, channels = values.shape
-    prior_precision = torch.cholesky_inverse(torch.linalg.cholesky(prior.covariance))
+    prior_precision = precision_of(prior.covariance)
     known = torch.isfinite(values)
     innovation = torch.where(known, values - basis.offset, torch.zeros((), dtype=values.dtype, device=values.device))
     innovation = innovation.reshape(frames, points * channels)

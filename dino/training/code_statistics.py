@@ -67,7 +67,8 @@ def learn_code_statistics(
             count += len(flat)
         mean = torch.as_tensor(first) / count
         covariance = torch.as_tensor(second) / count - torch.outer(mean, mean)
-        floor = 1e-6 * covariance.diagonal().mean()
+        # Of the median: a mode that does nothing keeps its first variance, which says nothing about the others.
+        floor = 1e-6 * covariance.diagonal().median()
         covariance = covariance + floor * torch.eye(len(mean), dtype=torch.float64, device=mean.device)
         prior = Gaussian(mean.to(like), covariance.to(like))
     even = torch.ones_like(training[0].weights[0])
@@ -103,7 +104,8 @@ def _first_prior(model: OceanModel, series: Series, config: FieldConfig) -> Gaus
         variance = model.spec.noise_variance * CODE_LENGTH**2 / (config.ridge * seen)
         return Gaussian(zero, torch.diag(torch.full_like(zero, variance)))
     modes = model.decoder.linearise(series.coordinates, zero[None]).modes
-    return Gaussian(zero, torch.diag(10.0 / modes.square().mean(dim=(0, 1)).clamp_min(1e-20)))
+    power = modes.square().mean(dim=(0, 1))
+    return Gaussian(zero, torch.diag(10.0 / power.clamp_min(max(1e-8 * float(power.max()), 1e-20))))
 
 
 @torch.no_grad()

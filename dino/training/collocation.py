@@ -120,8 +120,14 @@ class Search:
             return math.inf
 
     def best_of(self, equations: NormalEquations, penalties: Sequence[float]) -> Trial:
-        """The best of fits with these penalties, which the model keeps."""
+        """The best of fits with these penalties, lowered by tens for as long as that helps; the model keeps it."""
         best = min((self.attempt(equations, products) for products in penalties), key=_error)
+        ridge = self.model.spec.dynamics.ridge
+        while best.products > ridge:
+            trial = self.attempt(equations, max(0.1 * best.products, ridge))
+            if not trial.error < 0.99 * best.error:
+                break
+            best = trial
         cast(QuadraticODE, self.model.dynamics).coefficients.copy_(best.coefficients)
         return best
 
@@ -169,8 +175,7 @@ def fit_quadratic(
             break
         equations = latest
         chosen = search.best_of(equations, penalties)
-        # The better the paths, the less the products need to be held down.
-        penalties = sorted({chosen.products, max(0.01 * chosen.products, config.ridge)}, reverse=True)
+        penalties = [chosen.products]
     if equations is not None:
         search.refine(equations, chosen)
     best = min(search.trials, key=_error, default=chosen)

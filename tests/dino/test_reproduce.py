@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +17,7 @@ from dino.evaluation.sequences import score_sequences
 from dino.reproduce import EXPERIMENTS, PROTOCOLS, QUICK_SETTINGS, filled, score, simulate, store_path
 from dino.training.series import kept_cells
 
-from .test_config import ROOT
-
-CONFIG = ROOT / "configs" / "wave.yaml"
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "wave.yaml"
 SMALL = ["decoder.code_size=16", "decoder.hidden=16", "field.steps=60", "data.symmetries=4", "dynamics.rounds=2"]
 SPANS = {"in_t", "out_t"}
 INSIDE = {span + part for span in SPANS for part in ("_in_s", "_out_s")}
@@ -83,7 +82,9 @@ def test_seeds_and_parts_are_other_data(folder):
     assert not np.isclose(test, train[:2]).all()
 
 
-@pytest.mark.parametrize(("protocol", "keep", "share"), [("dino", None, 1.0), ("successors", None, 0.2), ("dino", 0.1, 0.1)])
+@pytest.mark.parametrize(
+    ("protocol", "keep", "share"), [("dino", None, 1.0), ("successors", None, 0.2), ("dino", 0.1, 0.1)]
+)
 def test_the_experiment_fills_in_its_settings(folder, protocol, keep, share):
     dataset = stores(folder, protocol=protocol)("train")
     path = store_path(folder, "quick", protocol, 0, "train")

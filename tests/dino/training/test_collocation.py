@@ -8,7 +8,8 @@ import torch
 from dino.config import DynamicsConfig
 from dino.dynamics import QuadraticODE, integrate
 from dino.dynamics.quadratic import feature_count, quadratic_features
-from dino.errors import EmptyDataError
+from dino.errors import EmptyDataError, NonFiniteError
+from dino.training import collocation
 from dino.training.collocation import NormalEquations, fit_quadratic
 from dino.training.dynamics_stage import Codes
 
@@ -84,23 +85,6 @@ def test_a_quadratic_system_is_found_from_frames_that_cubics_cannot_follow():
     torch.testing.assert_close(model.dynamics.derivative(held[0]), truth.derivative(held[0]), rtol=0, atol=0.02)
 
 
-def test_outside_the_trusted_ball_trajectories_are_pulled_back():
-    ode = QuadraticODE(SIZE)
-    with torch.no_grad():
-        ode.coefficients.normal_(generator=torch.Generator().manual_seed(0))
-    start = torch.randn(50, SIZE, generator=torch.Generator().manual_seed(1))
-    times = torch.linspace(0, 200.0, 21)
-    with torch.no_grad():
-        assert not torch.isfinite(integrate(ode.bind(), start, times, "rk4", 0.02)).all()
-        ode.extent.fill_(3.0)
-        ode.pull.fill_(1.0)
-        assert integrate(ode.bind(), start, times, "rk4", 0.02).norm(dim=-1).max() < 200
-    inside = 0.5 * start / start.norm(dim=-1, keepdim=True)
-    free = QuadraticODE(SIZE)
-    free.load_state_dict(ode.state_dict() | {"extent": torch.full((SIZE,), torch.inf)})
-    torch.testing.assert_close(ode.derivative(inside), free.derivative(inside))
-
-
 def test_a_lone_outlier_or_a_lost_path_does_not_spread():
     truth = known_system()
     training, held = trajectories(truth, 200, 8, 0), trajectories(truth, 20, 8, 1)
@@ -127,3 +111,70 @@ def test_fewer_intervals_than_unknowns_still_give_a_finite_fit():
     model = a_model(rounds=3)
     fit_quadratic(model, [codes_of(training)], codes_of(held), silent)
     assert torch.isfinite(model.dynamics.coefficients).all()
+
+
+def test_products_that_few_data_cannot_tell_apart_are_held_down():
+    """A linear system seen along three trajectories: with its products as free as the rest it would be lost."""
+    truth = known_system()
+    truth.coefficients.data[1 + SIZE :] = 0
+    training, held = trajectories(truth, 3, 8, 0), trajectories(truth, 20, 8, 1)
+    training = training + 1e-2 * torch.randn(training.shape, generator=torch.Generator().manual_seed(2))
+    model, reports = a_model(rounds=3), []
+    errors = fit_quadratic(model, [codes_of(training)], codes_of(held), lambda *done: reports.append(done))
+    assert min(errors) < 0.05 * errors[0]  # that of the first penalty, which is the ridge
+    assert [done for done, _ in reports] == list(range(1, len(errors) + 1))
+    assert all(done <= total for done, total in reports)
+    codes = training.flatten(0, 1).square().mean(0).sqrt()
+    size = quadratic_features(codes)[:, None] * model.dynamics.coefficients
+    products, linear = size[1 + SIZE :].norm(), size[1 : 1 + SIZE].norm()
+    assert products < 0.05 * linear
+
+
+def test_a_penalty_that_leaves_the_equations_singular_is_passed_over(monkeypatch):
+    truth = known_system()
+    training, held = trajectories(truth, 50, 8, 0), trajectories(truth, 20, 8, 1)
+    solve = NormalEquations.solve
+
+    def singular(self, ridge, products):
+        if products < 1e-3:
+            raise NonFiniteError("singular")
+        return solve(self, ridge, products)
+
+    monkeypatch.setattr(NormalEquations, "solve", singular)
+    model = a_model(rounds=3)
+    errors = fit_quadratic(model, [codes_of(training)], codes_of(held), silent)
+    assert errors[0] == errors[1] == float("inf")
+    assert min(errors) < 0.1
+    monkeypatch.setattr(NormalEquations, "solve", lambda *_: solve(*_).fill_(float("nan")))
+    with pytest.raises(NonFiniteError, match="no fit of the quadratic dynamics"):
+        fit_quadratic(a_model(rounds=2), [codes_of(training)], codes_of(held), silent)
+
+
+def test_penalties_are_on_the_coefficients_they_name():
+    """Against ridge regression on the features themselves, penalties of their own on products."""
+    codes, change = torch.randn(60, SIZE).double(), torch.randn(60, SIZE).double()
+    equations = NormalEquations.empty(SIZE, 0.5, torch.device("cpu"))
+    equations.add(quadratic_features(codes).clone(), change)
+    shifted = quadratic_features(codes)
+    shifted[:, equations.squares] -= 1
+    shifted *= 0.5
+    penalty = torch.tensor([0.1] * (1 + SIZE) + [7.0] * (feature_count(SIZE) - 1 - SIZE)).double()
+    expected = torch.linalg.solve(shifted.T @ shifted / 60 + torch.diag(penalty), shifted.T @ change / 60)
+    made = equations.solve(0.1, 7.0)
+    torch.testing.assert_close(shifted @ expected, 0.5 * quadratic_features(codes) @ made)
+    torch.testing.assert_close(made[1:], expected[1:])
+
+
+@pytest.mark.parametrize("cuts", [2, 4, 8])
+def test_thinned_data_hold_every_part_of_the_trajectories(cuts, monkeypatch):
+    """Trajectories are cut into series that follow each other: every n-th series would be the same part of each."""
+    monkeypatch.setattr(collocation, "INTERVALS_PER_UNKNOWN", 60)
+    wanted = 60 * feature_count(SIZE)
+    count = -(-wanted // 7) * cuts
+    part = torch.arange(count) % cuts
+    few = collocation._enough([codes_of(part[:, None, None].expand(count, 8, SIZE).float())])[0]
+    kept = few.codes[:, 0, 0].long()
+    assert len(kept) == count // cuts
+    assert torch.bincount(kept, minlength=cuts).min() > 0.4 * len(kept) / cuts
+    everything = codes_of(torch.randn(4, 8, SIZE))
+    assert collocation._enough([everything])[0] is everything
