@@ -62,7 +62,7 @@ def folder(configs, tmp_path_factory) -> Path:
 def start(*arguments) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
     command = [*TORCHRUN, *map(str, arguments)]
-    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -88,21 +88,28 @@ def assert_close_runs(one: Path, other: Path, tolerance: float) -> None:
         torch.testing.assert_close(value, state[name], rtol=10 * tolerance, atol=10 * tolerance, msg=name)
 
 
+# The worker joins several groups one after the other, which gloo refuses now and then ("connection refused").
+@pytest.mark.slow
 def test_two_processes_are_one_to_rounding(together, configs, tmp_path, monkeypatch):
     monkeypatch.setattr(collocation, "BLOCK", 16)
     train(configs["quadratic"], tmp_path, silent)
     assert_close_runs(together / "quadratic", tmp_path, 1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_that_was_told_to_end_is_resumed_by_one(together, configs, box_run):
     assert not (together / "stopped" / "model.json").exists()
     train(configs["box"], together / "stopped", silent, resume=True)
     assert_close_runs(together / "stopped", box_run, 1e-3)
 
 
-def test_the_command_under_torchrun(together, box_run):
-    assert_close_runs(together / "command", box_run, 1e-3)
-    written = {path.name for path in (together / "command").iterdir()}
+def test_the_command_under_torchrun(folder, box_run, tmp_path):
+    run = tmp_path / "command"
+    done = start("-m", "dino", "train", folder / "box.yaml", "--out", run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained") == 1
+    assert_close_runs(run, box_run, 1e-3)
+    written = {path.name for path in run.iterdir()}
     assert written == {"config.yaml", "figures", "metrics.jsonl", "model.json", "model.safetensors", "state.pt"}
 
 
