@@ -61,8 +61,7 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 # Sizes at which an experiment of the quick preset takes seconds; its numbers are no result.
 QUICK_SETTINGS = [
-    "data.validation_trajectories=0.125",
-    "data.symmetries=20",
+    "data.symmetries=12",
     "decoder.code_size=64",
     "decoder.hidden=48",
     "field.steps=250",
