@@ -1,15 +1,18 @@
 """A toy task: sines that travel over a periodic box of 16 x 16 points."""
 
+import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.peers import Task
+from benchmarks.peers import Task, base
 
 GRID, FRAMES = 16, 10
+LOOKS_A_SECOND = 250
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,14 @@ def travelling_sines(count: int, frames: int, seed: int) -> Tensor:
     field = amplitude[0] * np.sin(x.ravel() - 0.4 * time + phase[0])
     field = field + amplitude[1] * np.cos(2 * y.ravel() + 0.3 * time + phase[1])
     return torch.as_tensor(field, dtype=torch.float32).unsqueeze(-1)
+
+
+@pytest.fixture
+def steady_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that peers' budgets see move by the same step at every look, so that a busy machine trains as long."""
+    looks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(looks) / LOOKS_A_SECOND)
+    monkeypatch.setattr(base, "time", clock)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def error(peer, task, truth):
     return float((made - truth)[:, :10].square().mean())
 
 
+@pytest.mark.usefixtures("steady_clock")
 @pytest.mark.parametrize("keep", [1.0, 0.5])
 @pytest.mark.parametrize(
     ("make_peer", "seconds", "better_by"),
@@ -48,6 +49,7 @@ def test_beats_persistence(make_task, truth, make_peer, seconds, better_by, keep
     assert error(make_peer(), task, truth) < still / better_by
 
 
+@pytest.mark.usefixtures("steady_clock")
 def test_fourier_neural_operator_beats_persistence(make_task, truth):
     pytest.importorskip("neuralop")
     task = make_task(3.0)
