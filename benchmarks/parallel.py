@@ -20,7 +20,7 @@ from harness import parser, prepare, report, seconds
 from torch import Tensor
 from workload import RIDGE, coordinates, decoder, smooth_fields
 
-from dino.dynamics.quadratic import quadratic_features
+from dino.dynamics.quadratic import all_pairs, quadratic_features
 from dino.training.collocation import BLOCK, NormalEquations
 from dino.training.parallel import Group, joined
 from dino.training.variable_projection import project
@@ -51,12 +51,13 @@ def field_step(frames: int, seed: int, group: Group) -> Callable[[], None]:
 def gram_pass(intervals: int, code: int, seed: int, group: Group) -> Callable[[], None]:
     """Normal equations of all intervals, each process its blocks, and their sum on every process."""
     codes = torch.randn(intervals, code, generator=torch.Generator().manual_seed(seed))
-    parts = codes.split(BLOCK)
+    parts, pairs = codes.split(BLOCK), all_pairs(code)
+    size = torch.ones(1 + code + pairs.shape[1])
 
     def add() -> None:
-        equations = NormalEquations.empty(code, 1.0, codes.device)
+        equations = NormalEquations.empty(pairs, size, code, 1.0)
         for part in parts[group.share(len(parts))]:
-            equations.add(quadratic_features(part), part)
+            equations.add(quadratic_features(part, pairs), part)
         equations.join(group)
 
     return add

@@ -18,7 +18,7 @@ from data_pipeline.stores import open_store
 from dino.commands.reproduce import PresetName, ProtocolName, SystemName, reproduce
 from dino.evaluation.report import read_report
 from dino.forecaster import Forecaster
-from dino.reproduce import PROTOCOLS, store_path
+from dino.reproduce import PROTOCOLS, settings_file, store_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CHUNK = 16  # sequences that a peer forecasts together
@@ -34,7 +34,7 @@ def run_dino(arguments: argparse.Namespace, folder: Path, keep: float, seed: int
             keep=keep,
             protocol=ProtocolName(arguments.protocol),
             preset=PresetName(arguments.preset),
-            config=CONFIGS / f"{arguments.system}.yaml",
+            config=settings_file(CONFIGS, arguments.system, arguments.protocol, keep),
             seed=seed,
             overrides=arguments.set,
         )

@@ -101,8 +101,10 @@ class DynamicsConfig(_Section):
 
     form: Literal["network", "quadratic"] = "network"
     rounds: int = Field(default=5, ge=2, description="least-squares rounds of the quadratic form")
-    ridge: float = Field(
-        default=1e-6, gt=0, description="penalty on coefficients of the quadratic form, by feature size"
+    ridge: float = Field(default=1e-6, gt=0, description="least penalty on coefficients of the quadratic form")
+    products: int = Field(default=5000, ge=1, description="products of modes that the quadratic form keeps at most")
+    smoothing: int = Field(
+        default=0, ge=0, description="rounds of the quadratic form on codes smoothed along their trajectories"
     )
     order: int = Field(default=2, ge=1, le=3)
     lags: int = Field(default=9, ge=1, description="past differences that initialise the tendency")
@@ -177,6 +179,8 @@ class Config(_Section):
             raise ValueError(f"dynamics.horizons must ascend within 1..{LONGEST_HORIZON} frames")
         if self.dynamics.form == "quadratic" and (self.dynamics.order != 1 or self.domain.kind == "tiles"):
             raise ValueError("dynamics.form=quadratic wants dynamics.order=1 and a single chart, not tiles")
+        if self.dynamics.smoothing and (self.dynamics.form != "quadratic" or self.decoder.kind != "fourier"):
+            raise ValueError("dynamics.smoothing wants dynamics.form=quadratic and decoder.kind=fourier")
         if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):
             raise ValueError("data.keep and data.symmetries want a single chart, not domain.kind=tiles")
         if self.data.keep < 1 and any(store.climatology == "map" for store in self.data.stores):

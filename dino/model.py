@@ -92,9 +92,10 @@ class OceanModel(nn.Module):
         self.decoder = build_decoder(spec.decoder, self.cover.input_size, channels)
         d = spec.dynamics
         context = 4 if spec.tiled else 0
-        self.dynamics = (
-            QuadraticODE(code) if d.form == "quadratic" else LatentODE(code, d.order, context, d.hidden, d.depth)
-        )
+        if d.form == "quadratic":
+            self.dynamics = QuadraticODE(code, d.products)
+        else:
+            self.dynamics = LatentODE(code, d.order, context, d.hidden, d.depth)
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)
         # What the basis leaves out is carried cell by cell with the same kind of dynamics, linear and one for all.
         self.unresolved_dynamics = LatentODE(1, d.order, depth=0)

@@ -70,6 +70,16 @@ QUICK_SETTINGS = [
 ]
 
 
+SPARSE = 0.5  # below this share of the cells a system's settings for few points are taken, where it has any
+
+
+def settings_file(folder: Path, system: str, protocol: str, keep: float | None) -> Path:
+    """The shipped experiment in `folder` that suits a share of cells (the protocol's when None)."""
+    share = PROTOCOLS[protocol].keep if keep is None else keep
+    sparse = folder / f"{system}-sparse.yaml"
+    return sparse if share < SPARSE and sparse.exists() else folder / f"{system}.yaml"
+
+
 def store_path(folder: Path, preset: Preset, protocol: str, seed: int, name: str) -> Path:
     """Where a store of an experiment lies; runs of other shares and settings use the same."""
     return folder / f"{preset}-{protocol}-{seed}" / f"{name}.zarr"

@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..evaluation.report import Row, write_report
 from ..evaluation.sequences import SequenceScores
 from ..plotting import plot_sequences, plot_training
-from ..reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, simulate, store_path
+from ..reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, settings_file, simulate, store_path
 from ..training.train import train
 from .common import Overrides, console, use_device
 
@@ -63,7 +63,7 @@ def reproduce(
         ProtocolName, typer.Option(help="dino: 10 + 10 frames; successors: 20 + 20 frames, 20 % of the cells.")
     ] = ProtocolName.DINO,
     preset: Annotated[PresetName, typer.Option(help="Sizes of the paper, or of seconds.")] = PresetName.PAPER,
-    config: Annotated[Path | None, typer.Option(help="Experiment file; configs/SYSTEM.yaml by default.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Experiment file; the system's in configs by default.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of data, kept cells and training.")] = 0,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
@@ -77,7 +77,8 @@ def reproduce(
     """
     folder = out or Path("runs") / system.value
     quick = QUICK_SETTINGS if preset is PresetName.QUICK else []
-    settings = load_config(config or Path("configs") / f"{system.value}.yaml", [*quick, *overrides])
+    shipped = settings_file(Path("configs"), system.value, protocol.value, keep)
+    settings = load_config(config or shipped, [*quick, *overrides])
     use_device(settings)
 
     def store(name: str) -> xr.Dataset:

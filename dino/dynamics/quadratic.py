@@ -8,6 +8,10 @@ in its code they stay quadratic, so that
 is exact but for what the basis leaves out. The unknowns c, A, B enter linearly: they are found by linear least squares
 (operator inference, Peherstorfer & Willcox 2016, Computer Methods in Applied Mechanics and Engineering 306) rather
 than by descent; see `dino.training.collocation`.
+
+Of many modes only some products matter: a strong mode carries every other one about, weak ones hardly each other. Kept
+are the largest, those whose two modes have the largest product of standard deviations (a hyperbolic cross), so that the
+cost of the fit depends on how many are kept and not on the square of the code's size.
 """
 
 from collections.abc import Callable
@@ -18,22 +22,22 @@ from torch import Tensor, nn
 REACH = 1.1  # times the farthest training code: how far the fitted form is trusted
 
 
-def feature_count(code_size: int) -> int:
-    """Number of monomials of degree zero to two."""
-    return 1 + code_size + code_size * (code_size + 1) // 2
+def all_pairs(code_size: int) -> Tensor:
+    """(2, product): the modes i <= j of every product, row by row."""
+    return torch.triu_indices(code_size, code_size)
 
 
-def quadratic_features(codes: Tensor) -> Tensor:
-    """The monomials (..., feature) of codes (..., code): 1, a_i, then a_i a_j for i <= j, row by row."""
-    size = codes.shape[-1]
-    pairs = [codes[..., i:] * codes[..., i : i + 1] for i in range(size)]
-    return torch.cat([torch.ones_like(codes[..., :1]), codes, *pairs], dim=-1)
+def quadratic_features(codes: Tensor, pairs: Tensor) -> Tensor:
+    """The monomials (..., feature) of codes (..., code): 1, a_i, then a_i a_j of the pairs (2, product)."""
+    products = codes[..., pairs[0]] * codes[..., pairs[1]]
+    return torch.cat([torch.ones_like(codes[..., :1]), codes, products], dim=-1)
 
 
 class QuadraticODE(nn.Module):
     """d(code)/dt = features(code) @ coefficients, per day: order one, autonomous, the same everywhere.
 
     coefficients : (feature, code), in the order of `quadratic_features`
+    pairs : (2, product) modes of the products that are kept
     extent : (code,) semi-axes of the ellipsoid in which the form is trusted, infinite until `trust` sets them. Outside
         the field is that of the code where the line to the origin enters, plus a pull back to there at `pull` per day,
         so that every trajectory stays bounded. Weak modes are held to their own size: a ball that holds the strong
@@ -41,20 +45,28 @@ class QuadraticODE(nn.Module):
     """
 
     coefficients: nn.Parameter
+    pairs: Tensor
     extent: Tensor
     pull: Tensor
     rates: Tensor
 
     order, context_size, is_linear = 1, 0, False
 
-    def __init__(self, code_size: int) -> None:
+    def __init__(self, code_size: int, products: int | None = None) -> None:
+        """`products` is the largest number of them that is kept, all when absent."""
         super().__init__()
         self.code_size = code_size
-        self.coefficients = nn.Parameter(torch.zeros(feature_count(code_size), code_size))
+        self.register_buffer("pairs", all_pairs(code_size)[:, :products].clone())
+        self.coefficients = nn.Parameter(torch.zeros(self.feature_count, code_size))
         self.register_buffer("extent", torch.full((code_size,), torch.inf))
         self.register_buffer("pull", torch.tensor(0.0))
         # For the interface only: the state is the code itself, in its own units.
         self.register_buffer("rates", torch.ones(1), persistent=False)
+
+    @property
+    def feature_count(self) -> int:
+        """Number of monomials: the constant, the code, the products."""
+        return 1 + self.code_size + self.pairs.shape[1]
 
     @property
     def state_size(self) -> int:
@@ -68,7 +80,31 @@ class QuadraticODE(nn.Module):
     def derivative(self, state: Tensor, context: Tensor | None = None, amplitude: Tensor | None = None) -> Tensor:
         """d(state)/dt per day for states (..., code); context and amplitude are taken for the interface and unused."""
         inside = torch.maximum(torch.minimum(state, self.extent), -self.extent)
-        return quadratic_features(inside) @ self.coefficients + self.pull * (inside - state)
+        return quadratic_features(inside, self.pairs) @ self.coefficients + self.pull * (inside - state)
+
+    @torch.no_grad()
+    def jacobian(self, states: Tensor) -> Tensor:
+        """Derivatives (sample, code, code) of `derivative` at states (sample, code), row by row those of one number.
+
+        At once for all directions: a product of matrices instead of a forward derivative for each.
+        """
+        size, linear = self.code_size, 1 + self.code_size
+        first, second = self.pairs
+        form = self.coefficients.new_zeros(size, size, size)
+        form[first, second] += self.coefficients[linear:]
+        form[second, first] += self.coefficients[linear:]
+        inside = torch.maximum(torch.minimum(states, self.extent), -self.extent)
+        slopes = (inside @ form.flatten(1)).unflatten(-1, (size, size)) + self.coefficients[1:linear]
+        free = (inside == states).to(states).unsqueeze(-1)
+        return (slopes * free).mT - self.pull * torch.diag_embed(1 - free.squeeze(-1))
+
+    @torch.no_grad()
+    def keep_products(self, spread: Tensor) -> None:
+        """Keep the products of codes of standard deviation (code,) that are the largest, in the order of all."""
+        every = all_pairs(self.code_size).to(spread.device)
+        sizes = spread[every[0]] * spread[every[1]]
+        chosen = sizes.argsort(descending=True, stable=True)[: self.pairs.shape[1]]
+        self.pairs.copy_(every[:, chosen.sort().values])
 
     @torch.no_grad()
     def trust(self, codes: Tensor, interval: float) -> None:

@@ -12,8 +12,11 @@ from .principal_axes import principal_axes
 from .series import Series
 from .variable_projection import CODE_LENGTH
 
-# Enough frames for a covariance of a few hundred numbers; more cost time and change nothing.
-STATISTICS_FRAMES = 4096
+# Enough frames for a covariance of a few hundred numbers; more cost time and change nothing. So many of each of a few
+# stores and symmetric copies; many of them share what `FULL_SHARES` would have had.
+STATISTICS_FRAMES, FULL_SHARES = 4096, 4
+# Series encoded at once where all have the same gaps: bounds memory by a few blocks of maps.
+SERIES_AT_ONCE = 32
 # Without an exact solution a frame costs a hundred times more: fewer frames, some times of some series.
 STATISTICS_FRAMES_BY_STEPS, TIMES_BY_STEPS = 512, 8
 # Codes over which the metric of a decoder that is not affine is averaged: in all, and for a series of its own gaps.
@@ -34,14 +37,18 @@ def encode_series(
     values, weights = series.values[mine, which], series.weights[mine]
     means = values.new_empty(*values.shape[:2], size)
     covariances = values.new_empty(len(values), size, size)
-    for row, (frames, weight) in enumerate(zip(values, weights, strict=True)):
-        gaps = torch.where(weight > 0, frames, torch.nan)
+    present = series.weights > 0
+    together = SERIES_AT_ONCE if basis is not None and bool((present == present[:1]).all()) else 1
+    for first in range(0, len(values), together):
+        rows = slice(first, first + together)
+        gaps = torch.where(weights[rows, None] > 0, values[rows], torch.nan)
+        frames = gaps.flatten(0, 1)
         if basis is not None:
-            posterior = encode(basis, gaps, model.spec.noise_variance, prior)
+            posterior = encode(basis, frames, model.spec.noise_variance, prior)
         else:
-            posterior = encode_frames(decoder, series.coordinates, gaps, model.spec.noise_variance, prior)
-        means[row] = posterior.mean
-        covariances[row] = posterior.covariance if basis is not None else posterior.covariance.mean(0)
+            posterior = encode_frames(decoder, series.coordinates, frames, model.spec.noise_variance, prior)
+        means[rows] = posterior.mean.unflatten(0, gaps.shape[:2])
+        covariances[rows] = posterior.covariance if basis is not None else posterior.covariance.mean(0)
     return group.gather(means, series.count), group.gather(covariances, series.count)
 
 
@@ -57,10 +64,11 @@ def learn_code_statistics(
     prior = _first_prior(model, training[0], config)
     like, mean, covariance = prior.mean, prior.mean, prior.covariance
     codes = mean[None]
+    frames = STATISTICS_FRAMES * FULL_SHARES // max(FULL_SHARES, len(training))
     for _ in range(config.prior_rounds):
         first = second = count = 0
         for series in training:
-            codes, spread = encode_series(model, *_some(series, prior, model.decoder.is_affine), group)
+            codes, spread = encode_series(model, *_some(series, prior, model.decoder.is_affine, frames), group)
             flat = codes.flatten(0, 1).double()
             first = first + flat.sum(0)
             second = second + flat.T @ flat + spread.double().sum(0) * codes.shape[1]
@@ -81,11 +89,11 @@ def learn_code_statistics(
     return axes.field_scale
 
 
-def _some(series: Series, prior: Gaussian, affine: bool) -> tuple[Series, Gaussian, slice]:
+def _some(series: Series, prior: Gaussian, affine: bool, frames: int) -> tuple[Series, Gaussian, slice]:
     """Arguments of `encode_series` for as many maps as the statistics want: some times of all or of some series."""
     times = len(series.times)
     if affine:
-        return series, prior, slice(None, None, max(1, series.count * times // STATISTICS_FRAMES))
+        return series, prior, slice(None, None, max(1, series.count * times // frames))
     stride = max(1, times // TIMES_BY_STEPS)
     wanted = max(1, STATISTICS_FRAMES_BY_STEPS // len(range(0, times, stride)))
     which = torch.linspace(0, series.count - 1, min(wanted, series.count)).long().to(series.values.device)

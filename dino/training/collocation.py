@@ -7,7 +7,9 @@ integrates from a(t), bent by a linear share of its miss so that it ends in a(t+
 a factor of a few each round; every round is one pass over the data, one Gram matrix and one Cholesky factor.
 
 Products of modes are many and few data tell them apart. They have a penalty of their own, the one with which held-out
-codes are forecast best (McQuarrie, Huang & Willcox 2021, Journal of the Royal Society of New Zealand 51).
+codes are forecast best (McQuarrie, Huang & Willcox 2021, Journal of the Royal Society of New Zealand 51). It falls on
+coefficients of features of unit size and is inverse to the feature's size: products of weak modes move the state
+less. Neither the same penalty for all of them nor one inverse to the square of their size forecasts as well.
 """
 
 import math
@@ -19,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..dynamics import QuadraticODE, integrate
-from ..dynamics.quadratic import feature_count, quadratic_features
+from ..dynamics.quadratic import quadratic_features
 from ..errors import EmptyDataError, NonFiniteError
 from ..inference.gaussian import cholesky
 from ..model import OceanModel
@@ -31,7 +33,8 @@ BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
 CUBIC = (-1 / 24, 13 / 24, 13 / 24, -1 / 24)  # integral over the middle interval of a cubic through four frames
 BOOLE = (7 / 90, 32 / 90, 12 / 90, 32 / 90, 7 / 90)
-PRODUCT_PENALTIES = (1.0, 1e2, 1e4, 1e6)  # times the ridge, tried in the first round; the last one refines by tens
+PRODUCT_PENALTIES = (1.0, 1e1, 1e2, 1e3, 1e4)  # times the ridge, tried in the first round
+REFINEMENT = 10**0.5  # of the penalty, in the last round
 
 
 @dataclass
@@ -40,22 +43,24 @@ class NormalEquations:
 
     Squares are taken less one, their mean: otherwise all of them and the constant share one huge eigenvalue, under
     which the rounding of single precision hides the small ones.
+    weight : (feature,) of the penalty on each coefficient
     """
 
     gram: Tensor
     right: Tensor
     squares: Tensor
+    weight: Tensor
     interval: float
     count: Tensor
 
     @classmethod
-    def empty(cls, code_size: int, interval: float, device: torch.device) -> "NormalEquations":
-        """No intervals yet."""
-        count = feature_count(code_size)
-        gram = torch.zeros(count, count, dtype=torch.float64, device=device)
-        steps = torch.arange(code_size, 0, -1, device=device).cumsum(0)
-        squares = 1 + code_size + torch.cat([steps.new_zeros(1), steps[:-1]])
-        return cls(gram, gram[:, :code_size].clone(), squares, interval, gram.new_zeros(()))
+    def empty(cls, pairs: Tensor, size: Tensor, code_size: int, interval: float) -> "NormalEquations":
+        """No intervals yet; size (feature,) is what the features, whose products are of `pairs`, are divided by."""
+        gram = torch.zeros(len(size), len(size), dtype=torch.float64, device=size.device)
+        squares = 1 + code_size + (pairs[0] == pairs[1]).nonzero().squeeze(-1)
+        weight = size[1:].max().double() / size.double()
+        weight[0] = weight.min()
+        return cls(gram, gram[:, :code_size].clone(), squares, weight, interval, gram.new_zeros(()))
 
     def add(self, features: Tensor, change: Tensor) -> None:
         """Add intervals with time-mean features (interval, feature) and changes of code (interval, code)."""
@@ -75,8 +80,8 @@ class NormalEquations:
     def solve(self, ridge: float, products: float) -> Tensor:
         """Coefficients (feature, code) with penalties on those of features of unit size, another one for products."""
         normal, linear = self.gram / self.count, 1 + self.right.shape[-1]
-        normal.diagonal()[:linear] += ridge
-        normal.diagonal()[linear:] += products
+        normal.diagonal()[:linear] += ridge * self.weight[:linear]
+        normal.diagonal()[linear:] += products * self.weight[linear:]
         coefficients = torch.cholesky_solve(self.right / self.count, cholesky(normal))
         coefficients[0] -= coefficients[self.squares].sum(0)
         return coefficients
@@ -132,8 +137,8 @@ class Search:
         return best
 
     def refine(self, equations: NormalEquations, chosen: Trial) -> None:
-        """Change the penalty of a fit by tens, down and up, for as long as that helps by a hundredth."""
-        for factor in (0.1, 10.0):
+        """Change the penalty of a fit in steps, down and up, for as long as that helps by a hundredth."""
+        for factor in (1 / REFINEMENT, REFINEMENT):
             trial, wanted = chosen, math.inf
             while trial.error < wanted:
                 wanted = 0.99 * trial.error
@@ -146,9 +151,17 @@ def _error(trial: Trial) -> float:
 
 @torch.no_grad()
 def fit_quadratic(
-    model: OceanModel, training: list[Codes], validation: Codes, report: Report, group: Group = ALONE
+    model: OceanModel,
+    training: list[Codes],
+    validation: Codes,
+    report: Report,
+    group: Group = ALONE,
+    smooth: Callable[[list[Codes]], list[Codes]] | None = None,
 ) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
+
+    After `dynamics.rounds` of them come `dynamics.smoothing` rounds, before each of which the training codes are
+    replaced by what `smooth` makes of them with the best fit so far.
 
     Returns the validation error of every fit tried, some penalties on the first and the last round among them: mean
     over leads of squared forecast error relative to the squared change. Raises `EmptyDataError` when the data hold too
@@ -162,20 +175,26 @@ def fit_quadratic(
         )
     everything = torch.cat([codes.codes.flatten(0, 1) for codes in training])
     spread = everything.square().mean(0).sqrt().clamp_min(1e-6)
-    size = quadratic_features(spread)
+    dynamics.keep_products(spread)
+    size = quadratic_features(spread, dynamics.pairs)
     dynamics.trust(everything, model.spec.interval_days)
-    enough = _enough(training)
-    total = 2 * config.rounds + len(PRODUCT_PENALTIES)
+    enough = _enough(training, dynamics.feature_count)
+    smoothings = config.smoothing if smooth is not None else 0
+    total = 2 * (config.rounds + smoothings) + len(PRODUCT_PENALTIES)
     search = Search(model, validation, size, lambda done: report(done, max(total, done)), group)
     chosen = Trial(math.inf, config.ridge, dynamics.coefficients.clone())
     penalties, equations = [config.ridge * factor for factor in PRODUCT_PENALTIES], None
-    for index in range(config.rounds):
-        latest = _normal_equations(model, enough, spread, group, first=index == 0)
+    for index in range(config.rounds + smoothings):
+        if index >= config.rounds and smooth is not None:
+            dynamics.coefficients.copy_(min(search.trials, key=_error).coefficients)
+            training = smooth(training)
+            enough = _enough(training, dynamics.feature_count)
+        latest = _normal_equations(model, enough, size, group, first=index == 0)
         if not latest.count:
             break
         equations = latest
         chosen = search.best_of(equations, penalties)
-        penalties = [chosen.products]
+        penalties = [chosen.products, chosen.products / REFINEMENT]
     if equations is not None:
         search.refine(equations, chosen)
     best = min(search.trials, key=_error, default=chosen)
@@ -200,13 +219,12 @@ def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
     model.unresolved_dynamics.linear.fill_(rate / float(model.unresolved_dynamics.rates[-1]))
 
 
-def _enough(training: list[Codes]) -> list[Codes]:
+def _enough(training: list[Codes], unknowns: int) -> list[Codes]:
     """A share of the series of every store, so that the intervals are a few times as many as the unknowns of a mode.
 
     The share is random: every n-th series would be the same part of every trajectory that was cut into series.
     """
     intervals = sum(codes.codes.shape[0] * (codes.codes.shape[1] - 1) for codes in training)
-    unknowns = feature_count(training[0].codes.shape[-1])
     stride = max(1, intervals // (INTERVALS_PER_UNKNOWN * unknowns))
     if stride == 1:
         return training
@@ -216,32 +234,33 @@ def _enough(training: list[Codes]) -> list[Codes]:
 
 
 def _normal_equations(
-    model: OceanModel, training: list[Codes], spread: Tensor, group: Group, first: bool
+    model: OceanModel, training: list[Codes], size: Tensor, group: Group, first: bool
 ) -> NormalEquations:
-    equations = NormalEquations.empty(len(spread), model.spec.interval_days, spread.device)
+    dynamics = cast(QuadraticODE, model.dynamics)
+    equations = NormalEquations.empty(dynamics.pairs, size, dynamics.code_size, model.spec.interval_days)
     blocks = _cubic_blocks if first else _path_blocks
     for data in training:
-        for features, change in blocks(model, data.codes, spread, group):
-            equations.add(features, change)
+        for features, change in blocks(model, data.codes, group):
+            equations.add(features / size, change)
     equations.join(group)
     return equations
 
 
-def _cubic_blocks(model: OceanModel, codes: Tensor, spread: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
+def _cubic_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
     """Mean features over the inner intervals and the changes of code, features interpolated through four frames."""
-    length = codes.shape[1]
+    length, pairs = codes.shape[1], cast(QuadraticODE, model.dynamics).pairs
     parts = codes.split(max(1, BLOCK // (length - 3)))
     for block in parts[group.share(len(parts))]:
-        features = quadratic_features(block / spread)
+        features = quadratic_features(block, pairs)
         inner = sum(weight * features[:, k : length - 3 + k] for k, weight in enumerate(CUBIC))
         assert isinstance(inner, Tensor)
         yield inner.flatten(0, 1), (block[:, 2:-1] - block[:, 1:-2]).flatten(0, 1)
 
 
-def _path_blocks(model: OceanModel, codes: Tensor, spread: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
+def _path_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
     """Mean features over all intervals and the changes of code, along the model's paths bent to meet both frames."""
     starts, ends = codes[:, :-1].flatten(0, 1), codes[:, 1:].flatten(0, 1)
-    interval, right = model.spec.interval_days, model.dynamics.bind()
+    interval, dynamics = model.spec.interval_days, cast(QuadraticODE, model.dynamics)
     panels = max(1, round(interval / model.step_days / 4))
     nodes = 4 * panels
     times = torch.linspace(0, interval, nodes + 1)  # on the host, see `integrate`
@@ -250,14 +269,14 @@ def _path_blocks(model: OceanModel, codes: Tensor, spread: Tensor, group: Group)
         weights[4 * panel : 4 * panel + 5] += torch.tensor(BOOLE) / panels
     parts = list(zip(starts.split(BLOCK), ends.split(BLOCK), strict=True))
     for start, end in parts[group.share(len(parts))]:
-        path = integrate(right, start, times, model.spec.dynamics.method, interval / nodes)
+        path = integrate(dynamics.bind(), start, times, model.spec.dynamics.method, interval / nodes)
         miss = end - path[-1]
         # A path that misses the next frame by more than frames differ tells nothing: NaN leaves it out.
         change = (end - start).square().sum(-1).mean().sqrt()
         miss = torch.where(miss.norm(dim=-1, keepdim=True) < change, miss, torch.nan)
-        mean = codes.new_zeros(len(start), feature_count(codes.shape[-1]))
+        mean = codes.new_zeros(len(start), dynamics.feature_count)
         for k, weight in enumerate(weights.tolist()):
-            mean.add_(quadratic_features((path[k] + (k / nodes) * miss) / spread), alpha=weight)
+            mean.add_(quadratic_features(path[k] + (k / nodes) * miss, dynamics.pairs), alpha=weight)
         yield mean, end - start
 
 

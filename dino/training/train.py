@@ -18,6 +18,7 @@ from .loop import Loop, Report
 from .parallel import Group
 from .prepare import Split, prepare
 from .series import Series
+from .smoothing import TrajectorySmoothing
 
 UNRESOLVED_POOL = 256
 
@@ -61,7 +62,8 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     if not loop.done("dynamics"):
         _set_rates(model, seen)
         if config.dynamics.form == "quadratic":
-            loop.record("dynamics", fit_quadratic(model, seen, held, report, group))
+            smooth = TrajectorySmoothing(model, splits, seen, group)
+            loop.record("dynamics", fit_quadratic(model, seen, held, report, group, smooth))
         else:
             stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)
             loop.run(stage, report, config.dynamics.patience)

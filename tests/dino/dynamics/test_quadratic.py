@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dino.dynamics import QuadraticODE, integrate
-from dino.dynamics.quadratic import REACH, feature_count
+from dino.dynamics.quadratic import REACH, all_pairs, quadratic_features
 from dino.inference.window import tangent_flow
 
 SIZE = 3
@@ -32,7 +32,7 @@ def by_formula(ode, code):
     for i in range(SIZE):
         for j in range(i, SIZE):
             out, row = out + a[i] * a[j] * rows[row], row + 1
-    assert row == feature_count(SIZE)
+    assert row == ode.feature_count == 1 + SIZE + SIZE * (SIZE + 1) // 2
     return out
 
 
@@ -121,3 +121,35 @@ def test_a_mode_that_never_moved_is_held_still(ode):
     ode.trust(seen, 1.0)
     assert 0 < ode.extent[1] < 1e-5
     assert torch.isfinite(ode.derivative(10 * codes(5))).all()
+
+
+@pytest.mark.parametrize("scale", [0.1, 30.0])
+def test_jacobian_at_once_is_that_of_forward_derivatives(ode, scale):
+    """Inside the trusted box and far out of it."""
+    ode.trust(codes(50), 1.0)
+    points = codes(6, scale)
+    by_direction = torch.func.vmap(torch.func.jacfwd(ode.derivative))(points)
+    torch.testing.assert_close(ode.jacobian(points), by_direction)
+
+
+def test_the_largest_products_are_kept():
+    ode = QuadraticODE(4, products=5)
+    ode.keep_products(torch.tensor([3.0, 0.1, 2.0, 1.0]))
+    # 9 (0, 0), 6 (0, 2), 4 (2, 2), 3 (0, 3), 2 (2, 3); then 1 (3, 3) and those of the second mode.
+    assert ode.pairs.T.tolist() == [[0, 0], [0, 2], [0, 3], [2, 2], [2, 3]]
+    assert ode.feature_count == 1 + 4 + 5
+    assert ode.coefficients.shape == (10, 4)
+
+
+def test_what_is_not_kept_has_no_effect():
+    full, few = QuadraticODE(SIZE).double(), QuadraticODE(SIZE, products=2).double()
+    spread = torch.tensor([5.0, 1.0, 0.1], dtype=torch.float64)
+    few.keep_products(spread)
+    few.coefficients.data.normal_(generator=torch.Generator().manual_seed(3))
+    every = all_pairs(SIZE).T.tolist()
+    full.coefficients.data[: 1 + SIZE] = few.coefficients.data[: 1 + SIZE]
+    for row, pair in enumerate(few.pairs.T.tolist()):
+        full.coefficients.data[1 + SIZE + every.index(pair)] = few.coefficients.data[1 + SIZE + row]
+    points = codes(5)
+    torch.testing.assert_close(few.derivative(points), full.derivative(points))
+    assert quadratic_features(points, few.pairs).shape == (5, 1 + SIZE + 2)

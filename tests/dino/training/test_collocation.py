@@ -7,13 +7,15 @@ import torch
 
 from dino.config import DynamicsConfig
 from dino.dynamics import QuadraticODE, integrate
-from dino.dynamics.quadratic import feature_count, quadratic_features
+from dino.dynamics.quadratic import all_pairs, quadratic_features
 from dino.errors import EmptyDataError, NonFiniteError
 from dino.training import collocation
 from dino.training.collocation import NormalEquations, fit_quadratic
 from dino.training.dynamics_stage import Codes
 
 SIZE, INTERVAL = 4, 0.5
+PAIRS = all_pairs(SIZE)
+FEATURES = 1 + SIZE + PAIRS.shape[1]
 
 
 def known_system() -> QuadraticODE:
@@ -56,22 +58,26 @@ def a_model(**settings) -> SimpleNamespace:
     )  # fmt: skip
 
 
+def empty_equations(interval: float, size: torch.Tensor | None = None) -> NormalEquations:
+    return NormalEquations.empty(PAIRS, torch.ones(FEATURES) if size is None else size, SIZE, interval)
+
+
 def silent(done: int, total: int) -> None:
     pass
 
 
 def test_features_are_the_monomials():
     codes = torch.randn(3, SIZE)
-    features = quadratic_features(codes)
-    assert features.shape == (3, feature_count(SIZE))
+    features = quadratic_features(codes, PAIRS)
+    assert features.shape == (3, FEATURES)
     pairs = [codes[:, i] * codes[:, j] for i in range(SIZE) for j in range(i, SIZE)]
     torch.testing.assert_close(features, torch.stack([torch.ones(3), *codes.T, *pairs], dim=-1))
 
 
 def test_the_squares_are_where_the_normal_equations_look_for_them():
-    equations = NormalEquations.empty(SIZE, 1.0, torch.device("cpu"))
+    equations = empty_equations(1.0)
     codes = torch.arange(2.0, 2.0 + SIZE)
-    torch.testing.assert_close(quadratic_features(codes)[equations.squares], codes.square())
+    torch.testing.assert_close(quadratic_features(codes, PAIRS)[equations.squares], codes.square())
 
 
 def test_a_quadratic_system_is_found_from_frames_that_cubics_cannot_follow():
@@ -91,8 +97,8 @@ def test_a_lone_outlier_or_a_lost_path_does_not_spread():
     training[3] *= 1e30
     model = a_model(rounds=4)
     model_errors = fit_quadratic(model, [codes_of(training[4:])], codes_of(held), silent)
-    equations = NormalEquations.empty(SIZE, INTERVAL, torch.device("cpu"))
-    features = quadratic_features(training[:5].flatten(0, 1))
+    equations = empty_equations(INTERVAL)
+    features = quadratic_features(training[:5].flatten(0, 1), PAIRS)
     equations.add(features, torch.zeros(len(features), SIZE))
     assert torch.isfinite(equations.gram).all()
     assert equations.count == 4 * 8
@@ -125,7 +131,7 @@ def test_products_that_few_data_cannot_tell_apart_are_held_down():
     assert [done for done, _ in reports] == list(range(1, len(errors) + 1))
     assert all(done <= total for done, total in reports)
     codes = training.flatten(0, 1).square().mean(0).sqrt()
-    size = quadratic_features(codes)[:, None] * model.dynamics.coefficients
+    size = quadratic_features(codes, PAIRS)[:, None] * model.dynamics.coefficients
     products, linear = size[1 + SIZE :].norm(), size[1 : 1 + SIZE].norm()
     assert products < 0.05 * linear
 
@@ -143,7 +149,7 @@ def test_a_penalty_that_leaves_the_equations_singular_is_passed_over(monkeypatch
     monkeypatch.setattr(NormalEquations, "solve", singular)
     model = a_model(rounds=3)
     errors = fit_quadratic(model, [codes_of(training)], codes_of(held), silent)
-    assert errors[0] == errors[1] == float("inf")
+    assert errors[0] == errors[1] == errors[2] == float("inf")
     assert min(errors) < 0.1
     monkeypatch.setattr(NormalEquations, "solve", lambda *_: solve(*_).fill_(float("nan")))
     with pytest.raises(NonFiniteError, match="no fit of the quadratic dynamics"):
@@ -151,17 +157,19 @@ def test_a_penalty_that_leaves_the_equations_singular_is_passed_over(monkeypatch
 
 
 def test_penalties_are_on_the_coefficients_they_name():
-    """Against ridge regression on the features themselves, penalties of their own on products."""
+    """Against ridge regression on the features themselves: products have their own penalty, small features more."""
     codes, change = torch.randn(60, SIZE).double(), torch.randn(60, SIZE).double()
-    equations = NormalEquations.empty(SIZE, 0.5, torch.device("cpu"))
-    equations.add(quadratic_features(codes).clone(), change)
-    shifted = quadratic_features(codes)
+    size = quadratic_features(torch.arange(1.0, 1.0 + SIZE), PAIRS)
+    equations = empty_equations(0.5, size)
+    equations.add(quadratic_features(codes, PAIRS).clone(), change)
+    shifted = quadratic_features(codes, PAIRS)
     shifted[:, equations.squares] -= 1
     shifted *= 0.5
-    penalty = torch.tensor([0.1] * (1 + SIZE) + [7.0] * (feature_count(SIZE) - 1 - SIZE)).double()
+    penalty = torch.tensor([0.1] * (1 + SIZE) + [7.0] * (FEATURES - 1 - SIZE)).double() * 16 / size
+    penalty[0] = 0.1
     expected = torch.linalg.solve(shifted.T @ shifted / 60 + torch.diag(penalty), shifted.T @ change / 60)
     made = equations.solve(0.1, 7.0)
-    torch.testing.assert_close(shifted @ expected, 0.5 * quadratic_features(codes) @ made)
+    torch.testing.assert_close(shifted @ expected, 0.5 * quadratic_features(codes, PAIRS) @ made)
     torch.testing.assert_close(made[1:], expected[1:])
 
 
@@ -169,12 +177,12 @@ def test_penalties_are_on_the_coefficients_they_name():
 def test_thinned_data_hold_every_part_of_the_trajectories(cuts, monkeypatch):
     """Trajectories are cut into series that follow each other: every n-th series would be the same part of each."""
     monkeypatch.setattr(collocation, "INTERVALS_PER_UNKNOWN", 60)
-    wanted = 60 * feature_count(SIZE)
+    wanted = 60 * FEATURES
     count = -(-wanted // 7) * cuts
     part = torch.arange(count) % cuts
-    few = collocation._enough([codes_of(part[:, None, None].expand(count, 8, SIZE).float())])[0]
+    few = collocation._enough([codes_of(part[:, None, None].expand(count, 8, SIZE).float())], FEATURES)[0]
     kept = few.codes[:, 0, 0].long()
     assert len(kept) == count // cuts
     assert torch.bincount(kept, minlength=cuts).min() > 0.4 * len(kept) / cuts
     everything = codes_of(torch.randn(4, 8, SIZE))
-    assert collocation._enough([everything])[0] is everything
+    assert collocation._enough([everything], FEATURES)[0] is everything
