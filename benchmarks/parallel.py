@@ -21,7 +21,7 @@ from torch import Tensor
 from workload import RIDGE, coordinates, decoder, smooth_fields
 
 from dino.dynamics.quadratic import all_pairs, quadratic_features
-from dino.training.collocation import BLOCK, NormalEquations
+from dino.training.normal_equations import BLOCK, NormalEquations
 from dino.training.parallel import Group, joined
 from dino.training.variable_projection import project
 

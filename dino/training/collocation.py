@@ -1,10 +1,10 @@
 """The quadratic vector field by linear least squares: operator inference along the model's own trajectories.
 
-Integrated over one interval the ODE d a/dt = features(a) C reads a(t+1) - a(t) = (integral of features) C, linear in C.
-Between frames the path is unknown. The first round interpolates it by cubics through four frames, which is crude for
-modes that turn by more than a radian from frame to frame. Later rounds take the path that the model of the last round
-integrates from a(t), bent by a linear share of its miss so that it ends in a(t+1), and solve again. The miss shrinks by
-a factor of a few each round; every round is one pass over the data, one Gram matrix and one Cholesky factor.
+The equations (see `normal_equations`) want the path between two frames, which is unknown. The first round interpolates
+it by cubics through four frames, which is crude for modes that turn by more than a radian from frame to frame. Later
+rounds take the path that the model of the last round integrates from a(t), bent by a linear share of its miss so that
+it ends in a(t+1), and solve again. The miss shrinks by a factor of a few each round; every round is one pass over the
+data, one Gram matrix and one Cholesky factor.
 
 Products of modes are many and few data tell them apart. They have a penalty of their own, the one with which held-out
 codes are forecast best (McQuarrie, Huang & Willcox 2021, Journal of the Royal Society of New Zealand 51). It falls on
@@ -13,78 +13,30 @@ less. Neither the same penalty for all of them nor one inverse to the square of 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from ..dynamics import QuadraticODE, integrate
+from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
 from ..errors import EmptyDataError, NonFiniteError
-from ..inference.gaussian import cholesky
 from ..model import OceanModel
 from .dynamics_stage import Codes, forecast_errors
 from .loop import Report
+from .normal_equations import CUBIC, NormalEquations, normal_equations
 from .parallel import ALONE, Group
 
-BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
-CUBIC = (-1 / 24, 13 / 24, 13 / 24, -1 / 24)  # integral over the middle interval of a cubic through four frames
-BOOLE = (7 / 90, 32 / 90, 12 / 90, 32 / 90, 7 / 90)
 PRODUCT_PENALTIES = (1.0, 1e1, 1e2, 1e3, 1e4)  # times the ridge, tried in the first round
 REFINEMENT = 10**0.5  # of the penalty, in the last round
+FOLDS = 5  # parts of the trajectories, each of which is smoothed by dynamics that were fitted to the others
 
-
-@dataclass
-class NormalEquations:
-    """Sums over intervals of integrated features: gram (feature, feature), right (feature, code), float64.
-
-    Squares are taken less one, their mean: otherwise all of them and the constant share one huge eigenvalue, under
-    which the rounding of single precision hides the small ones.
-    weight : (feature,) of the penalty on each coefficient
-    """
-
-    gram: Tensor
-    right: Tensor
-    squares: Tensor
-    weight: Tensor
-    interval: float
-    count: Tensor
-
-    @classmethod
-    def empty(cls, pairs: Tensor, size: Tensor, code_size: int, interval: float) -> "NormalEquations":
-        """No intervals yet; size (feature,) is what the features, whose products are of `pairs`, are divided by."""
-        gram = torch.zeros(len(size), len(size), dtype=torch.float64, device=size.device)
-        squares = 1 + code_size + (pairs[0] == pairs[1]).nonzero().squeeze(-1)
-        weight = size[1:].max().double() / size.double()
-        weight[0] = weight.min()
-        return cls(gram, gram[:, :code_size].clone(), squares, weight, interval, gram.new_zeros(()))
-
-    def add(self, features: Tensor, change: Tensor) -> None:
-        """Add intervals with time-mean features (interval, feature) and changes of code (interval, code)."""
-        whole = torch.isfinite(features).all(-1)  # a path that left the numbers teaches nothing
-        features[:, self.squares] -= 1.0
-        features *= self.interval
-        features.masked_fill_(~whole.unsqueeze(-1), 0.0)  # not cut out: how many they are only the device knows
-        self.gram += features.T @ features
-        self.right += features.T @ torch.where(whole.unsqueeze(-1), change, 0.0)
-        self.count += whole.sum()
-
-    def join(self, group: Group) -> None:
-        """Add what the other processes of the group found in their blocks."""
-        for sums in (self.gram, self.right, self.count):
-            group.sum_([sums])
-
-    def solve(self, ridge: float, products: float) -> Tensor:
-        """Coefficients (feature, code) with penalties on those of features of unit size, another one for products."""
-        normal, linear = self.gram / self.count, 1 + self.right.shape[-1]
-        normal.diagonal()[:linear] += ridge * self.weight[:linear]
-        normal.diagonal()[linear:] += products * self.weight[linear:]
-        coefficients = torch.cholesky_solve(self.right / self.count, cholesky(normal))
-        coefficients[0] -= coefficients[self.squares].sum(0)
-        return coefficients
+Smooth = Callable[[list[Codes], list[Tensor]], list[Codes]]
 
 
 class Trial(NamedTuple):
@@ -118,11 +70,15 @@ class Search:
     def _fit(self, dynamics: QuadraticODE, equations: NormalEquations, products: float) -> float:
         """Solve and return the held-out error: one process's work, it has no parts."""
         try:
-            coefficients = equations.solve(self.model.spec.dynamics.ridge, products) / self.size.double()[:, None]
-            dynamics.coefficients.copy_(coefficients.to(dynamics.coefficients))
+            dynamics.coefficients.copy_(self.solution(equations, products))
             return _validation_error(self.model, self.validation)
         except NonFiniteError:  # singular within rounding: a larger penalty may do
             return math.inf
+
+    def solution(self, equations: NormalEquations, products: float) -> Tensor:
+        """Coefficients (feature, code) of the features as they are."""
+        unit = equations.solve(self.model.spec.dynamics.ridge, products)
+        return (unit / self.size.double()[:, None]).to(self.size)
 
     def best_of(self, equations: NormalEquations, penalties: Sequence[float]) -> Trial:
         """The best of fits with these penalties, lowered by tens for as long as that helps; the model keeps it."""
@@ -156,12 +112,13 @@ def fit_quadratic(
     validation: Codes,
     report: Report,
     group: Group = ALONE,
-    smooth: Callable[[list[Codes]], list[Codes]] | None = None,
+    smooth: Smooth | None = None,
 ) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
 
     After `dynamics.rounds` of them come `dynamics.smoothing` rounds, before each of which the training codes are
-    replaced by what `smooth` makes of them with the best fit so far.
+    replaced by what `smooth` makes of them and of the coefficients fitted without each of `FOLDS` parts of the series:
+    dynamics that were fitted to the very codes they smooth find their own errors confirmed.
 
     Returns the validation error of every fit tried, some penalties on the first and the last round among them: mean
     over leads of squared forecast error relative to the squared change. Raises `EmptyDataError` when the data hold too
@@ -178,25 +135,27 @@ def fit_quadratic(
     dynamics.keep_products(spread)
     size = quadratic_features(spread, dynamics.pairs)
     dynamics.trust(everything, model.spec.interval_days)
-    enough = _enough(training, dynamics.feature_count)
     smoothings = config.smoothing if smooth is not None else 0
+    folds = FOLDS if smoothings else 1
     total = 2 * (config.rounds + smoothings) + len(PRODUCT_PENALTIES)
     search = Search(model, validation, size, lambda done: report(done, max(total, done)), group)
     chosen = Trial(math.inf, config.ridge, dynamics.coefficients.clone())
-    penalties, equations = [config.ridge * factor for factor in PRODUCT_PENALTIES], None
+    penalties, parts = [config.ridge * factor for factor in PRODUCT_PENALTIES], []
     for index in range(config.rounds + smoothings):
         if index >= config.rounds and smooth is not None:
-            dynamics.coefficients.copy_(min(search.trials, key=_error).coefficients)
-            training = smooth(training)
-            enough = _enough(training, dynamics.feature_count)
-        latest = _normal_equations(model, enough, size, group, first=index == 0)
-        if not latest.count:
+            whole = reduce(add, parts)
+            others = [search.solution(whole.without(part), chosen.products) for part in parts]
+            group.copy_first_(others)
+            training = smooth(training, others)
+        data = [_enough(fold, dynamics.feature_count / folds) for fold in folds_of(training, folds)]
+        latest = [normal_equations(model, part, size, group, first=index == 0) for part in data]
+        if not sum(float(part.count) for part in latest):
             break
-        equations = latest
-        chosen = search.best_of(equations, penalties)
+        parts = latest
+        chosen = search.best_of(reduce(add, parts), penalties)
         penalties = [chosen.products, chosen.products / REFINEMENT]
-    if equations is not None:
-        search.refine(equations, chosen)
+    if parts:
+        search.refine(reduce(add, parts), chosen)
     best = min(search.trials, key=_error, default=chosen)
     if not best.error < math.inf:
         raise NonFiniteError(
@@ -219,65 +178,24 @@ def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
     model.unresolved_dynamics.linear.fill_(rate / float(model.unresolved_dynamics.rates[-1]))
 
 
-def _enough(training: list[Codes], unknowns: int) -> list[Codes]:
+def folds_of(training: list[Codes], folds: int) -> list[list[Codes]]:
+    """The series of every store in so many parts: neighbours stay together, as they may be cut from one trajectory."""
+    cuts = [torch.arange(len(codes.codes), device=codes.codes.device).tensor_split(folds) for codes in training]
+    return [[codes.subset(cut[k]) for codes, cut in zip(training, cuts, strict=True)] for k in range(folds)]
+
+
+def _enough(training: list[Codes], unknowns: float) -> list[Codes]:
     """A share of the series of every store, so that the intervals are a few times as many as the unknowns of a mode.
 
     The share is random: every n-th series would be the same part of every trajectory that was cut into series.
     """
     intervals = sum(codes.codes.shape[0] * (codes.codes.shape[1] - 1) for codes in training)
-    stride = max(1, intervals // (INTERVALS_PER_UNKNOWN * unknowns))
+    stride = max(1, int(intervals / (INTERVALS_PER_UNKNOWN * unknowns)))
     if stride == 1:
         return training
     chance = torch.Generator().manual_seed(0)
     some = [torch.randperm(len(codes.codes), generator=chance)[::stride].sort().values for codes in training]
     return [codes.subset(which.to(codes.codes.device)) for codes, which in zip(training, some, strict=True)]
-
-
-def _normal_equations(
-    model: OceanModel, training: list[Codes], size: Tensor, group: Group, first: bool
-) -> NormalEquations:
-    dynamics = cast(QuadraticODE, model.dynamics)
-    equations = NormalEquations.empty(dynamics.pairs, size, dynamics.code_size, model.spec.interval_days)
-    blocks = _cubic_blocks if first else _path_blocks
-    for data in training:
-        for features, change in blocks(model, data.codes, group):
-            equations.add(features / size, change)
-    equations.join(group)
-    return equations
-
-
-def _cubic_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
-    """Mean features over the inner intervals and the changes of code, features interpolated through four frames."""
-    length, pairs = codes.shape[1], cast(QuadraticODE, model.dynamics).pairs
-    parts = codes.split(max(1, BLOCK // (length - 3)))
-    for block in parts[group.share(len(parts))]:
-        features = quadratic_features(block, pairs)
-        inner = sum(weight * features[:, k : length - 3 + k] for k, weight in enumerate(CUBIC))
-        assert isinstance(inner, Tensor)
-        yield inner.flatten(0, 1), (block[:, 2:-1] - block[:, 1:-2]).flatten(0, 1)
-
-
-def _path_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
-    """Mean features over all intervals and the changes of code, along the model's paths bent to meet both frames."""
-    starts, ends = codes[:, :-1].flatten(0, 1), codes[:, 1:].flatten(0, 1)
-    interval, dynamics = model.spec.interval_days, cast(QuadraticODE, model.dynamics)
-    panels = max(1, round(interval / model.step_days / 4))
-    nodes = 4 * panels
-    times = torch.linspace(0, interval, nodes + 1)  # on the host, see `integrate`
-    weights = torch.zeros(nodes + 1)
-    for panel in range(panels):
-        weights[4 * panel : 4 * panel + 5] += torch.tensor(BOOLE) / panels
-    parts = list(zip(starts.split(BLOCK), ends.split(BLOCK), strict=True))
-    for start, end in parts[group.share(len(parts))]:
-        path = integrate(dynamics.bind(), start, times, model.spec.dynamics.method, interval / nodes)
-        miss = end - path[-1]
-        # A path that misses the next frame by more than frames differ tells nothing: NaN leaves it out.
-        change = (end - start).square().sum(-1).mean().sqrt()
-        miss = torch.where(miss.norm(dim=-1, keepdim=True) < change, miss, torch.nan)
-        mean = codes.new_zeros(len(start), dynamics.feature_count)
-        for k, weight in enumerate(weights.tolist()):
-            mean.add_(quadratic_features(path[k] + (k / nodes) * miss, dynamics.pairs), alpha=weight)
-        yield mean, end - start
 
 
 def _validation_error(model: OceanModel, validation: Codes) -> float:

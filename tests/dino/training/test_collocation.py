@@ -10,8 +10,9 @@ from dino.dynamics import QuadraticODE, integrate
 from dino.dynamics.quadratic import all_pairs, quadratic_features
 from dino.errors import EmptyDataError, NonFiniteError
 from dino.training import collocation
-from dino.training.collocation import NormalEquations, fit_quadratic
+from dino.training.collocation import fit_quadratic
 from dino.training.dynamics_stage import Codes
+from dino.training.normal_equations import NormalEquations
 
 SIZE, INTERVAL = 4, 0.5
 PAIRS = all_pairs(SIZE)
