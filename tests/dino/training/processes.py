@@ -1,7 +1,6 @@
 """What the processes of `test_parallel` do; torchrun starts it. Whatever does not agree is an error of the process."""
 
 import copy
-import runpy
 import signal
 import sys
 from dataclasses import fields, replace
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from dino.config import Config, load_config
-from dino.training import collocation
+from dino.training import normal_equations
 from dino.training.code_statistics import encode_series
 from dino.training.collocation import fit_quadratic
 from dino.training.dynamics_stage import Codes, DynamicsStage
@@ -99,19 +98,9 @@ def fail(config: Config, folder: Path, group: Group) -> None:
     train(config, folder, silent, group=group)
 
 
-def command(folder: Path) -> None:
-    """What `torchrun -m dino train` does in every process."""
-    sys.argv = ["dino", "train", str(folder / "box.yaml"), "--out", str(folder / "command")]
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("dino", run_name="__main__")
-    assert not ended.value.code
-
-
 def main() -> None:
     task, folder = sys.argv[1], Path(sys.argv[2])
-    if task == "work":
-        command(folder)
-    collocation.BLOCK = 16  # several blocks for every process
+    normal_equations.BLOCK = 16  # several blocks for every process
     configs = {name: load_config(folder / f"{name}.yaml") for name in ("box", "quadratic", "sea", "siren")}
     with joined("cpu") as group:
         assert group.size == 2

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dino.checkpoint import load_model
 from dino.config import Config
-from dino.training import collocation
+from dino.training import normal_equations
 from dino.training.dynamics_stage import DynamicsStage
 from dino.training.field_stage import FieldStage
 from dino.training.loop import Losses
@@ -41,12 +41,11 @@ def one_thread():
 @pytest.fixture(scope="module")
 def configs(box_config, sea_config) -> dict[str, Config]:
     box = box_config.model_dump()
+    quadratic = {"form": "quadratic", "order": 1, "rounds": 3, "ridge": 1.0, "smoothing": 1}
     return {
         "box": box_config,
         "sea": sea_config,
-        "quadratic": Config.model_validate(
-            box | {"dynamics": box["dynamics"] | {"form": "quadratic", "order": 1, "rounds": 3, "ridge": 1.0}}
-        ),
+        "quadratic": Config.model_validate(box | {"dynamics": box["dynamics"] | quadratic}),
         "siren": Config.model_validate(box | {"decoder": SIREN, "field": box["field"] | {"frames_per_step": 7}}),
     }
 
@@ -70,7 +69,6 @@ def together(folder) -> Path:
     """What two processes left after comparisons in float64: runs that were finished, and one that was stopped."""
     done = start(WORKER, "work", folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("trained") == 1
     return folder
 
 
@@ -88,15 +86,12 @@ def assert_close_runs(one: Path, other: Path, tolerance: float) -> None:
         torch.testing.assert_close(value, state[name], rtol=10 * tolerance, atol=10 * tolerance, msg=name)
 
 
-# The worker joins several groups one after the other, which gloo refuses now and then ("connection refused").
-@pytest.mark.slow
 def test_two_processes_are_one_to_rounding(together, configs, tmp_path, monkeypatch):
-    monkeypatch.setattr(collocation, "BLOCK", 16)
+    monkeypatch.setattr(normal_equations, "BLOCK", 16)
     train(configs["quadratic"], tmp_path, silent)
     assert_close_runs(together / "quadratic", tmp_path, 1e-3)
 
 
-@pytest.mark.slow
 def test_a_run_of_two_that_was_told_to_end_is_resumed_by_one(together, configs, box_run):
     assert not (together / "stopped" / "model.json").exists()
     train(configs["box"], together / "stopped", silent, resume=True)
