@@ -1,7 +1,7 @@
 """Error against training time: an experiment of DINo at growing sizes, and peers given the same seconds.
 
-Reads the stores of `reproduce.py` (--store, a test store beside it). In-t and Out-t are mean squared errors over the whole
-field, all channels, from the first frame alone; `--figure` draws them.
+Reads the stores of `reproduce.py` (--store, a test store beside it). In-t and Out-t are mean squared errors over the
+whole field, all channels, from the first frame alone; `--figure` draws them.
 """
 
 import argparse
@@ -94,10 +94,7 @@ def main() -> None:
         curves[name] = [run_peer(arguments, name, made["seconds"]) for made in curves["dino"]]
     if arguments.figure is not None:
         draw(curves, arguments.figure)
-    results: dict[str, Any] = {
-        name: {size: made for size, made in zip(arguments.sizes, points, strict=True)}
-        for name, points in curves.items()
-    }
+    results: dict[str, Any] = {name: dict(zip(arguments.sizes, points, strict=True)) for name, points in curves.items()}
     report(arguments, results)
 
 
