@@ -147,7 +147,7 @@ def fit_quadratic(
             others = [search.solution(whole.without(part), chosen.products) for part in parts]
             group.copy_first_(others)
             training = smooth(training, others)
-        data = [_enough(fold, dynamics.feature_count / folds) for fold in folds_of(training, folds)]
+        data = [enough_series(fold, dynamics.feature_count / folds) for fold in folds_of(training, folds)]
         latest = [normal_equations(model, part, size, group, first=index == 0) for part in data]
         if not sum(float(part.count) for part in latest):
             break
@@ -184,7 +184,7 @@ def folds_of(training: list[Codes], folds: int) -> list[list[Codes]]:
     return [[codes.subset(cut[k]) for codes, cut in zip(training, cuts, strict=True)] for k in range(folds)]
 
 
-def _enough(training: list[Codes], unknowns: float) -> list[Codes]:
+def enough_series(training: list[Codes], unknowns: float) -> list[Codes]:
     """A share of the series of every store, so that the intervals are a few times as many as the unknowns of a mode.
 
     The share is random: every n-th series would be the same part of every trajectory that was cut into series.

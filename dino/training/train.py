@@ -12,6 +12,7 @@ from ..model import OceanModel
 from .calibration import measure_model_error, state_population
 from .code_statistics import encode_series, learn_code_statistics, series_metric
 from .collocation import fit_quadratic
+from .descent_stage import DescentStage
 from .dynamics_stage import Codes, DynamicsStage
 from .field_stage import FieldStage
 from .loop import Loop, Report
@@ -26,7 +27,8 @@ UNRESOLVED_POOL = 256
 def train(config: Config, folder: Path, report: Report, resume: bool = False, group: Group | None = None) -> OceanModel:
     """Train on the stores of `config` and leave a run in `folder`.
 
-    Stages: decoder (variable projection), code statistics, dynamics (multiple shooting or least squares), model error.
+    Stages: decoder (variable projection), code statistics, dynamics (multiple shooting, or least squares and descent),
+    model error.
     The same seed gives the same run, interrupted or not. The processes of a `group` (see `parallel.joined`) train one
     run together, on the group's devices; its first process reports and writes, and the others return the same model.
     Raises `DinoError`s for stores, channels and periods that do not fit.
@@ -64,12 +66,16 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
         if config.dynamics.form == "quadratic":
             smooth = TrajectorySmoothing(model, splits, seen, group)
             loop.record("dynamics", fit_quadratic(model, seen, held, report, group, smooth))
+            loop.checkpoint(model, generator)
         else:
             stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)
             loop.run(stage, report, config.dynamics.patience)
-        model.state_covariance.copy_(state_population(model, seen))
-        measure_model_error(model, held)
-        loop.checkpoint(model, generator)
+    if config.dynamics.descent_steps and not loop.done("descent"):
+        stage = DescentStage(model, seen, held, config.dynamics, generator, group)
+        loop.run(stage, report, config.dynamics.patience)
+    model.state_covariance.copy_(state_population(model, seen))
+    measure_model_error(model, held)
+    loop.checkpoint(model, generator)
     if group.leads:
         save_model(model, folder)
     return model.eval()

@@ -181,9 +181,9 @@ def test_thinned_data_hold_every_part_of_the_trajectories(cuts, monkeypatch):
     wanted = 60 * FEATURES
     count = -(-wanted // 7) * cuts
     part = torch.arange(count) % cuts
-    few = collocation._enough([codes_of(part[:, None, None].expand(count, 8, SIZE).float())], FEATURES)[0]
+    few = collocation.enough_series([codes_of(part[:, None, None].expand(count, 8, SIZE).float())], FEATURES)[0]
     kept = few.codes[:, 0, 0].long()
     assert len(kept) == count // cuts
     assert torch.bincount(kept, minlength=cuts).min() > 0.4 * len(kept) / cuts
     everything = codes_of(torch.randn(4, 8, SIZE))
-    assert collocation._enough([everything], FEATURES)[0] is everything
+    assert collocation.enough_series([everything], FEATURES)[0] is everything

@@ -41,7 +41,7 @@ def settings(box_config, store):
     made["data"] |= {"stores": [{"path": str(store)}], "keep": 0.4, "keep_seed": 5, "symmetries": 3}
     made["decoder"] |= {"code_size": 12, "hidden": 32, "scale": 4.0}
     made["field"] |= {"steps": 60, "learning_rate": 0.02, "frames_per_step": 32}
-    made["dynamics"] |= {"form": "quadratic", "order": 1, "rounds": 3, "horizons": [5]}
+    made["dynamics"] |= {"form": "quadratic", "order": 1, "rounds": 3, "horizons": [5], "descent_steps": 13}
     return made
 
 
@@ -144,14 +144,15 @@ def test_resume_after_a_crash_in_the_dynamics_equals_not_having_stopped(
     assert_same_run(finished, tmp_path)
 
 
-def test_resume_after_an_interruption_of_the_field_stage(finished, settings, tmp_path):
+@pytest.mark.parametrize(("stage", "when"), [("field", (17, 60)), ("descent", (5, 13))])
+def test_resume_after_an_interruption_of_a_stage(stage, when, finished, settings, tmp_path):
     config = Config.model_validate(settings)
 
     def interrupt(done, total):
-        if (done, total) == (17, 60):
+        if (done, total) == when:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="step 17 of the field stage"):
+    with pytest.raises(Interrupted, match=f"step {when[0]} of the {stage} stage"):
         train(config, tmp_path, interrupt)
     train(config, tmp_path, silent, resume=True)
     assert_same_run(finished, tmp_path)
