@@ -103,15 +103,12 @@ class DynamicsConfig(_Section):
     rounds: int = Field(default=5, ge=2, description="least-squares rounds of the quadratic form")
     ridge: float = Field(default=1e-6, gt=0, description="least penalty on coefficients of the quadratic form")
     products: int = Field(default=5000, ge=1, description="products of modes that the quadratic form keeps at most")
-    smoothing: int = Field(
-        default=0, ge=0, description="rounds of the quadratic form on codes smoothed along their trajectories"
-    )
     descent_steps: int = Field(
         default=0,
         ge=0,
         description="steps of descent on the error of forecasts after the rounds of least squares",
     )
-    descent_rate: float = Field(default=5e-6, gt=0, description="learning rate of that descent")
+    descent_rate: float = Field(default=1e-5, gt=0, description="learning rate of that descent")
     order: int = Field(default=2, ge=1, le=3)
     lags: int = Field(default=9, ge=1, description="past differences that initialise the tendency")
     hidden: int = Field(default=256, ge=1)
@@ -187,8 +184,6 @@ class Config(_Section):
             raise ValueError("dynamics.form=quadratic wants dynamics.order=1 and a single chart, not tiles")
         if self.dynamics.descent_steps and self.dynamics.form != "quadratic":
             raise ValueError("dynamics.descent_steps wants dynamics.form=quadratic; a network has dynamics.steps")
-        if self.dynamics.smoothing and (self.dynamics.form != "quadratic" or self.decoder.kind != "fourier"):
-            raise ValueError("dynamics.smoothing wants dynamics.form=quadratic and decoder.kind=fourier")
         if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):
             raise ValueError("data.keep and data.symmetries want a single chart, not domain.kind=tiles")
         if self.data.keep < 1 and any(store.climatology == "map" for store in self.data.stores):

@@ -37,14 +37,6 @@ class GridMap:
         points = np.stack([np.clip(latitude, axes[0][0], axes[0][-1]), np.clip(x, axes[1][0], axes[1][-1])], axis=-1)
         return np.stack([RegularGridInterpolator(axes, channel)(points) for channel in filled], axis=-1)
 
-    def cells(self) -> tuple[Array, Array]:
-        """Longitudes and latitudes (cell,) of the cells that hold values."""
-        longitude, latitude = self.longitude, self.latitude
-        if self.rectilinear:
-            latitude, longitude = np.meshgrid(latitude, longitude, indexing="ij")
-        valid = self._valid()
-        return longitude[valid], latitude[valid]
-
     def is_ocean(self, longitude: np.ndarray, latitude: np.ndarray) -> NDArray[np.bool_]:
         """Whether the nearest cell (point,) holds values; beyond the grid the cells at its edge decide."""
         valid = self._valid()

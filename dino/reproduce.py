@@ -67,6 +67,7 @@ QUICK_SETTINGS = [
     "field.steps=250",
     "field.frames_per_step=64",
     "dynamics.rounds=3",
+    "dynamics.descent_steps=20",
 ]
 
 

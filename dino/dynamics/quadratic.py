@@ -83,22 +83,6 @@ class QuadraticODE(nn.Module):
         return quadratic_features(inside, self.pairs) @ self.coefficients + self.pull * (inside - state)
 
     @torch.no_grad()
-    def jacobian(self, states: Tensor) -> Tensor:
-        """Derivatives (sample, code, code) of `derivative` at states (sample, code), row by row those of one number.
-
-        At once for all directions: a product of matrices instead of a forward derivative for each.
-        """
-        size, linear = self.code_size, 1 + self.code_size
-        first, second = self.pairs
-        form = self.coefficients.new_zeros(size, size, size)
-        form[first, second] += self.coefficients[linear:]
-        form[second, first] += self.coefficients[linear:]
-        inside = torch.maximum(torch.minimum(states, self.extent), -self.extent)
-        slopes = (inside @ form.flatten(1)).unflatten(-1, (size, size)) + self.coefficients[1:linear]
-        free = (inside == states).to(states).unsqueeze(-1)
-        return (slopes * free).mT - self.pull * torch.diag_embed(1 - free.squeeze(-1))
-
-    @torch.no_grad()
     def keep_products(self, spread: Tensor) -> None:
         """Keep the products of codes of standard deviation (code,) that are the largest, in the order of all."""
         every = all_pairs(self.code_size).to(spread.device)

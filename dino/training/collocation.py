@@ -15,8 +15,6 @@ less. Neither the same penalty for all of them nor one inverse to the square of 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import add
 from typing import NamedTuple, cast
 
 import torch
@@ -34,9 +32,6 @@ from .parallel import ALONE, Group
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
 PRODUCT_PENALTIES = (1.0, 1e1, 1e2, 1e3, 1e4)  # times the ridge, tried in the first round
 REFINEMENT = 10**0.5  # of the penalty, in the last round
-FOLDS = 5  # parts of the trajectories, each of which is smoothed by dynamics that were fitted to the others
-
-Smooth = Callable[[list[Codes], list[Tensor]], list[Codes]]
 
 
 class Trial(NamedTuple):
@@ -70,15 +65,11 @@ class Search:
     def _fit(self, dynamics: QuadraticODE, equations: NormalEquations, products: float) -> float:
         """Solve and return the held-out error: one process's work, it has no parts."""
         try:
-            dynamics.coefficients.copy_(self.solution(equations, products))
+            unit = equations.solve(self.model.spec.dynamics.ridge, products)
+            dynamics.coefficients.copy_(unit / self.size.double()[:, None])
             return _validation_error(self.model, self.validation)
         except NonFiniteError:  # singular within rounding: a larger penalty may do
             return math.inf
-
-    def solution(self, equations: NormalEquations, products: float) -> Tensor:
-        """Coefficients (feature, code) of the features as they are."""
-        unit = equations.solve(self.model.spec.dynamics.ridge, products)
-        return (unit / self.size.double()[:, None]).to(self.size)
 
     def best_of(self, equations: NormalEquations, penalties: Sequence[float]) -> Trial:
         """The best of fits with these penalties, lowered by tens for as long as that helps; the model keeps it."""
@@ -107,18 +98,9 @@ def _error(trial: Trial) -> float:
 
 @torch.no_grad()
 def fit_quadratic(
-    model: OceanModel,
-    training: list[Codes],
-    validation: Codes,
-    report: Report,
-    group: Group = ALONE,
-    smooth: Smooth | None = None,
+    model: OceanModel, training: list[Codes], validation: Codes, report: Report, group: Group = ALONE
 ) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
-
-    After `dynamics.rounds` of them come `dynamics.smoothing` rounds, before each of which the training codes are
-    replaced by what `smooth` makes of them and of the coefficients fitted without each of `FOLDS` parts of the series:
-    dynamics that were fitted to the very codes they smooth find their own errors confirmed.
 
     Returns the validation error of every fit tried, some penalties on the first and the last round among them: mean
     over leads of squared forecast error relative to the squared change. Raises `EmptyDataError` when the data hold too
@@ -135,27 +117,20 @@ def fit_quadratic(
     dynamics.keep_products(spread)
     size = quadratic_features(spread, dynamics.pairs)
     dynamics.trust(everything, model.spec.interval_days)
-    smoothings = config.smoothing if smooth is not None else 0
-    folds = FOLDS if smoothings else 1
-    total = 2 * (config.rounds + smoothings) + len(PRODUCT_PENALTIES)
+    enough = enough_series(training, dynamics.feature_count)
+    total = 2 * config.rounds + len(PRODUCT_PENALTIES)
     search = Search(model, validation, size, lambda done: report(done, max(total, done)), group)
     chosen = Trial(math.inf, config.ridge, dynamics.coefficients.clone())
-    penalties, parts = [config.ridge * factor for factor in PRODUCT_PENALTIES], []
-    for index in range(config.rounds + smoothings):
-        if index >= config.rounds and smooth is not None:
-            whole = reduce(add, parts)
-            others = [search.solution(whole.without(part), chosen.products) for part in parts]
-            group.copy_first_(others)
-            training = smooth(training, others)
-        data = [enough_series(fold, dynamics.feature_count / folds) for fold in folds_of(training, folds)]
-        latest = [normal_equations(model, part, size, group, first=index == 0) for part in data]
-        if not sum(float(part.count) for part in latest):
+    penalties, equations = [config.ridge * factor for factor in PRODUCT_PENALTIES], None
+    for index in range(config.rounds):
+        latest = normal_equations(model, enough, size, group, first=index == 0)
+        if not latest.count:
             break
-        parts = latest
-        chosen = search.best_of(reduce(add, parts), penalties)
+        equations = latest
+        chosen = search.best_of(equations, penalties)
         penalties = [chosen.products, chosen.products / REFINEMENT]
-    if parts:
-        search.refine(reduce(add, parts), chosen)
+    if equations is not None:
+        search.refine(equations, chosen)
     best = min(search.trials, key=_error, default=chosen)
     if not best.error < math.inf:
         raise NonFiniteError(
@@ -176,12 +151,6 @@ def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
     kept = min(max(product / max(square, 1e-30), 1e-3), 1.0)
     rate = math.log(kept) / model.spec.interval_days
     model.unresolved_dynamics.linear.fill_(rate / float(model.unresolved_dynamics.rates[-1]))
-
-
-def folds_of(training: list[Codes], folds: int) -> list[list[Codes]]:
-    """The series of every store in so many parts: neighbours stay together, as they may be cut from one trajectory."""
-    cuts = [torch.arange(len(codes.codes), device=codes.codes.device).tensor_split(folds) for codes in training]
-    return [[codes.subset(cut[k]) for codes, cut in zip(training, cuts, strict=True)] for k in range(folds)]
 
 
 def enough_series(training: list[Codes], unknowns: float) -> list[Codes]:

@@ -5,7 +5,7 @@ The path between two frames is a cubic through four of them, or one that a model
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -62,21 +62,6 @@ class NormalEquations:
         """Add what the other processes of the group found in their blocks."""
         for sums in (self.gram, self.right, self.count):
             group.sum_([sums])
-
-    def without(self, other: "NormalEquations") -> "NormalEquations":
-        """What is left of these sums when the intervals of others, which they hold, are taken out."""
-        return self._added(other, -1)
-
-    def __add__(self, other: "NormalEquations") -> "NormalEquations":
-        return self._added(other, 1)
-
-    def _added(self, other: "NormalEquations", sign: int) -> "NormalEquations":
-        sums = (
-            mine.add(theirs, alpha=sign)
-            for mine, theirs in ((self.gram, other.gram), (self.right, other.right), (self.count, other.count))
-        )
-        gram, right, count = sums
-        return replace(self, gram=gram, right=right, count=count)
 
     def solve(self, ridge: float, products: float) -> Tensor:
         """Coefficients (feature, code) with penalties on those of features of unit size, another one for products."""

@@ -26,17 +26,16 @@ from .series import (
     series_of_tiles,
     translated,
 )
-from .symmetries import Move, random_moves, symmetric_copy, symmetries_of
+from .symmetries import symmetric_copies, symmetries_of
 
 
 @dataclass(frozen=True)
 class Split:
-    """A store's series, the part of them that training may see, and copies of that part moved by symmetries."""
+    """A store's series, the part of them that training may see, and symmetric copies of that part."""
 
     series: Series
     training_frames: slice
     copies: tuple[Series, ...] = ()
-    moves: tuple[Move, ...] = ()
     training_series: torch.Tensor | None = None
     validation_series: torch.Tensor | None = None
 
@@ -73,7 +72,7 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
         series, cover = _cut(current, store, config, background, spread, held[0], kept)
         frames, *trajectories = held
         parts = (_in_every_chart(which, len(current.values), series.count) for which in trajectories)
-        split = Split(series, frames, (), (), *parts)
+        split = Split(series, frames, (), *parts)
         splits.append(_with_copies(split, current, config, cover, background, kept))
         if own:
             model_parts = (background, cover, spread)
@@ -141,11 +140,19 @@ def _with_copies(
     """The split with the symmetric copies of its training part that the configuration asks for."""
     if config.data.symmetries == 1:
         return split
-    _, longitude, latitude = chart_cells(maps, background, kept)
-    moves = random_moves(symmetries_of(maps.attributes), config.data.channels, config.data.symmetries - 1, config.seed)
-    training, chart = split.training, cover.charts[0]
-    copies = [symmetric_copy(training, (longitude, latitude), chart, move) for move in moves]
-    return replace(split, copies=tuple(copies), moves=tuple(moves))
+    _, *positions = chart_cells(maps, background, kept)
+    longitude, latitude = positions
+    names, symmetries = config.data.channels, symmetries_of(maps.attributes)
+    made = symmetric_copies(
+        split.training,
+        (longitude, latitude),
+        cover.charts[0],
+        names,
+        symmetries,
+        config.data.symmetries - 1,
+        config.seed,
+    )
+    return replace(split, copies=tuple(made))
 
 
 def _spread(maps: Maps, background: GridMap, training: slice, kept: np.ndarray) -> np.ndarray:

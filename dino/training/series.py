@@ -194,11 +194,6 @@ def chart_cells(maps: Maps, background: GridMap, kept: NDArray[np.bool_] | bool)
     return np.asarray(valid), longitude[valid], latitude[valid]
 
 
-def cell_area(domain: Domain, latitude: NDArray) -> NDArray:
-    """Relative area (point,) of cells; a periodic box is a plane, whatever the latitudes it is laid on."""
-    return np.ones(len(latitude)) if isinstance(domain, PeriodicBox) else np.cos(np.deg2rad(latitude))
-
-
 def series_of_chart(
     maps: Maps, domain: Domain, background: GridMap, spread: NDArray, kept: NDArray[np.bool_] | bool = True
 ) -> tuple[Series, Cover]:
@@ -206,7 +201,8 @@ def series_of_chart(
     valid, longitude, latitude = chart_cells(maps, background, kept)
     anomaly = (maps.values - background.values) / spread[:, None, None]
     values = np.moveaxis(anomaly[..., valid], 2, -1)
-    area = cell_area(domain, latitude)
+    # A periodic box is a plane: its cells are equal, whatever the latitudes it is laid on.
+    area = np.ones(len(latitude)) if isinstance(domain, PeriodicBox) else np.cos(np.deg2rad(latitude))
     weights = np.repeat((area / area.mean())[None, :, None], values.shape[-1], axis=-1)
     series = Series(
         coordinates=tensor(domain.coordinates(longitude, latitude)),

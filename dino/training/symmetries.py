@@ -7,7 +7,7 @@ of points becomes as many sets as there are copies.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,43 +53,33 @@ def symmetries_of(attributes: dict) -> list[Symmetry]:
         raise SchemaError(f"the store's attribute symmetries cannot be read ({error}); make the store anew") from error
 
 
-@dataclass(frozen=True)
-class Move:
-    """One element of a group: generators one after the other, each with how far along, and the channels' signs."""
+def symmetric_copies(
+    series: Series,
+    positions: tuple[Array, Array],
+    domain: Domain,
+    channels: list[str],
+    symmetries: list[Symmetry],
+    copies: int,
+    seed: int,
+) -> list[Series]:
+    """`copies` random elements of the group applied to a chart's series, each generator used or not by chance.
 
-    steps: tuple[tuple[Symmetry, float], ...]
-    sign: Array
-
-    def coordinates(self, domain: Domain, longitude: Array, latitude: Array) -> Array:
-        """Decoder coordinates (point, input) of where longitudes and latitudes (point,) [degrees] go."""
-        moved = _fractions(domain, longitude, latitude)
-        for symmetry, along in self.steps:
-            moved = symmetry.move(moved, along)
-        return domain.coordinates(*_degrees(domain, moved))
-
-
-def random_moves(symmetries: list[Symmetry], channels: list[str], count: int, seed: int) -> list[Move]:
-    """`count` random elements of the group, each generator used or not by chance."""
+    positions : longitude and latitude (point,) of the series' points [degrees]
+    """
     chance = np.random.default_rng(seed)
     made = []
-    for _ in range(count):
-        steps, sign = [], np.ones(len(channels))
+    for _ in range(copies):
+        moved, sign = _fractions(domain, *positions), np.ones(len(channels))
         for symmetry in symmetries:
             along, used = chance.random(), chance.random() < 0.5
             if symmetry.slide is None and not used:
                 continue
-            steps.append((symmetry, along))
+            moved = symmetry.move(moved, along)
             sign = sign * np.array([symmetry.sign.get(name, 1.0) for name in channels])
-        made.append(Move(tuple(steps), sign))
+        coordinates = tensor(domain.coordinates(*_degrees(domain, moved))).to(series.coordinates)
+        values = series.values if (sign == 1).all() else series.values * tensor(sign).to(series.values)
+        made.append(replace(series, coordinates=coordinates, values=values))
     return made
-
-
-def symmetric_copy(series: Series, positions: tuple[Array, Array], domain: Domain, move: Move) -> Series:
-    """A chart's series moved; positions : longitude and latitude (point,) of the series' points [degrees]."""
-    coordinates = tensor(move.coordinates(domain, *positions)).to(series.coordinates)
-    still = bool((move.sign == 1).all())
-    values = series.values if still else series.values * tensor(move.sign).to(series.values)
-    return replace(series, coordinates=coordinates, values=values)
 
 
 def _periods(domain: Domain) -> tuple[Array, Array]:

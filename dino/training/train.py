@@ -19,7 +19,6 @@ from .loop import Loop, Report
 from .parallel import Group
 from .prepare import Split, prepare
 from .series import Series
-from .smoothing import TrajectorySmoothing
 
 UNRESOLVED_POOL = 256
 
@@ -64,8 +63,7 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     if not loop.done("dynamics"):
         _set_rates(model, seen)
         if config.dynamics.form == "quadratic":
-            smooth = TrajectorySmoothing(model, splits, seen, group)
-            loop.record("dynamics", fit_quadratic(model, seen, held, report, group, smooth))
+            loop.record("dynamics", fit_quadratic(model, seen, held, report, group))
             loop.checkpoint(model, generator)
         else:
             stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)

@@ -7,7 +7,7 @@ import yaml
 
 from dino.config import Config, load_config
 from dino.errors import ConfigError, MissingFileError
-from dino.reproduce import EXPERIMENTS, QUICK_SETTINGS
+from dino.reproduce import EXPERIMENTS, QUICK_SETTINGS, settings_file
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -35,13 +35,16 @@ def test_some_configs_are_shipped():
 
 @pytest.mark.parametrize("system", EXPERIMENTS)
 @pytest.mark.parametrize("quick", [False, True])
-def test_configs_of_experiments_fit_their_systems(system, quick):
-    config = load_config(ROOT / "configs" / f"{system}.yaml", QUICK_SETTINGS if quick else [])
+@pytest.mark.parametrize(("protocol", "keep"), [("dino", 1.0), ("dino", 0.05), ("successors", None)])
+def test_configs_of_experiments_fit_their_systems(system, quick, protocol, keep):
+    path = settings_file(ROOT / "configs", system, protocol, keep)
+    assert path.stem == (f"{system}-sparse" if keep != 1 and system != "shallow-water" else system)
+    config = load_config(path, QUICK_SETTINGS if quick else [])
     experiment = EXPERIMENTS[system]
     names = experiment.parts(experiment.config.preset("quick", "test")).fields.data_vars
     assert config.data.channels == [name for name in names if name in config.data.channels]
     assert (config.dynamics.form, config.dynamics.order) == ("quadratic", 1)
-    assert config.dynamics.horizons[-1] == 9  # what the ten frames of training can verify
+    assert config.dynamics.horizons[-1] == 19  # what the longest training can verify; ten frames take what they have
     assert config.data.symmetries > 1
 
 
@@ -57,6 +60,8 @@ def test_configs_of_experiments_fit_their_systems(system, quick):
         (["data.keep=1.5"], "data.keep"),
         (["data.symmetries=0"], "data.symmetries"),
         (["dynamics.rounds=1"], "dynamics.rounds"),
+        (["dynamics.descent_steps=9"], "form=quadratic"),
+        (["dynamics.products=0"], "dynamics.products"),
         (["dynamics.ridge=0"], "dynamics.ridge"),
     ],
 )

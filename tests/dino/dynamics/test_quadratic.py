@@ -123,15 +123,6 @@ def test_a_mode_that_never_moved_is_held_still(ode):
     assert torch.isfinite(ode.derivative(10 * codes(5))).all()
 
 
-@pytest.mark.parametrize("scale", [0.1, 30.0])
-def test_jacobian_at_once_is_that_of_forward_derivatives(ode, scale):
-    """Inside the trusted box and far out of it."""
-    ode.trust(codes(50), 1.0)
-    points = codes(6, scale)
-    by_direction = torch.func.vmap(torch.func.jacfwd(ode.derivative))(points)
-    torch.testing.assert_close(ode.jacobian(points), by_direction)
-
-
 def test_the_largest_products_are_kept():
     ode = QuadraticODE(4, products=5)
     ode.keep_products(torch.tensor([3.0, 0.1, 2.0, 1.0]))

@@ -41,7 +41,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def configs(box_config, sea_config) -> dict[str, Config]:
     box = box_config.model_dump()
-    quadratic = {"form": "quadratic", "order": 1, "rounds": 3, "ridge": 1.0, "smoothing": 1}
+    quadratic = {"form": "quadratic", "order": 1, "rounds": 3, "ridge": 1.0, "descent_steps": 5}
     return {
         "box": box_config,
         "sea": sea_config,

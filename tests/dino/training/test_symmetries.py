@@ -12,7 +12,7 @@ from data_pipeline.simulators.wave import SYMMETRIES as WAVES
 from dino.domain import PeriodicBox, Region, Sphere
 from dino.errors import ConfigError, SchemaError
 from dino.training.series import Series
-from dino.training.symmetries import Symmetry, random_moves, symmetric_copy, symmetries_of
+from dino.training.symmetries import Symmetry, symmetric_copies, symmetries_of
 
 GRID = 16
 
@@ -46,11 +46,6 @@ def a_series(domain, longitude, latitude, channels=1):
     coordinates = torch.as_tensor(domain.coordinates(longitude, latitude), dtype=torch.float32)
     ones = torch.ones(3, len(longitude), channels)
     return Series(coordinates, ones, values, np.arange(4.0), torch.zeros(3, 0), torch.ones(3))
-
-
-def symmetric_copies(series, places, domain, channels, symmetries, count, seed):
-    moves = random_moves(symmetries, channels, count, seed)
-    return [symmetric_copy(series, places, domain, move) for move in moves]
 
 
 def test_copies_are_other_places_with_the_same_values():
