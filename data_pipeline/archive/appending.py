@@ -91,7 +91,7 @@ def _new_files(ds: xr.Dataset, state: State) -> list[_Arrival]:
         described = [(str(one["file"]), str(one["sha256"]), int(one["bytes"])) for one in sources]
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(
-            "attribute sources does not name file, sha256 and bytes of each source; ingest files"
+            "attribute sources lacks file, sha256 or bytes of a source; append what `ingest` made"
         ) from error
     if len(described) != ds.sizes["source_index"]:
         raise SchemaError(
