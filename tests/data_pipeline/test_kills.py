@@ -109,10 +109,10 @@ def test_a_full_disk_is_told_and_nothing_changes(tmp_path, zygote, task):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_a_disk_that_is_full_at_any_moment(tmp_path, zygote, task):
+def test_a_disk_that_is_full_at_many_moments(tmp_path, zygote, task):
     trial = Trial(task, tmp_path, zygote)
-    for at in range(1, trial.operations + 1):
-        assert os.waitstatus_to_exitcode(trial.interrupted("full", at)) in (REFUSED, 0)
+    for at in np.unique(np.linspace(1, trial.operations, 40).astype(int)):
+        assert os.waitstatus_to_exitcode(trial.interrupted("full", int(at))) in (REFUSED, 0)
 
 
 @pytest.mark.parametrize("task", ["create", "begin"])
