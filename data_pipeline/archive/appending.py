@@ -38,16 +38,17 @@ _TIME_UNITS = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_
 def append(ds: xr.Dataset, path: str | os.PathLike[str]) -> Commit | None:
     """Add observations to the archive at `path`, a new one if need be, as one commit; None when all is there already.
 
-    ds: an observation Dataset whose sources are files, attribute `sources` naming each in turn with its sha256, as
-    `ingest` gives it. A file whose content was ever taken changes nothing. A file with the name of an earlier one
-    replaces its points. Readers see all of it or nothing. Raises SchemaError when `ds` is not of that kind, StoreError
-    when `path` is taken by something else, cannot be written, or is being appended to by another process.
+    ds: an observation Dataset as `ingest` gives it: attribute `sources` names files with their sha256, and each source
+    is called as the stem of its file, alone or with words after it. A file whose content was ever taken changes
+    nothing. A file with the name of an earlier one replaces its points. Readers see all of it or nothing. Raises
+    SchemaError when `ds` is not of that kind, and StoreError when `path` is taken by something else, cannot be written,
+    or is being appended to by another process.
     """
     path = Path(path)
     check_observations(ds)
     try:
         with drafting(path) as draft:
-            new = _new_files(ds, draft.state)
+            new = _arrivals(ds, draft.state)
             if not new:
                 return None
             commit = _written(draft, new, _rows(ds, new), ds)
@@ -78,49 +79,67 @@ def _digest(file: Path) -> str | None:
 
 @dataclass(frozen=True)
 class _Arrival:
-    """A new file: its place among the sources of the Dataset, and its entry in the log but for points and days."""
+    """A new file: its entry in the log but for points and days, and that of the file it replaces."""
 
-    index: int
     entry: FileEntry
     earlier: FileEntry | None
 
 
-def _new_files(ds: xr.Dataset, state: State) -> list[_Arrival]:
+def _arrivals(ds: xr.Dataset, state: State) -> list[_Arrival]:
+    """The files of `ds` whose content is new, each with its sources numbered as the archive numbers them."""
+    new, digests, numbers = [], set(state.digests), dict(state.sources)
+    owned = {source: entry.file for entry in state.files.values() for source in entry.sources}
+    for file, sources in _sources_by_file(ds):
+        if file["sha256"] in digests:
+            continue
+        digests.add(file["sha256"])
+        for source in sources:
+            if owned.setdefault(source, file["file"]) != file["file"]:
+                raise SchemaError(
+                    f"{file['file']!r} and {owned[source]!r} both hold source {source!r}; rename one file"
+                )
+            numbers.setdefault(source, len(numbers))
+        details = {name: value for name, value in file.items() if name not in ("file", "sha256", "bytes")}
+        numbered = {source: numbers[source] for source in sources}
+        entry = FileEntry(
+            file=file["file"], sha256=file["sha256"], bytes=file["bytes"], details=details, sources=numbered
+        )
+        new.append(_Arrival(entry, state.files.get(entry.file)))
+    return new
+
+
+def _sources_by_file(ds: xr.Dataset) -> list[tuple[dict[str, Any], list[str]]]:
+    """Every file in attribute `sources` with the names of its sources: its stem, alone or with words after it."""
     try:
-        sources = json.loads(ds.attrs["sources"])
-        described = [(str(one["file"]), str(one["sha256"]), int(one["bytes"])) for one in sources]
+        files = json.loads(ds.attrs["sources"])
+        files = [{**file, "sha256": str(file["sha256"]), "bytes": int(file["bytes"])} for file in files]
+        stems: dict[str, list[str]] = {Path(file["file"]).stem: [] for file in files}
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(
             "attribute sources lacks file, sha256 or bytes of a source; append what `ingest` made"
         ) from error
-    if len(described) != ds.sizes["source_index"]:
-        raise SchemaError(
-            f"{len(described)} files stand for {ds.sizes['source_index']} sources; an archive takes one source a file"
-        )
-    names = [name for name, _, _ in described]
-    if len(set(names)) < len(names):
-        (twice, _), *_ = Counter(names).most_common(1)
+    if len(stems) < len(files):
+        (twice, _), *_ = Counter(Path(file["file"]).stem for file in files).most_common(1)
         raise SchemaError(f"two files are called {twice!r}; append the older one first, then the one that replaces it")
-    new, digests = [], set(state.digests)
-    numbers = iter(range(len(state.files), len(state.files) + len(names)))
-    for index, (name, digest, size) in enumerate(described):
-        if digest in digests:
-            continue
-        digests.add(digest)
-        earlier = state.files.get(name)
-        number = earlier.number if earlier else next(numbers)
-        new.append(_Arrival(index, FileEntry(number=number, file=name, sha256=digest, bytes=size, points=0), earlier))
-    return new
+    for name in ds["source_name"].values:
+        words = str(name).split(" ")
+        owners = [" ".join(words[:count]) for count in range(len(words), 0, -1) if " ".join(words[:count]) in stems]
+        if not owners:
+            raise SchemaError(
+                f"source {name!r} is of none of the files in attribute sources; append what `ingest` made"
+            )
+        stems[owners[0]].append(str(name))
+    return list(zip(files, stems.values(), strict=True))
 
 
 def _rows(ds: xr.Dataset, new: Sequence[_Arrival]) -> pd.DataFrame:
-    """The points of the new files, `source` holding the number of the file in the archive."""
+    """The points of the new files, `source` as the archive numbers them."""
     channels = channel_names(ds)
     columns = [*channels, *(f"{name}_error" for name in channels if f"{name}_error" in ds)]
-    numbers = np.full(ds.sizes["source_index"], -1, np.int32)
-    numbers[[file.index for file in new]] = [file.entry.number for file in new]
+    numbers = {source: number for file in new for source, number in file.entry.sources.items()}
+    places = np.array([numbers.get(str(name), -1) for name in ds["source_name"].values], np.int32)
     rows = pd.DataFrame({name: ds[name].values for name in ("time", "longitude", "latitude", *columns)})
-    rows.insert(3, "source", numbers[ds["source"].values])
+    rows.insert(3, "source", places[ds["source"].values])
     return rows.iloc[np.flatnonzero(rows["source"].to_numpy() >= 0)]
 
 
@@ -130,9 +149,8 @@ def _written(draft: Draft, new: list[_Arrival], rows: pd.DataFrame, ds: xr.Datas
     units = _units(ds, rows, state)
     since = {**dict.fromkeys(units, draft.number), **state.since}
     after = state.model_copy(update={"units": {**state.units, **units}, "since": since})
-    replaced = [file.earlier.number for file in new if file.earlier]
-    names = [file.file for file in state.files.values()]
-    names += [file.entry.file for file in new if not file.earlier]
+    replaced = [number for file in new if file.earlier for number in file.earlier.sources.values()]
+    names = list({**state.sources, **{name: 0 for file in new for name in file.entry.sources}})
     points: dict[str, Piece | None] = {}
     repeats: dict[str, Piece | None] = {}
     for index, (days, arrived) in enumerate(_batches(state, new, rows)):
@@ -220,7 +238,7 @@ def _save(draft: Draft, part: str, table: pd.DataFrame, units: dict[str, str]) -
 
 
 def _entry(file: _Arrival, rows: pd.DataFrame) -> FileEntry:
-    time = rows["time"].to_numpy()[rows["source"].to_numpy() == file.entry.number]
+    time = rows["time"].to_numpy()[np.isin(rows["source"].to_numpy(), list(file.entry.sources.values()))]
     days = [str(day) for day in days_of(time[[0, -1]])] if time.size else [None, None]
     return file.entry.model_copy(update={"points": time.size, "first_day": days[0], "last_day": days[1]})
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
 from data_pipeline.errors import StoreError
 from data_pipeline.folders import claimed, remove_leftovers, rename_and_sync, sync_tree
@@ -31,15 +31,16 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class FileEntry(BaseModel):
-    """One product file of the archive. number: its value in the column `source`; days as YYYY-MM-DD."""
+    """One product file. sources: name -> value in the column `source`; days as YYYY-MM-DD; details: as ingested."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    number: int
     file: str
     sha256: str
     bytes: int
-    points: int
+    details: dict[str, JsonValue] = {}
+    sources: dict[str, int]
+    points: int = 0
     first_day: str | None = None
     last_day: str | None = None
 
@@ -75,8 +76,8 @@ class Commit(BaseModel):
 class State(BaseModel):
     """An archive as of a commit (number 0: before the first).
 
-    files: by name, in the order of their numbers. digests: sha256 of every content ever taken -> its commit.
-    since: column -> the commit that brought it; older parts lack it.
+    files: by name. sources: name -> number, of every source there ever was. digests: sha256 of every content ever taken
+    -> its commit. since: column -> the commit that brought it; older parts lack it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -86,6 +87,7 @@ class State(BaseModel):
     time: AwareDatetime | None = None
     products: list[str] = []
     files: dict[str, FileEntry] = {}
+    sources: dict[str, int] = {}
     digests: dict[str, int] = {}
     points: dict[str, Piece] = {}
     repeats: dict[str, Piece] = {}
@@ -97,7 +99,9 @@ class State(BaseModel):
         """Become the state after `commit`."""
         self.number, self.time = commit.number, commit.time
         self.products = sorted({*self.products, commit.product})
-        self.files |= {entry.file: entry for entry in commit.files}
+        for entry in commit.files:
+            self.files[entry.file] = entry
+            self.sources |= entry.sources
         self.digests |= {entry.sha256: commit.number for entry in commit.files}
         for held, written in ((self.points, commit.points), (self.repeats, commit.repeats)):
             held |= {day: piece for day, piece in written.items() if piece is not None}

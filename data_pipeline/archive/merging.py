@@ -11,9 +11,9 @@ POSITION = ("time", "longitude", "latitude")
 def merge(rows: pd.DataFrame, names: Sequence[str], columns: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(points, repeats): the rows in order, those that repeat another one apart.
 
-    rows: time, longitude, latitude, source and `columns` (channels and their errors). names: file of each source. The
-    order is that of time, then of the file's name, then of position and values, so that it depends on the files
-    alone. A row repeats an earlier one with the same time, position and channels: the first file by name keeps it.
+    rows: time, longitude, latitude, source and `columns` (channels and their errors). names: of each source. The order
+    is that of time, then of the source's name, then of position and values, so that it depends on the files alone. A
+    row repeats an earlier one with the same time, position and channels: the first source by name keeps it.
     """
     rank = np.argsort(np.argsort(np.asarray(names, dtype=str)))[rows["source"].to_numpy()]
     keys = [rows[name].to_numpy() for name in reversed([*columns, "longitude", "latitude"])]

@@ -40,10 +40,12 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
     every = np.arange(days[0], days[-1] + ONE_DAY, ONE_DAY)
     offset = np.zeros(every.size + 1, np.int64)
     offset[1 + (days - days[0]).astype(int)] = counts
-    files = state.files.values()
+    files = [
+        {"file": file.file, "sha256": file.sha256, "bytes": file.bytes, **file.details} for file in state.files.values()
+    ]
     attrs = {
         "product": ", ".join(state.products),
-        "sources": json.dumps([{"file": file.file, "sha256": file.sha256, "bytes": file.bytes} for file in files]),
+        "sources": json.dumps(files),
         "history": "\n".join(state.history),
         "dino_complete": True,
         "dino_commit": state.number,
@@ -52,7 +54,7 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
         variables,
         day=every.astype("datetime64[ns]"),
         day_offset=np.cumsum(offset),
-        source_name=[Path(file.file).stem for file in files],
+        source_name=list(state.sources),
         attrs=attrs,
         units=state.units,
     )

@@ -209,9 +209,9 @@ def same_name(ds):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (wrong_source, "0 files stand for 2 sources"),
+        (wrong_source, "source 'a' is of none of the files"),
         (no_digest, "lacks file, sha256 or bytes"),
-        (same_name, "two files are called 'a.nc'"),
+        (same_name, "two files are called 'a'"),
         (lambda ds: ds.isel(obs=slice(None, None, -1)), "no sound observation dataset"),
     ],
 )
@@ -220,6 +220,31 @@ def test_what_cannot_be_appended(tmp_path, made, change, message):
     with pytest.raises(SchemaError, match=message):
         append(change(made(A, B)), path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_sources_of_one_file(tmp_path, made, table):
+    """A swath and the nadir points inside it are one file: they come and go together."""
+    path = tmp_path / "a.archive"
+    append(made(B), path)
+
+    def swath(digest, *names):
+        ds = made(*((name, [(hour, 5 + hour, 0.5)]) for hour, name in enumerate(names)))
+        described = [{"file": "pass 3.nc", "sha256": digest, "bytes": 1, "counts": {"adt": 7}}]
+        return ds.assign_attrs(sources=json.dumps(described))
+
+    append(swath("x", "pass 3", "pass 3 nadir"), path)
+    assert table(open_store(path)) == [(0, 5, 0.5, "pass 3"), (1, 6, 0.5, "pass 3 nadir"), *((*r, "b") for r in B[1])]
+    assert json.loads(open_store(path).attrs["sources"])[1]["counts"] == {"adt": 7}
+    append(swath("y", "pass 3 nadir"), path)
+    assert table(open_store(path)) == [(0, 5, 0.5, "pass 3 nadir"), *((*row, "b") for row in B[1])]
+    assert validate_store(path) == []
+
+
+def test_a_source_is_of_one_file(tmp_path, made):
+    path = tmp_path / "a.archive"
+    append(made(A), path)
+    with pytest.raises(SchemaError, match=r"'a\.dat' and 'a\.nc' both hold source 'a'"):
+        append(made(("a.dat", [(0, 1, 9.0)])), path)
 
 
 def test_maps_are_refused(tmp_path, toy_fields):
