@@ -152,8 +152,8 @@ class Draft:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether there is an archive at `path`."""
-    return (path / "commits").is_dir()
+    """Whether there is an archive at `path`; a zarr store may have a variable called commits."""
+    return (path / "commits").is_dir() and not (path / "zarr.json").exists()
 
 
 def refuse_foreign(path: Path) -> None:

@@ -89,6 +89,15 @@ def test_a_plain_store_has_no_earlier_states(tmp_path, toy_observations):
         open_store(tmp_path / "none", as_of=1)
 
 
+def test_a_store_of_commits_is_no_archive(tmp_path, made):
+    """A channel may be called as the folder of an archive's log."""
+    ds = made(("a.nc", [(0, 1, 0.5)]), channel="commits", units={"commits": "1"})
+    store = write_store(ds, tmp_path / "a.zarr")
+    assert open_store(store)["commits"].values.tolist() == [0.5]
+    with pytest.raises(StoreError, match="is no archive and cannot grow"):
+        append(ds, store)
+
+
 def test_a_reader_keeps_the_state_it_opened(path, made):
     append(made(("a.nc", [(0, 1, 0.5), (1, 1, 0.5)])), path)
     before = open_store(path)
