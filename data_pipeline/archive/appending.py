@@ -1,10 +1,7 @@
 """Files added to an archive: the days they touch are written anew, and one commit makes all of it visible."""
 
-import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +10,13 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from data_pipeline.archive.commits import (
-    Commit,
-    Draft,
-    FileEntry,
-    Piece,
-    State,
-    drafting,
-    is_archive,
-    load_state,
-    refuse_foreign,
-)
+from data_pipeline.archive.arrivals import Arrival, arrivals, new_rows
+from data_pipeline.archive.commits import Draft, drafting, is_archive, load_state, refuse_foreign
 from data_pipeline.archive.merging import day_edges, days_of, merge
 from data_pipeline.archive.reading import CHUNK, read_rows
+from data_pipeline.archive.records import Commit, FileEntry, Piece, State
 from data_pipeline.errors import SchemaError, StoreError
-from data_pipeline.layout import channel_names, check_observations
+from data_pipeline.layout import check_observations
 from data_pipeline.products.files import provenance
 
 # A part is what an append holds in memory besides the new points; a single day may be larger.
@@ -48,10 +37,10 @@ def append(ds: xr.Dataset, path: str | os.PathLike[str]) -> Commit | None:
     check_observations(ds)
     try:
         with drafting(path) as draft:
-            new = _arrivals(ds, draft.state)
+            new = arrivals(ds, draft.state)
             if not new:
                 return None
-            commit = _written(draft, new, _rows(ds, new), ds)
+            commit = _written(draft, new, new_rows(ds, new), ds)
             draft.publish(commit)
             return commit
     except OSError as error:
@@ -77,73 +66,7 @@ def _digest(file: Path) -> str | None:
         return None
 
 
-@dataclass(frozen=True)
-class _Arrival:
-    """A new file: its entry in the log but for points and days, and that of the file it replaces."""
-
-    entry: FileEntry
-    earlier: FileEntry | None
-
-
-def _arrivals(ds: xr.Dataset, state: State) -> list[_Arrival]:
-    """The files of `ds` whose content is new, each with its sources numbered as the archive numbers them."""
-    new, digests, numbers = [], set(state.digests), dict(state.sources)
-    owned = {source: entry.file for entry in state.files.values() for source in entry.sources}
-    for file, sources in _sources_by_file(ds):
-        if file["sha256"] in digests:
-            continue
-        digests.add(file["sha256"])
-        for source in sources:
-            if owned.setdefault(source, file["file"]) != file["file"]:
-                raise SchemaError(
-                    f"{file['file']!r} and {owned[source]!r} both hold source {source!r}; rename one file"
-                )
-            numbers.setdefault(source, len(numbers))
-        details = {name: value for name, value in file.items() if name not in ("file", "sha256", "bytes")}
-        numbered = {source: numbers[source] for source in sources}
-        entry = FileEntry(
-            file=file["file"], sha256=file["sha256"], bytes=file["bytes"], details=details, sources=numbered
-        )
-        new.append(_Arrival(entry, state.files.get(entry.file)))
-    return new
-
-
-def _sources_by_file(ds: xr.Dataset) -> list[tuple[dict[str, Any], list[str]]]:
-    """Every file in attribute `sources` with the names of its sources: its stem, alone or with words after it."""
-    try:
-        files = json.loads(ds.attrs["sources"])
-        files = [{**file, "sha256": str(file["sha256"]), "bytes": int(file["bytes"])} for file in files]
-        stems: dict[str, list[str]] = {Path(file["file"]).stem: [] for file in files}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SchemaError(
-            "attribute sources lacks file, sha256 or bytes of a source; append what `ingest` made"
-        ) from error
-    if len(stems) < len(files):
-        (twice, _), *_ = Counter(Path(file["file"]).stem for file in files).most_common(1)
-        raise SchemaError(f"two files are called {twice!r}; append the older one first, then the one that replaces it")
-    for name in ds["source_name"].values:
-        words = str(name).split(" ")
-        owners = [" ".join(words[:count]) for count in range(len(words), 0, -1) if " ".join(words[:count]) in stems]
-        if not owners:
-            raise SchemaError(
-                f"source {name!r} is of none of the files in attribute sources; append what `ingest` made"
-            )
-        stems[owners[0]].append(str(name))
-    return list(zip(files, stems.values(), strict=True))
-
-
-def _rows(ds: xr.Dataset, new: Sequence[_Arrival]) -> pd.DataFrame:
-    """The points of the new files, `source` as the archive numbers them."""
-    channels = channel_names(ds)
-    columns = [*channels, *(f"{name}_error" for name in channels if f"{name}_error" in ds)]
-    numbers = {source: number for file in new for source, number in file.entry.sources.items()}
-    places = np.array([numbers.get(str(name), -1) for name in ds["source_name"].values], np.int32)
-    rows = pd.DataFrame({name: ds[name].values for name in ("time", "longitude", "latitude", *columns)})
-    rows.insert(3, "source", places[ds["source"].values])
-    return rows.iloc[np.flatnonzero(rows["source"].to_numpy() >= 0)]
-
-
-def _written(draft: Draft, new: list[_Arrival], rows: pd.DataFrame, ds: xr.Dataset) -> Commit:
+def _written(draft: Draft, new: list[Arrival], rows: pd.DataFrame, ds: xr.Dataset) -> Commit:
     """Write the parts of a commit and describe it."""
     state = draft.state
     units = _units(ds, rows, state)
@@ -186,7 +109,7 @@ def _units(ds: xr.Dataset, rows: pd.DataFrame, state: State) -> dict[str, str]:
     return units
 
 
-def _batches(state: State, new: list[_Arrival], rows: pd.DataFrame) -> Iterator[tuple[list[str], pd.DataFrame]]:
+def _batches(state: State, new: list[Arrival], rows: pd.DataFrame) -> Iterator[tuple[list[str], pd.DataFrame]]:
     """(days, their new rows) in time order, so many days at a time that they make about a part with what is there."""
     days, edges = day_edges(rows["time"].to_numpy())
     arriving = {str(day): (low, high) for day, low, high in zip(days, edges, edges[1:], strict=False)}
@@ -237,7 +160,7 @@ def _save(draft: Draft, part: str, table: pd.DataFrame, units: dict[str, str]) -
     return {str(day): (where, int(low), int(high)) for day, low, high in zip(days, edges, edges[1:], strict=False)}
 
 
-def _entry(file: _Arrival, rows: pd.DataFrame) -> FileEntry:
+def _entry(file: Arrival, rows: pd.DataFrame) -> FileEntry:
     time = rows["time"].to_numpy()[np.isin(rows["source"].to_numpy(), list(file.entry.sources.values()))]
     days = [str(day) for day in days_of(time[[0, -1]])] if time.size else [None, None]
     return file.entry.model_copy(update={"points": time.size, "first_day": days[0], "last_day": days[1]})

@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from data_pipeline.archive.commits import Piece, State, load_state
+from data_pipeline.archive.commits import load_state
+from data_pipeline.archive.records import Piece, State
 from data_pipeline.channels import CHANNELS
 from data_pipeline.errors import EmptyDataError, StoreError
 from data_pipeline.layout import ONE_DAY
