@@ -29,6 +29,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/encode.py --json benchmarks/results/encode.json
 	$(BIN)/python benchmarks/training_step.py --json benchmarks/results/training_step.json
 	$(BIN)/python benchmarks/forecast_points.py --threads 2 --json benchmarks/results/forecast_points.json
+	$(BIN)/python benchmarks/archive.py --json benchmarks/results/archive.json
 	$(BIN)/python benchmarks/demo.py --threads 2 --json benchmarks/results/demo.json
 	$(BIN)/python benchmarks/mediterranean.py --threads 2 --json benchmarks/results/mediterranean.json
 	$(BIN)/python benchmarks/tracks.py --threads 2 --json benchmarks/results/tracks.json

@@ -1,5 +1,6 @@
 """From ocean products and simulations to zarr stores, and from stores to blocks of numpy."""
 
+from data_pipeline.archive.appending import append
 from data_pipeline.errors import DinoError
 from data_pipeline.products import ingest
 from data_pipeline.schema import channel_names, fields_dataset, observations_dataset
@@ -8,6 +9,7 @@ from data_pipeline.stream import iterate_blocks, read_window
 
 __all__ = [
     "DinoError",
+    "append",
     "channel_names",
     "fields_dataset",
     "ingest",

@@ -7,6 +7,7 @@ import typer
 
 from data_pipeline.commands.ingest import ingest
 from data_pipeline.commands.inspect import inspect
+from data_pipeline.commands.log import log
 from data_pipeline.commands.sample import sample
 from data_pipeline.commands.simulate import simulate
 from data_pipeline.commands.validate import validate
@@ -19,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (ingest, simulate, sample, inspect, validate):
+for command in (ingest, log, simulate, sample, inspect, validate):
     app.command()(command)
 
 

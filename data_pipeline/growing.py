@@ -5,14 +5,12 @@ appears under its name when it is whole, and its checksum is read back before it
 `write_store` puts the store in place and the folder goes.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import dask.array
@@ -21,6 +19,7 @@ import xarray as xr
 from dask.delayed import delayed
 
 from data_pipeline.errors import StoreError
+from data_pipeline.folders import claimed
 from data_pipeline.layout import channel_names
 from data_pipeline.parts import FieldParts, Progress
 from data_pipeline.settings import refuse_existing
@@ -41,7 +40,9 @@ def grow_store(
     refuse_existing(path, overwrite)
     folder = path.parent / f".{path.name}.growing"
     try:
-        with _claimed(folder, path):
+        folder.mkdir(parents=True, exist_ok=True)
+        busy = f"{str(path)!r} is being made by another process ({{writer}}); wait for it or choose another --out"
+        with claimed(folder / "lock", busy):
             _begin(folder, parts)
             done = {part for part in range(len(parts.sizes)) if _is_whole(folder, parts, part)}
             try:
@@ -56,29 +57,6 @@ def grow_store(
             f"cannot write {str(path)!r}: {error.strerror or error}; free space or choose another --out"
         ) from error
     return path
-
-
-@contextmanager
-def _claimed(folder: Path, path: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of the lock when the process dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The store may have been finished and its folder deleted between opening and locking.
-            held = os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name))
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        if not held:
-            lock.seek(0)
-            writer = lock.read().strip() or "unknown"
-            raise StoreError(
-                f"{str(path)!r} is being made by another process ({writer}); wait for it or choose another --out"
-            )
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 def _begin(folder: Path, parts: FieldParts) -> None:

@@ -108,8 +108,8 @@ def _observation_problems(ds: xr.Dataset) -> list[str]:
         return problems
     if not ds.sizes["obs"]:
         return ["there is no observation"]
-    if ds["source"].dtype != np.int16:
-        problems.append(f"source has type {ds['source'].dtype} where int16 is wanted")
+    if ds["source"].dtype not in (np.int16, np.int32):  # an archive of years holds more files than int16 counts
+        problems.append(f"source has type {ds['source'].dtype} where int16 or int32 is wanted")
     names = channel_names(ds)
     problems += [] if names else ["there is no channel"]
     for name, variable in ds.data_vars.items():

@@ -132,32 +132,52 @@ def observations_dataset(
     order = np.flatnonzero(keep)
     order = order[np.argsort(time[order], kind="stable")]
     time = time[order]
-    described = {
+    day, offset = _day_index(time)
+    sorted_columns = {"time": time, **{name: values[order] for name, values in columns.items()}}
+    ds = described_observations(sorted_columns, day, offset, source_name, attrs, units)
+    check_observations(ds)
+    return ds
+
+
+def described_observations(
+    columns: Mapping[str, Any],
+    day: np.ndarray,
+    day_offset: np.ndarray,
+    source_name: Sequence[str],
+    attrs: Mapping[str, Any] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> xr.Dataset:
+    """Observation Dataset of columns (obs,) that are canonical and in time order already, numpy or dask; no value is
+    read.
+
+    columns: time, longitude, latitude, source, channels and `<channel>_error`. day, day_offset: their day index. The
+    rest is as for `observations_dataset`.
+    """
+    described: dict[str, Mapping[str, str]] = {
+        "time": _TIME_ATTRS,
         "longitude": _LONGITUDE_ATTRS,
         "latitude": _LATITUDE_ATTRS,
         "source": {"long_name": "index into source_name"},
     }
-    for name in channels:
+    for name in [name for name in columns if name not in described and not name.endswith("_error")]:
         described[name] = _channel_attrs(name, units)
         described[f"{name}_error"] = {
             "long_name": f"standard deviation of the error of {name}",
             "units": described[name]["units"],
         }
-    variables = {name: ("obs", values[order], described[name]) for name, values in columns.items()}
-    coords = {
-        "time": ("obs", time, _TIME_ATTRS),
-        "source_name": ("source_index", np.array(list(source_name), dtype=object), {"long_name": "file or instrument"}),
-    }
-    ds = xr.Dataset(variables, coords=coords, attrs=_root_attrs("observations", attrs))
-    ds = index_by_day(ds.set_coords(["longitude", "latitude"]))
-    check_observations(ds)
-    return ds
+    variables = {name: ("obs", values, described[name]) for name, values in columns.items()}
+    names = np.array(list(source_name), dtype=object)
+    ds = xr.Dataset(variables, attrs=_root_attrs("observations", attrs))
+    ds = ds.assign_coords(source_name=("source_index", names, {"long_name": "file or instrument"}))
+    return _indexed(ds.set_coords(["time", "longitude", "latitude"]), day, day_offset)
 
 
 def index_by_day(ds: xr.Dataset) -> xr.Dataset:
     """The observations (obs sorted by time) with `day` and `day_offset` made anew, after a selection along obs."""
-    day, offset = _day_index(ds["time"].values)
-    ds = ds.drop_vars(["day", "day_offset"], errors="ignore")
+    return _indexed(ds.drop_vars(["day", "day_offset"], errors="ignore"), *_day_index(ds["time"].values))
+
+
+def _indexed(ds: xr.Dataset, day: np.ndarray, offset: np.ndarray) -> xr.Dataset:
     ds["day_offset"] = ("day_edge", offset, {"long_name": "first observation of each day, and the total"})
     return ds.assign_coords(day=("day", day, {"long_name": "day of the index"}))
 

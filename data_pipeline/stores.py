@@ -17,8 +17,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from data_pipeline.archive.checking import archive_problems, lost_chunks
+from data_pipeline.archive.commits import is_archive
+from data_pipeline.archive.reading import open_archive
 from data_pipeline.channels import CHANNELS
 from data_pipeline.errors import MissingFileError, SchemaError, StoreError
+from data_pipeline.folders import remove_leftovers
 from data_pipeline.layout import SCHEMA_VERSION, channel_names, check_fields, check_observations, layout_problems
 
 CHUNK_BYTES = 16 * 2**20
@@ -30,13 +34,20 @@ _TIME_ENCODING = {"units": "microseconds since 1970-01-01", "calendar": "prolept
 Progress = Callable[[int, int], None]
 
 
-def open_store(path: str | os.PathLike[str]) -> xr.Dataset:
-    """A store as a lazy Dataset, one dask block per zarr chunk; coordinates of observations (obs,) are read at once.
+def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset:
+    """A store, or a state of an archive, as a lazy Dataset, one dask block per zarr chunk.
 
-    Raises MissingFileError when there is nothing at `path`, StoreError when it is no store of ours or was not finished.
+    as_of: of an archive only, the number of a commit or a time (UTC): what was known then. Raises MissingFileError
+    when there is nothing at `path`, StoreError when it is no store of ours, was not finished or has no such state.
     """
     path = Path(path)
     _recover(path)
+    if is_archive(path):
+        return open_archive(path, as_of)
+    if path.exists() and as_of is not None:
+        raise StoreError(
+            f"{str(path)!r} was made in one piece and has no commits; leave out the one it is wanted as of"
+        )
     if not path.exists():
         raise MissingFileError(f"there is no store at {str(path)!r}; check the path or make it with dino-data")
     attrs = _root_attributes(path)
@@ -79,7 +90,7 @@ def write_store(
     _refuse_taken(path, overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        remove_leftovers(path, ("partial", "previous"))
         partial = path.parent / f".{path.name}.partial-{os.getpid()}"
         try:
             _write_regions(ds, partial, progress)
@@ -148,11 +159,7 @@ def _value_problems(ds: xr.Dataset, path: Path) -> list[str]:
         problems += [f"channel {name} holds no value"] if not finite and not str(name).endswith("_error") else []
         problems += [f"channel {name} has {infinite} infinite values"] if infinite else []
         problems += [f"channel {name} has {beyond} values outside {CHANNELS[str(name)].valid_range}"] if beyond else []
-    # Writers store empty chunks too, so a chunk that is absent was lost: zarr itself would read it as fill.
-    for name, array in sorted(zarr.open_group(path, mode="r").arrays()):
-        lost = array.nchunks - array.nchunks_initialized
-        problems += [f"variable {name} lacks {lost} of its {array.nchunks} chunks on disk"] if lost else []
-    return problems
+    return problems + (archive_problems(path) if is_archive(path) else lost_chunks(path))
 
 
 def _reason(error: Exception) -> str:
@@ -263,24 +270,3 @@ def _recover(path: Path) -> None:
         except FileNotFoundError:  # another reader was quicker
             continue
         return
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Delete what dead writers of this store left behind."""
-    for kind in ("partial", "previous"):
-        for leftover in path.parent.glob(f".{path.name}.{kind}-*"):
-            pid = leftover.name.rpartition("-")[2]
-            if pid.isdigit() and not _is_alive(int(pid)):
-                shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -174,7 +174,9 @@ class Forecaster:
     def _analyse_points(self, dataset: xr.Dataset, end: float | None) -> Analysis:
         length = self.assimilation.window_days
         if end is None and dataset.sizes.get("obs", 0) and "time" in dataset:
-            end = float(days_since_epoch(dataset["time"].values).max())
+            # A store is in time order, and may be long: its last time is that of its last row.
+            last = slice(-1, None) if "day_offset" in dataset else slice(None)
+            end = float(days_since_epoch(dataset["time"].isel(obs=last).values).max())
         if end is not None and "day_offset" in dataset:
             # The day index lets a window be read without touching the rest of a long store.
             start, stop = datetime_of(end - length), datetime_of(end) + np.timedelta64(1, "ms")

@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from data_pipeline.archive.appending import append as append_to_archive
+from data_pipeline.archive.appending import ingestion_notes, unseen
 from data_pipeline.errors import ConfigError
 from data_pipeline.products import PRODUCTS
 from data_pipeline.products import ingest as read_files
+from data_pipeline.products.files import expand
 from data_pipeline.progress import reported
 from data_pipeline.schema import channel_names
 from data_pipeline.settings import refuse_existing
@@ -29,13 +32,21 @@ def ingest(
     columns: Annotated[str | None, typer.Option(help="Columns of a text table: longitude,latitude,time,adt.")] = None,
     time_units: Annotated[str | None, typer.Option(help="Units of numbers of time: days since 1950-01-01.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
+    append: Annotated[bool, typer.Option(help="Add points to the archive at --out; what it has is left out.")] = False,
 ) -> None:
     """Read files of a product and write a store: maps become a field store, points an observation store.
 
     Example: dino-data ingest "tracks/*.dat" --out stores/tracks.zarr
     """
-    out = out or Path("stores") / f"{Path(files[0].replace('*', '').replace('?', '')).stem or 'store'}.zarr"
-    refuse_existing(out, overwrite)
+    if append:
+        out = _archive(out, overwrite)
+        files = [str(file) for file in unseen(expand(files), out)]
+        if not files:
+            typer.echo(f"{out} has the content of all these files already; nothing was changed")
+            return
+    else:
+        out = out or Path("stores") / f"{Path(files[0].replace('*', '').replace('?', '')).stem or 'store'}.zarr"
+        refuse_existing(out, overwrite)
     ds = read_files(
         files,
         product,
@@ -45,16 +56,26 @@ def ingest(
         time=time,
         columns=_listed(columns),
         time_units=time_units,
+        keep_repeats=append,
     )
+    for note in ingestion_notes(ds):
+        typer.echo(f"note: {note}", err=True)
+    if append:
+        commit = append_to_archive(ds, out)
+        typer.echo(f"{out}: commit {commit.number}, {commit.summary()}" if commit else f"{out} was not changed")
+        return
     with reported("writing") as progress:
         write_store(ds, out, overwrite=overwrite, progress=progress)
-    # What was assumed, converted or screened stands after the line of the ingestion in the history.
-    history = ds.attrs["history"].splitlines()
-    notes = history[max(index for index, line in enumerate(history) if "ingested as" in line) + 1 :]
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
     sizes = ", ".join(f"{size} {dim}" for dim, size in ds.sizes.items() if dim not in ("day_edge", "source_index"))
     typer.echo(f"wrote {out}: {ds.attrs['product']}, {', '.join(channel_names(ds))}, {sizes}")
+
+
+def _archive(out: Path | None, overwrite: bool) -> Path:
+    if out is None or overwrite:
+        raise ConfigError(
+            "--append adds to the archive named by --out and replaces nothing; give --out, no --overwrite"
+        )
+    return out
 
 
 def _listed(text: str | None) -> list[str]:

@@ -31,16 +31,20 @@ def ingest(
     time: str | None = None,
     columns: Sequence[str] = (),
     time_units: str | None = None,
+    keep_repeats: bool = False,
 ) -> xr.Dataset:
     """Files (paths or glob patterns) of one product as a canonical Dataset, lazy for grids, ready for `write_store`.
 
     product: a name of PRODUCTS, found from the content when omitted. channels: keep these only. units, variables:
     the units, or the variable of the file, of a channel. time: when a single map without time is. columns,
-    time_units: of a text table. What was converted, assumed or screened is told line by line in attribute
-    `history`. Raises MissingFileError, UnknownProductError, UnitsError, SchemaError and EmptyDataError.
+    time_units: of a text table. keep_repeats: points that several files hold stay, for an archive to sort out. What
+    was converted, assumed or screened is told line by line in attribute `history`. Raises MissingFileError,
+    UnknownProductError, UnitsError, SchemaError and EmptyDataError.
     """
     files = expand(paths)
-    options = Options(tuple(channels), dict(units or {}), dict(variables or {}), time, tuple(columns), time_units)
+    options = Options(
+        tuple(channels), dict(units or {}), dict(variables or {}), time, tuple(columns), time_units, keep_repeats
+    )
     known = _named_or_found(product, files)
     read = read_grids if known.family == GRID else read_points
     ds, notes = read(files, known, options)

@@ -30,6 +30,7 @@ class Options:
     time: str | None = None
     columns: tuple[str, ...] = ()
     time_units: str | None = None
+    keep_repeats: bool = False
 
 
 def expand(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:

@@ -33,7 +33,8 @@ class Track:
 def read_points(paths: list[Path], product: Product, options: Options) -> tuple[xr.Dataset, list[str]]:
     """(observation Dataset, history notes) of files, one source each, named after the file; duplicates are dropped.
 
-    A point that comes twice with the same time, position and values (files that overlap) is kept once. Raises
+    A point that comes twice with the same time, position and values (files that overlap) is kept once, unless the
+    options keep repeats. Raises
     EmptyDataError when no point has a value.
     """
     tracks = []
@@ -53,7 +54,7 @@ def read_points(paths: list[Path], product: Product, options: Options) -> tuple[
     source = np.repeat(np.arange(len(tracks)), [track.time.size for track in tracks])
     notes = [f"{path.name}: {note}" for path, track in zip(paths, tracks, strict=True) for note in track.notes]
     table = pd.DataFrame({"time": time, "longitude": longitude, "latitude": latitude, **channels})
-    repeated = table.duplicated().to_numpy()
+    repeated = table.duplicated().to_numpy() & (not options.keep_repeats)
     if repeated.any():
         notes.append(f"{np.count_nonzero(repeated)} repeated observations dropped")
     kept = ~repeated

@@ -15,6 +15,9 @@ from ..errors import ConfigError, MissingFileError, SchemaError
 
 Overrides = Annotated[list[str], typer.Option("--set", help="A setting, e.g. dynamics.order=1; repeatable.")]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, as made by `dino train`.")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", help="Of an archive: a commit's number or a time (UTC); what was known then.")
+]
 
 
 def console() -> Console:
@@ -38,9 +41,9 @@ def one_trajectory(dataset: xr.Dataset, index: int) -> xr.Dataset:
     return dataset.isel(trajectory=index)
 
 
-def open_kind(path: Path, kind: str) -> xr.Dataset:
+def open_kind(path: Path, kind: str, as_of: str | None = None) -> xr.Dataset:
     """A store that must hold "fields" or "observations"."""
-    dataset = open_store(path)
+    dataset = open_store(path, as_of=as_of)
     if dataset.attrs.get("dino_store") != kind:
         raise SchemaError(
             f"{path} holds {dataset.attrs.get('dino_store')} where {kind} are wanted; give the other store"

@@ -15,7 +15,7 @@ from ..checkpoint import load_run_config
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
 from ..observations import datetime_of
-from .common import Overrides, RunFolder, console, one_trajectory
+from .common import AsOf, Overrides, RunFolder, console, one_trajectory
 
 LONGEST_LEAD_DAYS = 36525
 LARGEST_GRID = 1e8
@@ -30,6 +30,7 @@ def forecast(
     leads: Annotated[str, typer.Option(help="Lead times in days.")] = "1,3,5,7,10",
     time: Annotated[str | None, typer.Option(help="Analysis time; the last observation's when absent.")] = None,
     trajectory: Annotated[int, typer.Option(help="Which trajectory of a simulated store.")] = 0,
+    as_of: AsOf = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output where there is one.")] = False,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
@@ -42,11 +43,13 @@ def forecast(
     if out.suffix not in (".zarr", ".nc"):
         raise ConfigError(f"--out {out} must end in .zarr or .nc")
     forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
-    dataset = one_trajectory(open_store(observations), trajectory)
+    dataset = one_trajectory(open_store(observations, as_of=as_of), trajectory)
     days, moment = _days(leads), _moment(time)
     out.parent.mkdir(parents=True, exist_ok=True)
     analysis = forecaster.analyse(dataset, moment)
     made = forecaster.forecast(analysis, datetime_of(analysis.time + days), _target(at, grid, dataset))
+    if "dino_commit" in dataset.attrs:
+        made.attrs["observations_as_of_commit"] = dataset.attrs["dino_commit"]
     if out.suffix == ".nc":
         made.to_netcdf(out)
     else:

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..forecaster import Forecaster
 from ..observations import Observations
 from ..transfer import strategy as named
-from .common import Overrides, RunFolder, console, open_kind
+from .common import AsOf, Overrides, RunFolder, console, open_kind
 
 
 def transfer(
@@ -25,6 +25,7 @@ def transfer(
     ] = None,
     start: Annotated[str | None, typer.Option(help="First moment used, e.g. 2014-05-15.")] = None,
     stop: Annotated[str | None, typer.Option(help="First moment no longer used.")] = None,
+    as_of: AsOf = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Adapt a run that learned on simulated grids to sparse observations.
@@ -36,7 +37,7 @@ def transfer(
     if out.resolve() == run.resolve():
         raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
     forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
-    dataset = open_kind(observations, "observations")
+    dataset = open_kind(observations, "observations", as_of)
     if start or stop:
         dataset = read_window(dataset, start or "1900-01-01", stop or "2200-01-01")
     seen = Observations.from_dataset(dataset, forecaster.model.spec.names)

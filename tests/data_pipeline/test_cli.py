@@ -25,7 +25,7 @@ def track(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("command", ["ingest", "simulate", "sample", "inspect", "validate"])
+@pytest.mark.parametrize("command", ["ingest", "log", "simulate", "sample", "inspect", "validate"])
 def test_help_shows_an_example(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0
@@ -108,3 +108,51 @@ def test_errors_are_one_sentence_and_exit_two(capsys, tmp_path, track):
         assert err.startswith("error: "), err
         assert err.count("\n") == 1, err
     assert not (tmp_path / "x.zarr").exists()
+
+
+def test_an_archive_grows(capsys, tmp_path, track):
+    archive = tmp_path / "a.archive"
+    code, out, err = run(capsys, "ingest", track, "--out", archive, "--append")
+    assert code == 0
+    assert out == f"{archive}: commit 1, alongtrack-text, 1 files, 2 points, 1 days written\n"
+    assert "note: track.dat: adt: no units in the file" in err
+    later = tmp_path / "later.dat"
+    later.write_text("-4.5 36.0 23511.25 0.3\n-4.5 36.0 23510.25 0.10\n")
+    code, out, _ = run(capsys, "ingest", track, later, "--out", archive, "--append")
+    assert out == f"{archive}: commit 2, alongtrack-text, 1 files, 2 points, 2 days written\n"
+    code, out, _ = run(capsys, "ingest", track, later, "--out", archive, "--append")
+    assert (code, out) == (0, f"{archive} has the content of all these files already; nothing was changed\n")
+    track.write_text(TRACK.replace("0.10", "0.15"))
+    run(capsys, "ingest", track, "--out", archive, "--append")
+    assert open_store(archive)["adt"].values.tolist() == pytest.approx([0.1, 0.15, -0.2, 0.3])
+    code, out, _ = run(capsys, "log", archive)
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["3", "2", "1"]
+    assert "1 files (1 replaced), 2 points" in out.splitlines()[0]
+    assert run(capsys, "validate", archive)[:2] == (0, f"{archive} is sound\n")
+    code, out, _ = run(capsys, "inspect", archive)
+    assert code == 0
+    assert "obs 4" in out
+
+
+def test_what_an_archive_refuses(capsys, tmp_path, track, toy_fields):
+    store = write_store(toy_fields, tmp_path / "maps.zarr")
+    for arguments, message in (
+        (("--append",), "give --out, no --overwrite"),
+        (("--append", "--overwrite", "--out", tmp_path / "a"), "give --out, no --overwrite"),
+        (("--append", "--out", store), "is no archive and cannot grow"),
+        (("--append", "--out", tmp_path / "a", "--columns", "nonsense"), "nonsense"),
+    ):
+        code, _, err = run(capsys, "ingest", track, *arguments)
+        assert code == 2
+        assert message in err
+    assert run(capsys, "log", store)[0] == 2
+    assert run(capsys, "log", tmp_path / "none")[0] == 2
+    assert not (tmp_path / "a").exists()
+
+
+def test_maps_do_not_go_into_an_archive(capsys, tmp_path, toy_netcdf):
+    code, _, err = run(capsys, "ingest", toy_netcdf, "--append", "--out", tmp_path / "a")
+    assert code == 2
+    assert "observation" in err
+    assert not (tmp_path / "a").exists()

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 import yaml
 
+from data_pipeline.archive.appending import append
 from data_pipeline.schema import fields_dataset, observations_dataset
 from data_pipeline.stores import open_store, write_store
 from dino.cli import main
@@ -114,6 +115,44 @@ def test_transfer_writes_a_run_of_its_own(sea_run, seen, tmp_path, capsys):
     made = tmp_path / "made.nc"
     command = ("forecast", out, seen, "--at", tmp_path / "here.csv", "--leads", "1", "--out", made)
     assert run(*command, *FAST) == 0
+
+
+def test_a_forecast_is_repeated_with_what_was_known_then(sea_run, seen, tmp_path, refused):
+    """Early points make one archive; later ones for the same days arrive, and --as-of takes them away again."""
+    archive = tmp_path / "a.archive"
+    whole = open_store(seen).load()
+    for name, part in (("early.nc", slice(0, None, 2)), ("late.nc", slice(1, None, 2))):
+        rows = whole.isel(obs=part)
+        described = [{"file": name, "sha256": name, "bytes": 1}]
+        channels, errors = {"adt": rows["adt"]}, {"adt": rows["adt_error"]} if "adt_error" in rows else {}
+        append(
+            observations_dataset(
+                rows["time"], rows["longitude"], rows["latitude"], channels, errors, attrs={"sources": described}
+            ),
+            archive,
+        )
+    (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
+    at = ("--at", tmp_path / "here.csv", "--leads", "1", "--time", "2005-04-20", *FAST)
+    made = {}
+    for name, store, options in (
+        ("now", archive, ()),
+        ("then", archive, ("--as-of", "1")),
+        ("whole", seen, ()),
+    ):
+        assert run("forecast", sea_run, store, "--out", tmp_path / f"{name}.nc", *at, *options) == 0
+        with xr.open_dataset(tmp_path / f"{name}.nc") as forecast:
+            made[name] = forecast.load()
+    assert made["then"].attrs["observations_as_of_commit"] == 1
+    assert "observations_as_of_commit" not in made["whole"].attrs
+    np.testing.assert_allclose(made["now"]["adt"], made["whole"]["adt"], rtol=1e-5)
+    assert abs(made["then"]["adt"] - made["now"]["adt"]).max() > 1e-4
+    assert "has commits 1 to 2" in refused(
+        "forecast", sea_run, archive, "--out", tmp_path / "x.nc", *at, "--as-of", "3"
+    )
+    quick = ["--set", "transfer.rounds=1", "--set", "transfer.steps=3", "--set", "transfer.window_days=9"]
+    moved = ("transfer", sea_run, archive, "--out", tmp_path / "moved", "--stop", "2005-04-22", *quick, *FAST)
+    assert run(*moved, "--as-of", "1") == 0
+    assert "made in one piece" in refused("transfer", sea_run, seen, "--out", tmp_path / "x", "--as-of", "1")
 
 
 def test_missing_things_are_refused(refused, config, sea_run, sea_store, seen, tmp_path):
