@@ -1,8 +1,10 @@
 """dino-data ingest: files of a product into a store."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
+import dask.config
 import typer
 
 from data_pipeline.errors import ConfigError
@@ -25,27 +27,42 @@ def ingest(
     variable: Annotated[
         list[str] | None, typer.Option(help="The variable that holds a channel, e.g. sla=sla_filtered; repeatable.")
     ] = None,
-    time: Annotated[str | None, typer.Option(help="When the map is, for a file without time.")] = None,
+    time: Annotated[str | None, typer.Option(help="When a map or swath is, for a file without time.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of a text table: longitude,latitude,time,adt.")] = None,
     time_units: Annotated[str | None, typer.Option(help="Units of numbers of time: days since 1950-01-01.")] = None,
+    depth: Annotated[float | None, typer.Option(help="Depth of the level to take [m]; the surface.")] = None,
+    layout: Annotated[
+        str | None, typer.Option("--as", help="Read maps as points, or pixels as maps: points or maps.")
+    ] = None,
+    keep_flagged: Annotated[bool, typer.Option(help="Keep values that flags of the product condemn.")] = False,
+    strict: Annotated[bool, typer.Option(help="Stop at the first bad file instead of leaving it out.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Files to read at a time, each by a process.")] = 1,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
 ) -> None:
     """Read files of a product and write a store: maps become a field store, points an observation store.
+
+    What was dropped and why is printed and kept in the store. A bad file among several is told and left out, and the
+    command exits with 1.
 
     Example: dino-data ingest "tracks/*.dat" --out stores/tracks.zarr
     """
     out = out or Path("stores") / f"{Path(files[0].replace('*', '').replace('?', '')).stem or 'store'}.zarr"
     refuse_existing(out, overwrite)
-    ds = read_files(
-        files,
-        product,
-        channels=_listed(channels),
-        units=_pairs(units, "--units"),
-        variables=_pairs(variable, "--variable"),
-        time=time,
-        columns=_listed(columns),
-        time_units=time_units,
-    )
+    with dask.config.set({"scheduler": "processes", "num_workers": workers} if workers > 1 else {}):
+        ds = read_files(
+            files,
+            product,
+            channels=_listed(channels),
+            units=_pairs(units, "--units"),
+            variables=_pairs(variable, "--variable"),
+            time=time,
+            columns=_listed(columns),
+            time_units=time_units,
+            depth=depth,
+            layout=layout,
+            keep_flagged=keep_flagged,
+            strict=strict,
+        )
     with reported("writing") as progress:
         write_store(ds, out, overwrite=overwrite, progress=progress)
     # What was assumed, converted or screened stands after the line of the ingestion in the history.
@@ -55,6 +72,9 @@ def ingest(
         typer.echo(f"note: {note}", err=True)
     sizes = ", ".join(f"{size} {dim}" for dim, size in ds.sizes.items() if dim not in ("day_edge", "source_index"))
     typer.echo(f"wrote {out}: {ds.attrs['product']}, {', '.join(channel_names(ds))}, {sizes}")
+    if left_out := json.loads(ds.attrs.get("left_out", "[]")):
+        typer.echo(f"{len(left_out)} bad files are not in it; see the notes", err=True)
+        raise typer.Exit(1)
 
 
 def _listed(text: str | None) -> list[str]:
