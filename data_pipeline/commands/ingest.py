@@ -1,8 +1,10 @@
 """dino-data ingest: files of a product into a store."""
 
 import json
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import dask.config
 import typer
@@ -10,10 +12,13 @@ import typer
 from data_pipeline.errors import ConfigError
 from data_pipeline.products import PRODUCTS
 from data_pipeline.products import ingest as read_files
+from data_pipeline.products.files import expand
 from data_pipeline.progress import reported
 from data_pipeline.schema import channel_names
 from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import write_store
+
+PARALLEL_BYTES = 128 * 2**20
 
 
 def ingest(
@@ -36,7 +41,9 @@ def ingest(
     ] = None,
     keep_flagged: Annotated[bool, typer.Option(help="Keep values that flags of the product condemn.")] = False,
     strict: Annotated[bool, typer.Option(help="Stop at the first bad file instead of leaving it out.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Files to read at a time, each by a process.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read files; one, or a core each for more than 128 MiB.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
 ) -> None:
     """Read files of a product and write a store: maps become a field store, points an observation store.
@@ -48,7 +55,7 @@ def ingest(
     """
     out = out or Path("stores") / f"{Path(files[0].replace('*', '').replace('?', '')).stem or 'store'}.zarr"
     refuse_existing(out, overwrite)
-    with dask.config.set({"scheduler": "processes", "num_workers": workers} if workers > 1 else {}):
+    with _processes(workers or _suited_workers(files)):
         ds = read_files(
             files,
             product,
@@ -75,6 +82,18 @@ def ingest(
     if left_out := json.loads(ds.attrs.get("left_out", "[]")):
         typer.echo(f"{len(left_out)} bad files are not in it; see the notes", err=True)
         raise typer.Exit(1)
+
+
+def _suited_workers(files: list[str]) -> int:
+    """Starting a process takes seconds, which only many bytes are worth."""
+    paths = expand(files)
+    large = len(paths) > 1 and sum(path.stat().st_size for path in paths) > PARALLEL_BYTES
+    return min(len(paths), os.cpu_count() or 1) if large else 1
+
+
+def _processes(workers: int) -> AbstractContextManager[Any]:
+    """Dask set to `workers` processes, or left as it is for one."""
+    return dask.config.set(scheduler="processes", num_workers=workers) if workers > 1 else nullcontext()
 
 
 def _listed(text: str | None) -> list[str]:

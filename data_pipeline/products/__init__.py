@@ -71,19 +71,18 @@ def ingest(
         keep_flagged,
     )
     named = named_product(product) if product else None
-    found, unknown = each(files, partial(told, named=named, family=options.family), strict)
-    common = common_product(found)
-    good, failures = each([path for path, _ in found], partial(_read, product=common, options=options), strict)
-    ds, counts, notes = _joined(good, common, options)
+    good, failures = each(files, partial(_read, named=named, options=options), strict)
+    common = common_product([(path, file.product) for path, file in good])
+    ds, counts, notes = _joined(good, options)
     original = _original_attrs([file for _, file in good])
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     history = [*original.pop("history"), f"{stamp} ingested as {common.name} from {len(good)} file(s)", *notes]
-    history += [f"{failure.path.name} left out: {failure.error}" for failure in (*unknown, *failures)]
+    history += [f"{failure.path.name} left out: {failure.error}" for failure in failures]
     sources = [
         {**file.provenance, "counts": {name: count.as_dict() for name, count in of_file.items()}}
         for (_, file), of_file in zip(good, counts, strict=True)
     ]
-    left_out = [{"file": failure.path.name, "error": str(failure.error)} for failure in (*unknown, *failures)]
+    left_out = [{"file": failure.path.name, "error": str(failure.error)} for failure in failures]
     return ds.assign_attrs(
         product=common.name,
         sources=json.dumps(sources),
@@ -97,12 +96,14 @@ def ingest(
 class _File:
     """What one file gave: its points or maps, attributes and provenance."""
 
+    product: Product
     content: Points | Maps
     attrs: dict[str, str]
     provenance: dict[str, Any]
 
 
-def _read(path: Path, product: Product, options: Options) -> _File:
+def _read(path: Path, named: Product | None, options: Options) -> _File:
+    product = told(path, named, options.family)
     content = (survey_maps if product.family == GRID else read_points)(path, product, options)
     attrs = {}
     if content_of(path) != TEXT:
@@ -110,19 +111,18 @@ def _read(path: Path, product: Product, options: Options) -> _File:
             attrs = {
                 name: str(opened[0].attrs[name]) for name in ("history", *_COPIED_ATTRS) if name in opened[0].attrs
             }
-    return _File(content, attrs, provenance(path))
+    return _File(product, content, attrs, provenance(path))
 
 
-def _joined(
-    good: Sequence[tuple[Path, _File]], product: Product, options: Options
-) -> tuple[xr.Dataset, list[Counts], list[str]]:
-    """(Dataset, counts of each file, notes) of all files."""
-    paths = [path for path, _ in good]
+def _joined(good: Sequence[tuple[Path, _File]], options: Options) -> tuple[xr.Dataset, list[Counts], list[str]]:
+    """(Dataset, counts of each file, notes) of all files, which are of one family."""
     contents: list[Any] = [file.content for _, file in good]
-    _require_values(paths, totals(content.counts for content in contents), every=product.family == GRID)
-    notes = [f"{path.name}: {note}" for path, content in zip(paths, contents, strict=True) for note in content.notes]
-    if product.family == GRID:
-        ds, more = join_maps(paths, contents, product, options)
+    maps = good[0][1].product.family == GRID
+    _require_values([path for path, _ in good], totals(content.counts for content in contents), every=maps)
+    notes = [f"{path.name}: {note}" for path, file in good for note in file.content.notes]
+    if maps:
+        products = [(path, file.product) for path, file in good]
+        ds, more = join_maps(products, contents, options)
         counts, notes = [content.counts for content in contents], notes + more
     else:
         ds, counts = join_points(contents)

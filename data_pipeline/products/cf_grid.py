@@ -56,7 +56,7 @@ def survey_maps(path: Path, product: Product, options: Options) -> Maps:
 
 
 def join_maps(
-    paths: Sequence[Path], parts: Sequence[Maps], product: Product, options: Options
+    files: Sequence[tuple[Path, Product]], parts: Sequence[Maps], options: Options
 ) -> tuple[xr.Dataset, list[str]]:
     """(lazy field Dataset, history notes) of surveyed files of one grid, joined in time order; maps of a time seen
     before are dropped.
@@ -64,9 +64,9 @@ def join_maps(
     Raises SchemaError when the grids differ.
     """
     first = parts[0]
-    for path, part in zip(paths, parts, strict=True):
-        _require_same_grid(first, part, paths[0].name, path.name)
-    lazy = [_described(tables(path)[0], path, product, options).channels for path in paths]
+    for (path, _), part in zip(files, parts, strict=True):
+        _require_same_grid(first, part, files[0][0].name, path.name)
+    lazy = [_described(tables(path)[0], path, product, options).channels for path, product in files]
     time = np.concatenate([part.time for part in parts])
     channels = {name: dask.array.concatenate([part[name] for part in lazy]) for name in first.channels}
     order = np.unique(time, return_index=True)[1]

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from data_pipeline.products.grouped import flat
 BLOCK_CELLS = 2**21
 NETCDF = "netcdf"
 TEXT = "text"
+# The NetCDF library is not safe for threads, and xarray guards the reading of values alone.
+_NETCDF_LOCK = threading.RLock()
 _NETCDF_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")
 
 
@@ -91,11 +94,11 @@ def foreign(path: Path) -> UnknownProductError:
 @contextmanager
 def open_netcdf(path: Path) -> Iterator[list[xr.Dataset]]:
     """The datasets of a NetCDF file, open; see `tables`. Whatever goes wrong while it is open is the file's fault: an
-    error that is none of ours becomes an UnknownProductError.
+    error that is none of ours becomes an UnknownProductError. One file is open at a time in a process.
     """
     opened: list[xr.Dataset] = []
     try:
-        with warnings.catch_warnings():
+        with _NETCDF_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of xarray, on what it decodes; what matters is checked and told
             opened = tables(path)
             yield opened

@@ -26,15 +26,17 @@ def each(
 ) -> tuple[list[tuple[Path, Result]], list[Failure]]:
     """(what `read` made of each good file, failures), in the order of `paths`, by dask.
 
-    Files are read at once by the scheduler that dask is set to, else one after the other. With `strict`, or when no
-    file is good, the first error is raised.
+    Files are read at once by the scheduler that dask is set to, else one after the other. With `strict` the first
+    error that is met is raised and the rest left unread; when no file is good, that of the first one.
     """
-    if len(paths) == 1:
-        outcomes = [_outcome(paths[0], read, strict)]
+    if len(paths) == 1 or dask.base.get_scheduler() is None:
+        outcomes = [_outcome(path, read, strict) for path in paths]
     else:
         task = delayed(_outcome, pure=False)
-        scheduler = None if dask.base.get_scheduler() else "synchronous"
-        outcomes = dask.base.compute(*(task(path, read, strict) for path in paths), scheduler=scheduler)
+        try:
+            outcomes = dask.base.compute(*(task(path, read, strict) for path in paths))
+        except DinoError as error:  # that of another process carries a traceback in its text
+            raise getattr(error, "exception", error) from error
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     if len(failures) == len(outcomes):
         raise failures[0].error
