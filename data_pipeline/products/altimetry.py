@@ -40,7 +40,7 @@ def with_topography(ds: xr.Dataset, notes: list[str]) -> xr.Dataset:
     if anomaly is None or mean is None:
         return ds
     parts = [anomaly, mean, *(["lwe"] if "lwe" in ds.data_vars else [])]
-    same = {(ds[name].attrs.get("units"), ds[name].dims) for name in parts}
+    same = {(str(ds[name].attrs.get("units")), ds[name].dims) for name in parts}
     if len(same) > 1 or any(ds[name].dtype.kind not in "fiu" for name in parts):
         return ds
     adt = ds[anomaly] + ds[mean] - ds["lwe"] if "lwe" in parts else ds[anomaly] + ds[mean]

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import netCDF4
+import numpy as np
 import xarray as xr
 
-from data_pipeline.errors import DinoError, EmptyDataError, MissingFileError, UnknownProductError
+from data_pipeline.errors import DinoError, EmptyDataError, MissingFileError, SchemaError, UnknownProductError
 from data_pipeline.products.coordinates import has_positions
 from data_pipeline.products.grouped import flat
 
@@ -135,7 +136,7 @@ def lazily(ds: xr.Dataset) -> xr.Dataset:
     """The dataset in dask blocks of at most BLOCK_CELLS values, read from the file one at a time."""
     blocks = {}
     for name, variable in ds.variables.items():
-        if variable.ndim and name not in ds.indexes:
+        if variable.size and variable.ndim and name not in ds.indexes:
             blocks[name] = variable.chunk(block_lengths(variable))
     return ds.assign_coords({name: blocks.pop(name) for name in list(blocks) if name in ds.coords}).assign(blocks)
 
@@ -152,9 +153,22 @@ def block_lengths(variable: Any) -> dict[Any, int]:
 def _decoded(path: Path, group: str | None = None) -> xr.Dataset:
     options: dict[str, Any] = {"group": group, "decode_timedelta": False}
     try:
-        return xr.open_dataset(path, **options)
+        ds = xr.open_dataset(path, **options)
     except (ValueError, OverflowError, TypeError):  # of times that are no times
-        return xr.open_dataset(path, decode_times=False, **options)
+        try:
+            ds = xr.open_dataset(path, decode_times=False, **options)
+        except (ValueError, TypeError) as error:
+            raise SchemaError(
+                f"{path.name!r} cannot be decoded ({_first_line(error)}); mend its scale factors and fill values"
+            ) from error
+    for name, variable in ds.variables.items():
+        for key in ("scale_factor", "add_offset"):
+            factor = np.asarray(variable.encoding.get(key, 1.0))
+            if factor.dtype.kind not in "fiu" or factor.size != 1:
+                raise SchemaError(
+                    f"variable {name!r} of {path.name!r} has {key} {factor.tolist()!r}, no number; mend it"
+                )
+    return ds
 
 
 def _group_names(path: Path) -> list[str]:
@@ -171,8 +185,12 @@ def _group_names(path: Path) -> list[str]:
 
 def damaged(path: Path, error: Exception) -> UnknownProductError:
     """The error for a NetCDF file that does not open or cannot be read to its end."""
-    reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    reason = f"{type(error).__name__}: {_first_line(error)}"
     return UnknownProductError(f"{str(path)!r} cannot be read as NetCDF ({reason}); fetch it again, it may be damaged")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def provenance(path: Path) -> dict[str, Any]:

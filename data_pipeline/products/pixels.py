@@ -68,6 +68,8 @@ def _laid_out(ds: xr.Dataset, path: Path, product: Product, options: Options, no
             f"channels of {path.name!r} lie along {' and '.join(map(str, sorted(layouts)))}; choose with --channels"
         )
     dims = min(layouts)
+    if not all(ds.sizes[dim] for dim in dims):
+        raise EmptyDataError(f"{path.name!r} holds no map; leave it out")
     time, note = _time(ds, dims, path, options)
     notes += [note] if note else []
     errors = {

@@ -14,7 +14,7 @@ def adapt(ds: xr.Dataset, notes: list[str]) -> xr.Dataset:
     """Currents `u` and `v` turned to east and north; left out where the file does not say how its axes lie."""
     if "u" not in ds.data_vars or "v" not in ds.data_vars:
         return ds
-    staggered = {"xi_u", "eta_v"} <= {str(dim) for dim in (*ds["u"].dims, *ds["v"].dims)}
+    staggered = _is_staggered(ds)
     names = {name: str(ds[name].attrs.get("standard_name", "")) for name in _ALONG_AXES}
     if not staggered and names != _ALONG_AXES:
         return ds
@@ -30,6 +30,16 @@ def adapt(ds: xr.Dataset, notes: list[str]) -> xr.Dataset:
     return ds.drop_vars(["u", "v"]).assign(
         u=east.drop_attrs().assign_attrs(units["u"]), v=north.drop_attrs().assign_attrs(units["v"])
     )
+
+
+def _is_staggered(ds: xr.Dataset) -> bool:
+    """Whether u and v lie on the faces between the centres of cells."""
+    faces = {"u": ("eta_u", "xi_u"), "v": ("eta_v", "xi_v")}
+    if not all(set(dims) <= set(ds[name].dims) for name, dims in faces.items()):
+        return False
+    rows, columns = ds.sizes.get("eta_rho", 0), ds.sizes.get("xi_rho", 0)
+    held = [tuple(ds.sizes[dim] for dim in dims) for dims in faces.values()]
+    return min(rows, columns) > 2 and held == [(rows, columns - 1), (rows - 1, columns)]
 
 
 def _to_centres(velocity: xr.DataArray, name: str) -> xr.DataArray:
