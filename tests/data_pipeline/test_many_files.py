@@ -138,18 +138,19 @@ def test_an_unknown_layout_is_refused(tmp_path):
         ingest(day(tmp_path, 0), layout="maps")
 
 
-def test_options_are_those_of_the_command(days, capsys):
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_the_command_tells_and_exits_with_one(days, capsys, workers):
     out = days / "store.zarr"
     arguments = ["ingest", str(days / "day*.nc"), "--out", str(out), "--workers"]
     with pytest.raises(SystemExit) as exit_:
-        main([*arguments, "1", "--strict"])
+        main([*arguments, workers, "--strict"])
     assert exit_.value.code == 2
     assert not out.exists()
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     with pytest.raises(SystemExit) as exit_:
-        main([*arguments, "2"])
+        main([*arguments, workers])
     assert exit_.value.code == 1
     output = capsys.readouterr()
     assert "sla: 36 of 40 values kept; dropped 4 missing in the file" in output.err
