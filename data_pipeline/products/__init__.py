@@ -14,7 +14,7 @@ import xarray as xr
 from data_pipeline.errors import EmptyDataError, SchemaError, UnknownProductError
 from data_pipeline.products.cf_grid import Maps, join_maps, survey_maps
 from data_pipeline.products.detection import common_product, detect, told
-from data_pipeline.products.files import TEXT, Options, content_of, expand, open_netcdf, provenance
+from data_pipeline.products.files import Options, expand, provenance
 from data_pipeline.products.many import each
 from data_pipeline.products.observed import Points
 from data_pipeline.products.points import join_points, read_points
@@ -103,14 +103,9 @@ class _File:
 
 
 def _read(path: Path, named: Product | None, options: Options) -> _File:
-    product = told(path, named, options.family)
+    product, held = told(path, named, options.family)
     content = (survey_maps if product.family == GRID else read_points)(path, product, options)
-    attrs = {}
-    if content_of(path) != TEXT:
-        with open_netcdf(path) as opened:
-            attrs = {
-                name: str(opened[0].attrs[name]) for name in ("history", *_COPIED_ATTRS) if name in opened[0].attrs
-            }
+    attrs = {name: str(held[name]) for name in ("history", *_COPIED_ATTRS) if name in held}
     return _File(product, content, attrs, provenance(path))
 
 

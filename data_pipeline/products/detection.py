@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data_pipeline.errors import UnknownProductError
 from data_pipeline.products.coordinates import find_positions, is_points
@@ -16,20 +17,24 @@ def detect(path: str | os.PathLike[str]) -> Product:
     """The product of a file, from its content, of the family that the file is; UnknownProductError when no reader
     takes it.
     """
-    path = Path(path)
+    return _identified(Path(path))[0]
+
+
+def _identified(path: Path) -> tuple[Product, dict[str, Any]]:
+    """(product, attributes) of a file by its content; a text has no attributes."""
     if content_of(path) == TEXT:
-        return text_product(path)
+        return text_product(path), {}
     with open_netcdf(path) as opened:
         points = is_points(opened[0], *find_positions(opened[0], path.name))
-        return recognise(opened[0], POINTS if points else GRID, path.name)
+        return recognise(opened[0], POINTS if points else GRID, path.name), dict(opened[0].attrs)
 
 
-def told(path: Path, named: Product | None, family: str | None) -> Product:
-    """The product of a file: `named`, else by content; read as `family`, else as what the file is.
+def told(path: Path, named: Product | None, family: str | None) -> tuple[Product, dict[str, Any]]:
+    """(product, attributes) of a file: as `named`, else by content; to be read as `family`, else as what the file is.
 
     Raises UnknownProductError when what is named contradicts the content.
     """
-    found = detect(path)
+    found, attrs = _identified(path)
     if named is not None and named.family not in (found.family, ANY):
         holds = "is text, which holds points" if content_of(path) == TEXT else "holds points"
         is_a = "is a grid, not points" if found.family == GRID else f"{holds}, not a grid"
@@ -38,7 +43,7 @@ def told(path: Path, named: Product | None, family: str | None) -> Product:
         raise UnknownProductError(f"{path.name!r} is text, which holds no maps; leave out --as maps")
     # A family alone says less than the content does.
     product = found if named is None or named in GENERIC.values() else named
-    return replace(product, family=family or found.family)
+    return replace(product, family=family or found.family), attrs
 
 
 def common_product(products: Sequence[tuple[Path, Product]]) -> Product:
