@@ -31,8 +31,10 @@ def join_points(parts: Sequence[Points]) -> tuple[xr.Dataset, list[Counts]]:
     """(observation Dataset, counts of each file) of the points of files.
 
     A point that comes twice with the same time, position and values (files that overlap) is kept once, from the first.
+    A channel without any value is left out; its counts stay.
     """
-    names = list(dict.fromkeys(name for part in parts for name in part.channels))
+    valued = (name for part in parts for name, values in part.channels.items() if np.isfinite(values).any())
+    names = list(dict.fromkeys(valued))
     with_error = [name for name in names if any(name in part.errors for part in parts)]
     source_names = list(dict.fromkeys(name for part in parts for name in part.source_name))
     if len(source_names) > MOST_SOURCES:

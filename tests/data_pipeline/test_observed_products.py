@@ -321,3 +321,11 @@ def test_a_wholly_masked_pass_is_no_bad_file_but_no_store_either(tmp_path):
     assert [source["counts"]["sla"]["kept"] for source in json.loads(ds.attrs["sources"])] == [0, VALUES.size - 1]
     with pytest.raises(EmptyDataError, match="24 missing in the file"):
         ingest(masked)
+
+
+def test_a_channel_without_any_value_is_no_channel_of_the_store(tmp_path):
+    ds = level3(mdt=(SWATH, np.full((LINES, PIXELS), np.nan), {"units": "m"}))
+    ds = ingest(saved(tmp_path, ds), time="2023-03-29")
+    assert "sla" in ds
+    assert "adt" not in ds
+    assert "adt: 0 of 24 values kept; dropped 24 missing in the file" in ds.attrs["history"]
