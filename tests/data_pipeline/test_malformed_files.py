@@ -38,14 +38,8 @@ def test_a_malformed_file_is_read_or_refused(seed, tmp_path):
     outcome(seed, tmp_path / "case")
 
 
-def test_the_cases_are_both_read_and_refused(tmp_path):
-    outcomes = [outcome(seed, tmp_path / str(seed)) for seed in range(40)]
-    stored = outcomes.count("stored")
-    assert 5 < stored < 35
-    assert len(set(outcomes)) > 5
-
-
 @pytest.mark.slow
 def test_a_thousand_malformed_files(tmp_path):
     outcomes = [outcome(seed, tmp_path / str(seed)) for seed in range(QUICK, QUICK + ALL)]
-    assert len(outcomes) == ALL
+    assert ALL / 5 < outcomes.count("stored") < ALL * 4 / 5  # the cases are neither harmless nor hopeless
+    assert len({outcome.split("case_")[0] for outcome in outcomes}) > 10

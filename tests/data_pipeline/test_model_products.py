@@ -92,8 +92,7 @@ def roms(angle, east, north, with_angle):
     return ds.assign(angle=(("eta_rho", "xi_rho"), np.full((rows, columns), angle))) if with_angle else ds
 
 
-@pytest.mark.parametrize("with_angle", [True, False])
-@pytest.mark.parametrize("angle", [0.0, 0.7, -2.0])
+@pytest.mark.parametrize(("angle", "with_angle"), [(0.0, True), (0.7, False), (-2.0, True)])
 def test_currents_of_roms_are_turned_and_centred(tmp_path, angle, with_angle):
     ds = ingest(saved(tmp_path, roms(angle, 0.3, -0.4, with_angle)))
     assert ds.attrs["product"] == "roms"

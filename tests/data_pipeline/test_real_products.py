@@ -119,7 +119,9 @@ def test_points_of_real_files(real_data, tmp_path, file):
     np.testing.assert_allclose(joined["mine"], joined["raw"], rtol=0, atol=tolerance(raw[name]))
 
 
-@pytest.mark.parametrize("file", MAPS)
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, marks=pytest.mark.slow if "global_sla" in file else ()) for file in MAPS]
+)
 def test_maps_of_real_files(real_data, tmp_path, file):
     channel, name, lon, lat, subtracted = MAPS[file]
     ds = stored(real_data / file, tmp_path)
