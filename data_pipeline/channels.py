@@ -50,7 +50,7 @@ _CHANNELS = (
         "sea surface height",
         (-10.0, 10.0),
         (_GEOID, "sea_surface_elevation", "sea_surface_height", "sea_surface_height_above_reference_ellipsoid"),
-        ("ssh", "zos", "sossheig", "zeta"),
+        ("ssh", "zos", "sossheig", "zeta", "ssh_karin_filt"),
     ),
     Channel(
         "sla",
@@ -59,7 +59,10 @@ _CHANNELS = (
         "sea level anomaly",
         (-5.0, 5.0),
         (_ANOMALY, "sea_surface_height_above_sea_level", "sea_surface_height_above_mean_sea_surface"),
-        ("sla", "sla_unfiltered", "sla_filtered", "ssha", "ssha_unfiltered", "ssha_filtered"),
+        (
+            *("sla", "sla_unfiltered", "sla_filtered", "ssha", "ssha_unfiltered", "ssha_filtered", "ssha_noiseless"),
+            *("ssha_karin_2", "ssha_karin", "ssha_01_ku"),
+        ),
     ),
     Channel(
         "sst",

@@ -1,9 +1,14 @@
 """dino-data ingest: files of a product into a store."""
 
+import json
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import dask.config
 import typer
+import xarray as xr
 
 from data_pipeline.archive.appending import append as append_to_archive
 from data_pipeline.archive.appending import ingestion_notes, unseen
@@ -15,6 +20,8 @@ from data_pipeline.progress import reported
 from data_pipeline.schema import channel_names
 from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import write_store
+
+PARALLEL_BYTES = 128 * 2**20
 
 
 def ingest(
@@ -28,13 +35,25 @@ def ingest(
     variable: Annotated[
         list[str] | None, typer.Option(help="The variable that holds a channel, e.g. sla=sla_filtered; repeatable.")
     ] = None,
-    time: Annotated[str | None, typer.Option(help="When the map is, for a file without time.")] = None,
+    time: Annotated[str | None, typer.Option(help="When a map or swath is, for a file without time.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of a text table: longitude,latitude,time,adt.")] = None,
     time_units: Annotated[str | None, typer.Option(help="Units of numbers of time: days since 1950-01-01.")] = None,
+    depth: Annotated[float | None, typer.Option(help="Depth of the level to take [m]; the surface.")] = None,
+    layout: Annotated[
+        str | None, typer.Option("--as", help="Read maps as points, or pixels as maps: points or maps.")
+    ] = None,
+    keep_flagged: Annotated[bool, typer.Option(help="Keep values that flags of the product condemn.")] = False,
+    strict: Annotated[bool, typer.Option(help="Stop at the first bad file instead of leaving it out.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read files; one, or a core each for more than 128 MiB.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
     append: Annotated[bool, typer.Option(help="Add points to the archive at --out; what it has is left out.")] = False,
 ) -> None:
     """Read files of a product and write a store: maps become a field store, points an observation store.
+
+    What was dropped and why is printed and kept in the store. A bad file among several is told and left out, and the
+    command exits with 1.
 
     Example: dino-data ingest "tracks/*.dat" --out stores/tracks.zarr
     """
@@ -47,19 +66,32 @@ def ingest(
     else:
         out = out or Path("stores") / f"{Path(files[0].replace('*', '').replace('?', '')).stem or 'store'}.zarr"
         refuse_existing(out, overwrite)
-    ds = read_files(
-        files,
-        product,
-        channels=_listed(channels),
-        units=_pairs(units, "--units"),
-        variables=_pairs(variable, "--variable"),
-        time=time,
-        columns=_listed(columns),
-        time_units=time_units,
-        keep_repeats=append,
-    )
+    with _processes(workers or _suited_workers(files)):
+        ds = read_files(
+            files,
+            product,
+            channels=_listed(channels),
+            units=_pairs(units, "--units"),
+            variables=_pairs(variable, "--variable"),
+            time=time,
+            columns=_listed(columns),
+            time_units=time_units,
+            depth=depth,
+            layout=layout,
+            keep_flagged=keep_flagged,
+            strict=strict,
+            keep_repeats=append,
+        )
     for note in ingestion_notes(ds):
         typer.echo(f"note: {note}", err=True)
+    _stored(ds, out, append, overwrite)
+    if left_out := json.loads(ds.attrs.get("left_out", "[]")):
+        typer.echo(f"{len(left_out)} bad files are not in it; see the notes", err=True)
+        raise typer.Exit(1)
+
+
+def _stored(ds: xr.Dataset, out: Path, append: bool, overwrite: bool) -> None:
+    """Write the store, or append to the archive, and say what was written."""
     if append:
         commit = append_to_archive(ds, out)
         typer.echo(f"{out}: commit {commit.number}, {commit.summary()}" if commit else f"{out} was not changed")
@@ -68,6 +100,18 @@ def ingest(
         write_store(ds, out, overwrite=overwrite, progress=progress)
     sizes = ", ".join(f"{size} {dim}" for dim, size in ds.sizes.items() if dim not in ("day_edge", "source_index"))
     typer.echo(f"wrote {out}: {ds.attrs['product']}, {', '.join(channel_names(ds))}, {sizes}")
+
+
+def _suited_workers(files: list[str]) -> int:
+    """Starting a process takes seconds, which only many bytes are worth."""
+    paths = expand(files)
+    large = len(paths) > 1 and sum(path.stat().st_size for path in paths) > PARALLEL_BYTES
+    return min(len(paths), os.cpu_count() or 1) if large else 1
+
+
+def _processes(workers: int) -> AbstractContextManager[Any]:
+    """Dask set to `workers` processes, or left as it is for one."""
+    return dask.config.set(scheduler="processes", num_workers=workers) if workers > 1 else nullcontext()
 
 
 def _archive(out: Path | None, overwrite: bool) -> Path:

@@ -3,21 +3,27 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
-from data_pipeline.errors import UnknownProductError
-from data_pipeline.products.cf_grid import read_grids
-from data_pipeline.products.coordinates import find_positions, is_points
-from data_pipeline.products.files import TEXT, Options, content_of, expand, open_netcdf, provenance
-from data_pipeline.products.points import read_points
-from data_pipeline.products.registry import GENERIC, GRID, POINTS, PRODUCTS, Product, named_product, recognise
-from data_pipeline.products.text import text_product
+from data_pipeline.errors import EmptyDataError, SchemaError, UnknownProductError
+from data_pipeline.products.cf_grid import Maps, join_maps, survey_maps
+from data_pipeline.products.detection import common_product, detect, told
+from data_pipeline.products.files import Options, expand, provenance
+from data_pipeline.products.many import each
+from data_pipeline.products.observed import Points
+from data_pipeline.products.points import join_points, read_points
+from data_pipeline.products.registry import GRID, POINTS, PRODUCTS, Product, named_product
+from data_pipeline.products.screening import Counts, totals
 
 __all__ = ["PRODUCTS", "Product", "detect", "ingest"]
 
+FAMILIES = {"maps": GRID, "points": POINTS}
 _COPIED_ATTRS = ("title", "institution", "references", "license", "licence", "credit")
 
 
@@ -31,77 +37,111 @@ def ingest(
     time: str | None = None,
     columns: Sequence[str] = (),
     time_units: str | None = None,
+    depth: float | None = None,
+    layout: str | None = None,
+    keep_flagged: bool = False,
+    strict: bool = False,
     keep_repeats: bool = False,
 ) -> xr.Dataset:
     """Files (paths or glob patterns) of one product as a canonical Dataset, lazy for grids, ready for `write_store`.
 
     product: a name of PRODUCTS, found from the content when omitted. channels: keep these only. units, variables:
-    the units, or the variable of the file, of a channel. time: when a single map without time is. columns,
-    time_units: of a text table. keep_repeats: points that several files hold stay, for an archive to sort out. What
-    was converted, assumed or screened is told line by line in attribute `history`. Raises MissingFileError,
+    the units, or the variable of the file, of a channel. time: when a file without time is. columns, time_units: of a
+    text table. depth: of the level to take [m], the surface when omitted. layout: "points" or "maps", what suits the
+    file when omitted. keep_flagged: keep what the product's own flags condemn. strict: raise for the first bad file,
+    instead of leaving bad ones out as long as there is a good one; those are told in attribute `left_out` (JSON).
+    keep_repeats: points that several files hold stay, for an archive to sort out.
+
+    Files are read by the dask scheduler that is set, else one after the other. What was converted, assumed or dropped
+    is told in attribute `history`, and for every file in `sources` (JSON). Raises MissingFileError,
     UnknownProductError, UnitsError, SchemaError and EmptyDataError.
     """
     files = expand(paths)
+    if layout is not None and layout not in FAMILIES:
+        raise UnknownProductError(f"there is no layout {layout!r}; choose one of {', '.join(FAMILIES)}")
+    if time is not None and len(files) > 1:
+        raise SchemaError(f"--time gives one time and {len(files)} files are named; ingest them one by one")
     options = Options(
-        tuple(channels), dict(units or {}), dict(variables or {}), time, tuple(columns), time_units, keep_repeats
+        tuple(channels),
+        dict(units or {}),
+        dict(variables or {}),
+        time,
+        tuple(columns),
+        time_units,
+        depth,
+        FAMILIES[layout] if layout else None,
+        keep_flagged,
+        keep_repeats,
     )
-    known = _named_or_found(product, files)
-    read = read_grids if known.family == GRID else read_points
-    ds, notes = read(files, known, options)
-    original = _original_attrs(files)
+    named = named_product(product) if product else None
+    good, failures = each(files, partial(_read, named=named, options=options), strict)
+    common = common_product([(path, file.product) for path, file in good])
+    ds, counts, notes = _joined(good, options)
+    original = _original_attrs([file for _, file in good])
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    history = [*original.pop("history"), f"{stamp} ingested as {known.name} from {len(files)} file(s)", *notes]
+    history = [*original.pop("history"), f"{stamp} ingested as {common.name} from {len(good)} file(s)", *notes]
+    history += [f"{failure.path.name} left out: {failure.error}" for failure in failures]
+    sources = [
+        {**file.provenance, "counts": {name: count.as_dict() for name, count in of_file.items()}}
+        for (_, file), of_file in zip(good, counts, strict=True)
+    ]
+    left_out = [{"file": failure.path.name, "error": str(failure.error)} for failure in failures]
     return ds.assign_attrs(
-        product=known.name,
-        sources=json.dumps([provenance(path) for path in files]),
+        product=common.name,
+        sources=json.dumps(sources),
         history="\n".join(history),
+        **({"left_out": json.dumps(left_out)} if left_out else {}),
         **original,
     )
 
 
-def detect(path: str | os.PathLike[str]) -> Product:
-    """The product of a file, from its content; UnknownProductError when no reader takes it."""
-    path = Path(path)
-    if content_of(path) == TEXT:
-        return text_product(path)
-    with open_netcdf(path) as ds:
-        points = is_points(*find_positions(ds, path.name), path.name)
-        return recognise(ds, POINTS if points else GRID, path.name)
+@dataclass(frozen=True)
+class _File:
+    """What one file gave: its points or maps, attributes and provenance."""
+
+    product: Product
+    content: Points | Maps
+    attrs: dict[str, str]
+    provenance: dict[str, Any]
 
 
-def _named_or_found(name: str | None, files: list[Path]) -> Product:
-    if name is None:
-        return _common_product(files)
-    named = named_product(name)
-    if named not in GENERIC.values():
-        return named
-    # A family alone says less than the content does, unless the two contradict each other.
-    found = _common_product(files)
-    return found if found.family == named.family else named
+def _read(path: Path, named: Product | None, options: Options) -> _File:
+    product, held = told(path, named, options.family)
+    content = (survey_maps if product.family == GRID else read_points)(path, product, options)
+    attrs = {name: str(held[name]) for name in ("history", *_COPIED_ATTRS) if name in held}
+    return _File(product, content, attrs, provenance(path))
 
 
-def _common_product(files: list[Path]) -> Product:
-    found = {path: detect(path) for path in files}
-    first = found[files[0]]
-    for path, product in found.items():
-        if product.family != first.family:
-            raise UnknownProductError(
-                f"{files[0].name!r} is {first.name} and {path.name!r} is {product.name}; ingest them apart"
-            )
-    names = {product.name for product in found.values()}
-    return first if len(names) == 1 else GENERIC[first.family]
+def _joined(good: Sequence[tuple[Path, _File]], options: Options) -> tuple[xr.Dataset, list[Counts], list[str]]:
+    """(Dataset, counts of each file, notes) of all files, which are of one family."""
+    contents: list[Any] = [file.content for _, file in good]
+    maps = good[0][1].product.family == GRID
+    _require_values([path for path, _ in good], totals(content.counts for content in contents), every=maps)
+    notes = [f"{path.name}: {note}" for path, file in good for note in file.content.notes]
+    if maps:
+        products = [(path, file.product) for path, file in good]
+        ds, more = join_maps(products, contents, options)
+        counts, notes = [content.counts for content in contents], notes + more
+    else:
+        ds, counts = join_points(contents, options.keep_repeats)
+    return ds, counts, notes + [count.note(channel) for channel, count in totals(counts).items()]
 
 
-def _original_attrs(files: list[Path]) -> dict:
-    """CF attributes of the first NetCDF file, and every distinct history of all."""
-    attrs: dict = {"history": []}
-    for path in files:
-        if content_of(path) == TEXT:
-            continue
-        with open_netcdf(path) as ds:
-            text = str(ds.attrs.get("history", "")).strip()
-            if text and text not in attrs["history"]:
-                attrs["history"].append(text)
-            copied = {name: str(ds.attrs[name]) for name in _COPIED_ATTRS if name in ds.attrs}
-            attrs = copied | attrs
+def _require_values(paths: Sequence[Path], counts: Counts, every: bool) -> None:
+    """EmptyDataError when nothing valid is left of any channel, or of one of them if `every` one counts."""
+    empty = {channel: count for channel, count in counts.items() if not count.kept}
+    if empty if every else len(empty) == len(counts):
+        where = repr(paths[0].name) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+        reasons = "; ".join(count.note(channel) for channel, count in empty.items())
+        raise EmptyDataError(f"{where} holds no valid value ({reasons}); check units, fill value and flags")
+
+
+def _original_attrs(files: Sequence[_File]) -> dict[str, Any]:
+    """CF attributes of the first NetCDF file that has them, and every distinct history of all."""
+    attrs: dict[str, Any] = {"history": []}
+    for file in files:
+        text = file.attrs.get("history", "").strip()
+        if text and text not in attrs["history"]:
+            attrs["history"].append(text)
+        attrs = {name: value for name, value in file.attrs.items() if name != "history"} | attrs
     return attrs

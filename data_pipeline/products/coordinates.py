@@ -7,6 +7,7 @@ import cf_xarray  # noqa: F401  (registers the .cf accessor)
 import numpy as np
 import xarray as xr
 
+from data_pipeline.channels import match_channel
 from data_pipeline.errors import SchemaError, UnitsError, UnknownProductError
 
 _NAMES = {
@@ -14,7 +15,7 @@ _NAMES = {
     "latitude": ("latitude", "lat", "nav_lat", "lat_rho", "latitudes"),
     "time": ("time", "time_counter", "time_centered", "ocean_time", "t"),
 }
-_SWATH_DIMS = {"num_lines", "num_pixels", "nj", "ni", "scan", "rows", "columns"}
+_SWATH_DIMS = {"num_lines", "num_pixels", "scan", "scanline", "pixel", "rows", "columns"}
 _DATE_PATTERNS = (
     r"y(\d{4})m(\d{2})d(\d{2})",
     r"(?<!\d)((?:19|20)\d{2})-(\d{2})-(\d{2})(?!\d)",
@@ -23,10 +24,16 @@ _DATE_PATTERNS = (
 _TIME_ATTRS = ("time_coverage_start", "time_coverage_center", "start_date", "date")
 
 
+def has_positions(ds: xr.Dataset) -> bool:
+    """Whether there is anything called, or described as, longitude and latitude."""
+    return bool(_candidates(ds, "longitude") and _candidates(ds, "latitude"))
+
+
 def find_positions(ds: xr.Dataset, where: str) -> tuple[xr.DataArray, xr.DataArray]:
     """(longitude, latitude) of equal standing: two 1-D axes, two columns of one dimension or two 2-D arrays.
 
-    Raises UnknownProductError when there is no such pair.
+    Of several pairs (1 Hz and 20 Hz, swath and nadir, cells and faces) the one that positions most channels. Raises
+    UnknownProductError when there is no such pair.
     """
     pairs = [
         (longitude, latitude)
@@ -34,29 +41,55 @@ def find_positions(ds: xr.Dataset, where: str) -> tuple[xr.DataArray, xr.DataArr
         for latitude in _candidates(ds, "latitude")
         if (longitude.ndim == latitude.ndim == 1) or (longitude.ndim == 2 and longitude.dims == latitude.dims)
     ]
+    pairs = [pair for pair in pairs if all(position.dtype.kind in "fiu" for position in pair)]
     if not pairs:
         names = ", ".join(map(str, list(ds.variables)[:12])) or "no variable"
         raise UnknownProductError(
-            f"{where!r} has no longitude and latitude among {names} (groups are not read); name a file of "
-            f"a gridded or along-track product"
+            f"{where!r} has no longitude and latitude among {names}; name a file of a gridded, along-track or swath "
+            "product"
         )
-    # Of several (1 Hz and 20 Hz positions) the pair with the fewest dimensions is the product's own.
-    return min(pairs, key=lambda pair: (pair[0].ndim, pair[0].size))
+    return min(pairs, key=lambda pair: (-_channels_at(ds, *pair), pair[0].ndim, pair[0].size, pair[1].size))
 
 
-def is_points(longitude: xr.DataArray, latitude: xr.DataArray, where: str) -> bool:
-    """Whether positions are columns of one dimension rather than a grid; UnknownProductError for swaths."""
-    if longitude.ndim == 2 and _SWATH_DIMS & {str(dim).lower() for dim in longitude.dims}:
-        raise UnknownProductError(f"{where!r} is a swath (dimensions {longitude.dims}); name a grid or a track instead")
-    return longitude.ndim == 1 and longitude.dims == latitude.dims
+def _channels_at(ds: xr.Dataset, longitude: xr.DataArray, latitude: xr.DataArray) -> int:
+    """How many variables that look like channels lie at these positions."""
+    dims = {*longitude.dims, *latitude.dims}
+    count = 0
+    for name, variable in ds.data_vars.items():
+        if match_channel(str(name), str(variable.attrs.get("standard_name", ""))) is None:
+            continue
+        rest = [dim for dim in variable.dims if dim not in dims and variable.sizes[dim] > 1]
+        count += dims <= set(variable.dims) and not (len(dims) == 1 and rest)
+    return count
+
+
+def is_points(ds: xr.Dataset, longitude: xr.DataArray, latitude: xr.DataArray) -> bool:
+    """Whether positions are those of points: columns of a table, or pixels of a swath, each with a time of its own.
+
+    Two-dimensional positions are a swath when their dimensions, a time along one of them or the file's attributes say
+    so; pixels on two axes are points when the file has the time of each.
+    """
+    dims = [str(dim) for dim in dict.fromkeys((*longitude.dims, *latitude.dims))]
+    if len(dims) == 1:
+        return True
+    own_times = [ds[name] for name in ("sst_dtime",) if name in ds.variables]
+    if any(set(dims) <= set(map(str, time.dims)) for time in own_times):
+        return True
+    if longitude.ndim == 1:
+        return False
+    told = [str(ds.attrs.get(name, "")).lower() for name in ("cdm_data_type", "processing_level")]
+    by_line = any(set(map(str, time.dims)) & set(dims) for time in _candidates(ds, "time"))
+    return bool(_SWATH_DIMS & set(map(str.lower, dims))) or told[0] == "swath" or told[1].startswith("l2") or by_line
 
 
 def find_time(ds: xr.Dataset, dims: tuple[str, ...]) -> xr.DataArray | None:
-    """The time coordinate along one of `dims`, or a single time that stands for the file; decoded ones first."""
+    """The time coordinate along some of `dims`, or a single time that stands for the file; decoded ones first."""
     candidates = [
-        time for time in _candidates(ds, "time") if time.size == 1 or (time.ndim == 1 and str(time.dims[0]) in dims)
+        time
+        for time in _candidates(ds, "time")
+        if time.size == 1 or (time.ndim and set(map(str, time.dims)) <= set(dims))
     ]
-    return min(candidates, key=lambda time: (not _is_decoded(time), time.ndim == 0), default=None)
+    return min(candidates, key=lambda time: (not _is_decoded(time), not time.ndim, time.name != "time"), default=None)
 
 
 def decode_time(time: xr.DataArray, time_units: str | None, where: str) -> np.ndarray:

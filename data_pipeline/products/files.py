@@ -3,17 +3,28 @@
 import glob
 import hashlib
 import os
+import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import netCDF4
+import numpy as np
 import xarray as xr
 
-from data_pipeline.errors import EmptyDataError, MissingFileError, UnknownProductError
+from data_pipeline.errors import DinoError, EmptyDataError, MissingFileError, SchemaError, UnknownProductError
+from data_pipeline.products.coordinates import has_positions
+from data_pipeline.products.grouped import flat
 
+# Decoding holds a few float64 copies of a block.
+BLOCK_CELLS = 2**21
 NETCDF = "netcdf"
 TEXT = "text"
+# The NetCDF library is not safe for threads, and xarray guards the reading of values alone.
+_NETCDF_LOCK = threading.RLock()
 _NETCDF_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")
 
 
@@ -21,7 +32,8 @@ _NETCDF_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")
 class Options:
     """What a user may say about files: the meaning is that of the options of `dino-data ingest`.
 
-    units and variables map a channel to the units, or to the variable of the file, that it is read with.
+    units and variables map a channel to the units, or to the variable of the file, that it is read with. family: "grid"
+    or "points", instead of what suits the file. keep_flagged: values that flags of the product condemn stay.
     """
 
     channels: tuple[str, ...] = ()
@@ -30,6 +42,9 @@ class Options:
     time: str | None = None
     columns: tuple[str, ...] = ()
     time_units: str | None = None
+    depth: float | None = None
+    family: str | None = None
+    keep_flagged: bool = False
     keep_repeats: bool = False
 
 
@@ -78,32 +93,108 @@ def foreign(path: Path) -> UnknownProductError:
     return UnknownProductError(f"{str(path)!r} is neither NetCDF nor a table of text; convert it or name another file")
 
 
-def open_netcdf(path: Path) -> xr.Dataset:
-    """A NetCDF file, decoded lazily by xarray; times that cannot be decoded stay numbers."""
+@contextmanager
+def open_netcdf(path: Path) -> Iterator[list[xr.Dataset]]:
+    """The datasets of a NetCDF file, open; see `tables`. Whatever goes wrong while it is open is the file's fault: an
+    error that is none of ours becomes an UnknownProductError. One file is open at a time in a process.
+    """
+    opened: list[xr.Dataset] = []
+    try:
+        with _NETCDF_LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of xarray, on what it decodes; what matters is checked and told
+            opened = tables(path)
+            yield opened
+    except DinoError:
+        raise
+    except MemoryError as error:
+        raise UnknownProductError(
+            f"{path.name!r} claims more values than memory can hold; fetch it again, it may be damaged"
+        ) from error
+    except Exception as error:  # libraries raise whatever a malformed file makes them raise
+        raise damaged(path, error) from error
+    finally:
+        for ds in opened:
+            ds.close()
+
+
+def tables(path: Path) -> list[xr.Dataset]:
+    """The datasets of a NetCDF file that have positions: the root, or groups where it has none (`grouped.flat`).
+
+    Values stay on disk until they are asked for; times that cannot be decoded stay numbers.
+    """
     if content_of(path) != NETCDF:
         raise UnknownProductError(
             f"{path.name!r} is text where NetCDF is wanted; leave out --product to have it detected"
         )
+    root = _decoded(path)
+    if has_positions(root):
+        return [root]
+    found = flat({"/": root} | {name: _decoded(path, name) for name in _group_names(path)})
+    return found or [root]
+
+
+def lazily(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset in dask blocks of at most BLOCK_CELLS values, read from the file one at a time."""
+    blocks = {}
+    for name, variable in ds.variables.items():
+        if variable.size and variable.ndim and name not in ds.indexes:
+            blocks[name] = variable.chunk(block_lengths(variable))
+    return ds.assign_coords({name: blocks.pop(name) for name in list(blocks) if name in ds.coords}).assign(blocks)
+
+
+def block_lengths(variable: Any) -> dict[Any, int]:
+    """Length of a block along each dimension: the last ones whole while they fit into BLOCK_CELLS."""
+    lengths, left = {}, BLOCK_CELLS
+    for dim in reversed(variable.dims):
+        lengths[dim] = max(1, min(variable.sizes[dim], left))
+        left //= lengths[dim]
+    return lengths
+
+
+def _decoded(path: Path, group: str | None = None) -> xr.Dataset:
+    options: dict[str, Any] = {"group": group, "decode_timedelta": False}
     try:
-        with warnings.catch_warnings():
-            # Calendars beyond datetime64 arrive as cftime objects, which `field_times` turns into datetime64.
-            warnings.simplefilter("ignore", category=xr.SerializationWarning)
-            warnings.simplefilter("ignore", category=RuntimeWarning)
-            try:
-                return xr.open_dataset(path, decode_timedelta=False)
-            except ValueError:
-                return xr.open_dataset(path, decode_timedelta=False, decode_times=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise damaged(path, error) from error
+        ds = xr.open_dataset(path, **options)
+    except (ValueError, OverflowError, TypeError):  # of times that are no times
+        try:
+            ds = xr.open_dataset(path, decode_times=False, **options)
+        except (ValueError, TypeError) as error:
+            raise SchemaError(
+                f"{path.name!r} cannot be decoded ({_first_line(error)}); mend its scale factors and fill values"
+            ) from error
+    for name, variable in ds.variables.items():
+        for key in ("scale_factor", "add_offset"):
+            factor = np.asarray(variable.encoding.get(key, 1.0))
+            if factor.dtype.kind not in "fiu" or factor.size != 1:
+                raise SchemaError(
+                    f"variable {name!r} of {path.name!r} has {key} {factor.tolist()!r}, no number; mend it"
+                )
+    return ds
+
+
+def _group_names(path: Path) -> list[str]:
+    """Every group of a NetCDF-4 file, "data_01" and "data_01/ku"; none of an older one."""
+
+    def below(group: Any) -> Iterator[str]:
+        for held in group.groups.values():
+            yield held.path
+            yield from below(held)
+
+    with netCDF4.Dataset(path) as file:
+        return list(below(file))
 
 
 def damaged(path: Path, error: Exception) -> UnknownProductError:
     """The error for a NetCDF file that does not open or cannot be read to its end."""
-    reason = str(error).split("\n")[0]
+    reason = f"{type(error).__name__}: {_first_line(error)}"
     return UnknownProductError(f"{str(path)!r} cannot be read as NetCDF ({reason}); fetch it again, it may be damaged")
 
 
-def provenance(path: Path) -> dict[str, str | int]:
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def provenance(path: Path) -> dict[str, Any]:
     """File name (no folder), sha256 and size in bytes."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

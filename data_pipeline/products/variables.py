@@ -1,4 +1,4 @@
-"""Which variable of a file is which channel, in which units, and which of its values are no measurements."""
+"""Which variable of a file is which channel, in which units, and what the file says of its valid values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +15,18 @@ from data_pipeline.products.registry import Product
 
 @dataclass(frozen=True)
 class Reading:
-    """How one variable becomes a channel: canonical value = stored value * scale + offset; notes go to the history."""
+    """How one variable becomes a channel: canonical value = stored value * scale + offset; notes go to the history.
+
+    extremes: stored values where an undeclared fill value hides. valid_range: of stored values, as the file states.
+    """
 
     channel: Channel
     variable: str
     scale: float
     offset: float
     notes: tuple[str, ...] = ()
+    extremes: tuple[float, ...] = ()
+    valid_range: tuple[float, float] = (-np.inf, np.inf)
 
 
 def choose_readings(ds: xr.Dataset, product: Product, options: Options, where: str) -> list[Reading]:
@@ -33,11 +38,11 @@ def choose_readings(ds: xr.Dataset, product: Product, options: Options, where: s
     """
     found: dict[str, list[str]] = {}
     for name, variable in ds.data_vars.items():
-        channel = match_channel(str(name), variable.attrs.get("standard_name"))
-        if channel is not None and variable.dtype.kind in "fiu":
+        channel = channel_of(str(name), variable, product)
+        if channel is not None:
             found.setdefault(channel.name, []).append(str(name))
     for channel_name, name in options.variables.items():
-        if channel_name not in CHANNELS or name not in ds.data_vars:
+        if channel_name not in CHANNELS or name not in ds.data_vars or ds[name].dtype.kind not in "fiu":
             raise UnknownProductError(
                 f"--variable {channel_name}={name} does not fit {where!r}: channels are {', '.join(CHANNELS)} and the "
                 f"variables {_listed(ds.data_vars)}"
@@ -51,6 +56,15 @@ def choose_readings(ds: xr.Dataset, product: Product, options: Options, where: s
             f"name one of its variables ({_listed(ds.data_vars)}) with --variable CHANNEL=NAME"
         )
     return [_reading(ds, CHANNELS[name], found[name], product, options, where) for name in wanted]
+
+
+def channel_of(name: str, variable: xr.DataArray, product: Product) -> Channel | None:
+    """The channel that a variable of a product holds: the product knows better than its standard names do."""
+    if variable.dtype.kind not in "fiu":
+        return None
+    if name.lower() in product.channels:
+        return CHANNELS.get(product.channels[name.lower()])
+    return match_channel(name, str(variable.attrs.get("standard_name", "")))
 
 
 def _reading(
@@ -75,7 +89,8 @@ def _reading(
     scale, offset = unit_conversion(channel, units, name)
     if (scale, offset) != (1.0, 0.0):
         notes.append(f"{channel.name}: {units} converted to {channel.units}")
-    return Reading(channel, name, scale, offset, tuple(notes))
+    extremes, valid_range = packed_extremes(ds[name].encoding), stated_range(ds[name].attrs, ds[name].encoding)
+    return Reading(channel, name, scale, offset, tuple(notes), tuple(extremes), valid_range)
 
 
 def packed_extremes(encoding: Mapping[str, Any]) -> list[float]:
@@ -86,36 +101,28 @@ def packed_extremes(encoding: Mapping[str, Any]) -> list[float]:
         return []
     limits = np.iinfo(dtype)
     integers = [limits.max] if np.dtype(dtype).kind == "u" else [limits.min, limits.min + 1, limits.max]
-    return [
-        value * float(encoding.get("scale_factor", 1.0)) + float(encoding.get("add_offset", 0.0)) for value in integers
-    ]
+    return [_decoded(value, encoding) for value in integers]
 
 
-def screen(values: Any, reading: Reading, extremes: list[float]) -> tuple[Any, Any, Any]:
-    """(canonical float32 values with NaN, packed extremes, values beyond the physical range), numpy or dask.
+def stated_range(attrs: Mapping[str, Any], encoding: Mapping[str, Any]) -> tuple[float, float]:
+    """(least, greatest) valid decoded value by CF attributes; a range that is none (0 to 0) bounds nothing.
 
-    The two masks are exclusive, so their counts can be reported apart.
+    Integer bounds of a packed variable are packed too. Half a step of the packing lies within, which float32 needs.
     """
-    extreme = np.zeros_like(values, dtype=bool)
-    for sentinel in extremes:
-        # float32 cannot tell the sentinel from its neighbours, all of which are far outside any measurement.
-        extreme = extreme | (abs(values - sentinel) <= 1e-6 * abs(sentinel))
-    canonical = (values * reading.scale + reading.offset).astype(np.float32)
-    low, high = reading.channel.valid_range
-    beyond = ((canonical < low) | (canonical > high)) & ~extreme
-    return np.where(extreme | beyond, np.float32(np.nan), canonical), extreme, beyond
+    try:
+        low, high = attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf)))
+        bounds = [
+            _decoded(float(bound), encoding) if np.asarray(bound).dtype.kind in "iu" else float(bound)
+            for bound in (low, high)
+        ]
+    except (TypeError, ValueError):  # text, or not two of them
+        return -np.inf, np.inf
+    step = 0.5 * abs(float(encoding.get("scale_factor", 0.0)))
+    return (min(bounds) - step, max(bounds) + step) if bounds[0] != bounds[1] else (-np.inf, np.inf)
 
 
-def screening_note(reading: Reading, extreme: int, beyond: int) -> str | None:
-    """What screening took out of a channel, for the history."""
-    low, high = reading.channel.valid_range
-    parts = (
-        [f"{extreme} values at the packed integer's extreme, where the file declares no missing value"]
-        if extreme
-        else []
-    )
-    parts += [f"{beyond} values outside [{low:g}, {high:g}] {reading.channel.units}"] if beyond else []
-    return f"{reading.channel.name}: set to missing: {' and '.join(parts)}" if parts else None
+def _decoded(value: float, encoding: Mapping[str, Any]) -> float:
+    return value * float(encoding.get("scale_factor", 1.0)) + float(encoding.get("add_offset", 0.0))
 
 
 def _listed(names: Any) -> str:

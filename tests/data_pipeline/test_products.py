@@ -71,7 +71,8 @@ def test_provenance_is_kept(toy_netcdf):
     ds = ingest(str(toy_netcdf))
     (source,) = json.loads(ds.attrs["sources"])
     digest = hashlib.sha256(toy_netcdf.read_bytes()).hexdigest()
-    assert source == {"file": "maps.nc", "sha256": digest, "bytes": toy_netcdf.stat().st_size}
+    counts = {"adt": {"read": 120, "kept": 117, "dropped": {"missing in the file": 3}}}
+    assert source == {"file": "maps.nc", "sha256": digest, "bytes": toy_netcdf.stat().st_size, "counts": counts}
     assert ds.attrs["history"].startswith("born\n")
     assert ds.attrs["product"] == "cf-grid"
 
@@ -123,19 +124,19 @@ def test_undeclared_fill_is_screened_and_told(tmp_path):
     path = saved(tmp_path, ds, adt={"_FillValue": None})
     screened = ingest(path)
     np.testing.assert_allclose(screened["adt"].values[0], [[np.nan, 0.1, 0.2], [np.nan, 0.3, np.nan]], rtol=1e-6)
-    assert "3 values at the packed integer's extreme" in screened.attrs["history"]
+    assert "3 at the packed integer's extreme" in screened.attrs["history"]
 
 
 def test_values_no_ocean_holds_are_screened_and_told(tmp_path):
     ds = ingest(saved(tmp_path, grid([[[9999.0, 0.1, 1e20], [-9999.0, 0.2, 0.3]]])))
     assert np.isnan(ds["adt"]).sum() == 3
-    assert "3 values outside [-5, 5] m" in ds.attrs["history"]
+    assert "3 outside [-5, 5] m" in ds.attrs["history"]
 
 
 def test_only_missing_values_are_an_error(tmp_path):
     with pytest.raises(EmptyDataError, match="no valid value"):
         ingest(saved(tmp_path, grid(np.full((1, 2, 3), np.nan))))
-    with pytest.raises(EmptyDataError, match="6 values outside"):
+    with pytest.raises(EmptyDataError, match="6 outside"):
         ingest(saved(tmp_path, grid(np.full((1, 2, 3), 300.0), units="degC", name="sst"), "b.nc"))
 
 
@@ -239,13 +240,6 @@ def test_dates_of_another_calendar_keep_their_date(tmp_path):
         ingest(saved(tmp_path, ds, "b.nc"))
 
 
-def test_swaths_are_named_as_such(tmp_path):
-    position = (("num_lines", "num_pixels"), np.ones((2, 2)))
-    ds = xr.Dataset({"ssha": (*position, {"units": "m"})}, coords={"longitude": position, "latitude": position})
-    with pytest.raises(UnknownProductError, match="swath"):
-        ingest(saved(tmp_path, ds))
-
-
 # Points
 
 
@@ -270,7 +264,7 @@ def test_old_names_of_along_track_files(tmp_path):
     np.testing.assert_allclose(ds["longitude"], [-1.0, 0.0, 0.5])
     assert ds["time"].values[0] == np.datetime64("2014-05-15")
     assert list(ds["source_name"].values) == ["l3"]
-    assert "1 observations without position, time or value left out" in ds.attrs["history"]
+    assert "adt: 3 of 4 values kept; dropped 1 missing in the file" in ds.attrs["history"]
 
 
 def test_new_names_give_sla_and_adt(tmp_path):
@@ -338,7 +332,7 @@ def test_several_tracks_are_several_sources(tmp_path):
     np.testing.assert_allclose(ds["adt"], [0.1, 0.2, 0.3])
     np.testing.assert_array_equal(ds["source"], [0, 1, 0])
     assert list(ds["source_name"].values) == ["one", "two"]
-    assert "1 repeated observations dropped" in ds.attrs["history"]
+    assert "adt: 3 of 4 values kept; dropped 1 repeated" in ds.attrs["history"]
 
 
 def test_positions_no_globe_has_are_left_out(tmp_path):
@@ -375,7 +369,7 @@ def test_missing_file():
 def test_foreign_and_empty_files(tmp_path, content, error):
     path = tmp_path / "a.dat"
     path.write_bytes(content)
-    with pytest.raises(error, match=r"a\.dat|none of 1"):
+    with pytest.raises(error, match=r"a\.dat"):
         ingest(path)
 
 
@@ -421,7 +415,7 @@ REAL = {
     "grids/mercator_glo12_zos_2022-02-17_2022-02-24.nc": ("glo12", {"ssh"}, (8, 85, 146)),
     "grids/tropical_pacific_sst_anom_monthly_197001_200303.nc": ("cf-grid", {"sst_anomaly"}, (399, 30, 84)),
     "grids/nemo_orca1_tos_2015-01.nc": ("nemo", {"sst"}, (1, 330, 360)),
-    "grids/roms_arctic20_2016-02-01_2016-02-05.nc": ("roms", {"ssh", "temperature", "salinity"}, (5, 51, 91)),
+    "grids/roms_arctic20_2016-02-01_2016-02-05.nc": ("roms", {"ssh", "temperature", "salinity", "u", "v"}, (5, 51, 91)),
     "traps/global_adt_no_fillvalue_2019-01-01.nc": ("cf-grid", {"adt"}, (1, 720, 1440)),
     "alongtrack/dt_med_al_adt_vfec_20140101_20140829.nc": ("copernicus-l3", {"adt"}, (182,)),
     "alongtrack/dt_med_al_phy_vxxc_l3_20140605_20170110.nc": ("copernicus-l3", {"sla", "adt"}, (329,)),
@@ -443,5 +437,5 @@ def test_real_files(real_data, tmp_path, file):
 def test_real_trap_equals_its_valid_cells(real_data):
     path = real_data / "traps" / "global_adt_no_fillvalue_2019-01-01.nc"
     ds = ingest(path)
-    assert "440040 values at the packed integer's extreme" in ds.attrs["history"]
+    assert "440040 at the packed integer's extreme" in ds.attrs["history"]
     assert float(ds["adt"].min()) > -2.0

@@ -1,0 +1,96 @@
+"""What becomes of every real file: one ingestion each without options; what was kept, and what was not and why."""
+
+import json
+import os
+import tempfile
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from harness import parser, prepare, report
+
+from data_pipeline.channels import CHANNELS
+from data_pipeline.errors import DinoError
+from data_pipeline.products import ingest
+from data_pipeline.schema import channel_names
+from data_pipeline.stores import open_store, validate_store, write_store
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("grids", "alongtrack", "swaths", "traps")
+START, END = "<!-- table of benchmarks/ingest_catalog.py -->", "<!-- end of the table -->"
+
+
+def measure(path: Path, store: Path) -> dict[str, Any]:
+    """One file into a store, and what the store says of it."""
+    started = time.perf_counter()
+    try:
+        write_store(ingest(path), store)
+    except DinoError as error:
+        return {"error": str(error)}
+    seconds = time.perf_counter() - started
+    ds = open_store(store)
+    (source,) = json.loads(ds.attrs["sources"])
+    first, last = (str(moment)[:19] for moment in ds["time"].values[[0, -1]])
+    return {
+        "product": ds.attrs["product"],
+        "layout": ds.attrs["dino_store"],
+        "sizes": {str(dim): size for dim, size in ds.sizes.items() if dim not in ("day", "day_edge", "source_index")},
+        "from": first,
+        "to": last,
+        "channels": {name: {"units": CHANNELS[name].units, **source["counts"][name]} for name in channel_names(ds)},
+        "problems": validate_store(store),
+        "seconds": round(seconds, 2),
+    }
+
+
+def table(files: dict[str, dict[str, Any]]) -> str:
+    """The figures as a table of Markdown."""
+    lines = [
+        "| file | product | channel | read | kept | dropped | time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in files.items():
+        if "error" in row:
+            lines.append(f"| `{name}` | refused: {row['error']} | | | | | |")
+            continue
+        span = row["from"] if row["from"] == row["to"] else f"{row['from']} to {row['to']}"
+        for number, (channel, count) in enumerate(row["channels"].items()):
+            reasons = ", ".join(f"{dropped:,} {reason}" for reason, dropped in count["dropped"].items()) or "none"
+            head = f"`{name}` | {row['product']}, {row['layout']}" if not number else " | "
+            when = span if not number else ""
+            numbers = f"{count['read']:,} | {count['kept']:,}"
+            lines.append(f"| {head} | {channel} [{count['units']}] | {numbers} | {reasons} | {when} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Namespace) -> None:
+    """Ingest, report, and renew the table where one is named."""
+    prepare(arguments)
+    data = Path(arguments.data)
+    paths = [path for folder in FOLDERS for path in sorted((data / folder).glob("*"))]
+    if not paths:
+        print("skipped: there are no real files in the data folder; name the folder with --data or DINO_DATA")
+        return
+    with tempfile.TemporaryDirectory() as work:
+        files = {
+            str(path.relative_to(data)): measure(path, Path(work) / f"{number}.zarr")
+            for number, path in enumerate(paths)
+        }
+    refused = [name for name, row in files.items() if "error" in row]
+    unsound = [name for name, row in files.items() if row.get("problems")]
+    report(arguments, {"files": len(files), "refused": refused, "unsound": unsound, "catalog": files})
+    if arguments.table is not None:
+        page = arguments.table.read_text()
+        before, rest = page.split(START)
+        after = rest.split(END)[1]
+        arguments.table.write_text(f"{before}{START}\n\n{table(files)}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    options = parser(__doc__ or "")
+    options.add_argument(
+        "--data", type=Path, default=os.environ.get("DINO_DATA", ROOT.parent / "shared" / "data"), help="data folder"
+    )
+    options.add_argument("--table", type=Path, help="renew the table in this page, e.g. docs/products.md")
+    main(options.parse_args())

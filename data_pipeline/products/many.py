@@ -1,0 +1,53 @@
+"""Many files at a time: each is told, read and digested by itself, so that a bad one is known by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dask.base
+from dask.delayed import delayed
+
+from data_pipeline.errors import DinoError
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be used, and why."""
+
+    path: Path
+    error: DinoError
+
+
+def each(
+    paths: Sequence[Path], read: Callable[[Path], Result], strict: bool
+) -> tuple[list[tuple[Path, Result]], list[Failure]]:
+    """(what `read` made of each good file, failures), in the order of `paths`, by dask.
+
+    Files are read at once by the scheduler that dask is set to, else one after the other. With `strict` the first
+    error that is met is raised and the rest left unread; when no file is good, that of the first one.
+    """
+    if len(paths) == 1 or dask.base.get_scheduler() is None:
+        outcomes = [_outcome(path, read, strict) for path in paths]
+    else:
+        task = delayed(_outcome, pure=False)
+        try:
+            outcomes = dask.base.compute(*(task(path, read, strict) for path in paths))
+        except DinoError as error:  # that of another process carries a traceback in its text
+            raise getattr(error, "exception", error) from error
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if len(failures) == len(outcomes):
+        raise failures[0].error
+    pairs = zip(paths, outcomes, strict=True)
+    return [(path, outcome) for path, outcome in pairs if not isinstance(outcome, Failure)], failures
+
+
+def _outcome(path: Path, read: Callable[[Path], Any], strict: bool) -> Any:
+    try:
+        return read(path)
+    except DinoError as error:
+        if strict:
+            raise
+        return Failure(path, error)
