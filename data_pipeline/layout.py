@@ -13,6 +13,13 @@ SCHEMA_VERSION = 1
 CONVENTIONS = "CF-1.11"
 ONE_DAY = np.timedelta64(1, "D")
 OBSERVATIONS_PER_BLOCK = 2**20
+# What may stand beside a channel of observations: the standard deviations of its whole error and of the part of it that
+# is correlated along and across the track, and, where it is known, the true value.
+COMPANIONS = {
+    "_correlated_error": "standard deviation of the correlated part of the error of {}",
+    "_error": "standard deviation of the error of {}",
+    "_truth": "true value of {}, for comparison only",
+}
 _HORIZONTAL = ("latitude", "longitude")
 _OBSERVATION_DIMS = {
     "time": "obs",
@@ -26,12 +33,18 @@ _OBSERVATION_DIMS = {
 
 
 def channel_names(ds: xr.Dataset) -> list[str]:
-    """Names of the channels of a store, without coordinates, indices and `<channel>_error` variables."""
+    """Names of the channels of a store, without coordinates, indices and what stands beside a channel."""
     names = [str(name) for name in ds.data_vars]
     if ds.attrs.get("dino_store") == "observations":
         names = [name for name in names if ds[name].dims == ("obs",) and name not in _OBSERVATION_DIMS]
-        return [name for name in names if not name.endswith("_error")]
+        return [name for name in names if beside(name) is None]
     return names
+
+
+def beside(name: str) -> tuple[str, str] | None:
+    """(channel, ending) of a variable that stands beside a channel of observations; None for any other name."""
+    ending = next((ending for ending in COMPANIONS if name.endswith(ending)), None)
+    return None if ending is None else (name.removesuffix(ending), ending)
 
 
 def exact_time(time: Any) -> np.ndarray:
@@ -117,8 +130,9 @@ def _observation_problems(ds: xr.Dataset) -> list[str]:
             problems += _channel_problems(name, variable)
             if variable.dims != ("obs",):
                 problems.append(f"channel {name} has dimensions {variable.dims} where ('obs',) is wanted")
-            if str(name).endswith("_error") and str(name).removesuffix("_error") not in names:
-                problems.append(f"{name} is the error of no channel")
+            companion = beside(str(name))
+            if companion and companion[0] not in names:
+                problems.append(f"{name} stands beside no channel")
     problems += _day_problems(ds)
     for start, stop in _blocks(ds.sizes["obs"]):
         problems += [problem for problem in _block_problems(ds, start, stop) if problem not in problems]
@@ -194,7 +208,7 @@ def _channel_problems(name: Hashable, variable: xr.DataArray) -> list[str]:
     if variable.dtype != np.float32:
         problems.append(f"channel {name} has type {variable.dtype} where float32 is wanted")
     units = variable.attrs.get("units")
-    known = CHANNELS.get(str(name).removesuffix("_error"))
+    known = CHANNELS.get((beside(str(name)) or (str(name),))[0])
     if not isinstance(units, str):
         problems.append(f"channel {name} has no units")
     elif known and units != known.units:

@@ -10,6 +10,7 @@ import xarray as xr
 from data_pipeline.channels import CHANNELS, Channel
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.layout import (
+    COMPANIONS,
     CONVENTIONS,
     ONE_DAY,
     SCHEMA_VERSION,
@@ -103,19 +104,25 @@ def observations_dataset(
     source_name: Sequence[str] = ("unknown",),
     attrs: Mapping[str, Any] | None = None,
     units: Mapping[str, str] | None = None,
+    correlated_errors: Mapping[str, Any] | None = None,
+    truth: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Canonical observation Dataset, sorted by time and indexed by day.
 
     All arrays are (obs,): time datetime64, longitude and latitude [degrees], channels and errors (one standard
-    deviation) in canonical units, source an index into source_name (0 when omitted). Observations without position,
-    time or any value are left out. Raises EmptyDataError when nothing is left and SchemaError on inconsistent
+    deviation) in canonical units, source an index into source_name (0 when omitted). correlated_errors: standard
+    deviation of the part of an error that neighbours along the track share; truth: the values without error. Both are
+    for experiments: nothing is trained on or assimilated from them. Observations without position, time or any value
+    are left out. Raises EmptyDataError when nothing is left and SchemaError on inconsistent
     shapes or units.
     """
     time = exact_time(time)
     columns = {"longitude": wrap_longitude(longitude), "latitude": np.asarray(latitude, dtype=np.float64)}
     columns["source"] = np.zeros(time.shape, np.int16) if source is None else np.asarray(source, dtype=np.int16)
     columns |= {name: np.asarray(values, dtype=np.float32) for name, values in channels.items()}
-    columns |= {f"{name}_error": np.asarray(values, dtype=np.float32) for name, values in (errors or {}).items()}
+    beside = {"_error": errors, "_correlated_error": correlated_errors, "_truth": truth}
+    for ending, of_channel in beside.items():
+        columns |= {f"{name}{ending}": np.asarray(v, dtype=np.float32) for name, v in (of_channel or {}).items()}
     for name, values in columns.items():
         if values.shape != time.shape or time.ndim != 1:
             raise SchemaError(
@@ -139,10 +146,8 @@ def observations_dataset(
     }
     for name in channels:
         described[name] = _channel_attrs(name, units)
-        described[f"{name}_error"] = {
-            "long_name": f"standard deviation of the error of {name}",
-            "units": described[name]["units"],
-        }
+        for ending, text in COMPANIONS.items():
+            described[f"{name}{ending}"] = {"long_name": text.format(name), "units": described[name]["units"]}
     variables = {name: ("obs", values[order], described[name]) for name, values in columns.items()}
     coords = {
         "time": ("obs", time, _TIME_ATTRS),

@@ -118,7 +118,7 @@ OBSERVATION_FAULTS = {
     "rise from 0": lambda ds: ds.isel(obs=slice(10)),
     "points outside": lambda ds: ds.isel(source_index=slice(1)),
     "int16": lambda ds: ds.assign(source=ds["source"].astype(int)),
-    "error of no channel": lambda ds: ds.rename(adt_error="sla_error"),
+    "stands beside no channel": lambda ds: ds.rename(adt_error="sla_error"),
     "not finite": lambda ds: ds.assign_coords(latitude=ds["latitude"] * np.nan),
     "is missing": lambda ds: ds.drop_vars("source_name"),
     "dino_store": lambda ds: ds.assign_attrs(dino_store="fields"),
