@@ -79,7 +79,8 @@ def test_validate_exits_with_one(capsys, tmp_path, toy_fields):
     path = write_store(toy_fields, tmp_path / "a.zarr")
     zarr.open_group(path, mode="r+")["adt"][0, 0, 0] = np.inf
     code, out, _ = run(capsys, "validate", path)
-    assert (code, out) == (1, f"{path}: channel adt has 1 infinite values\n")
+    where = "time 0, latitude 0, longitude 0"
+    assert (code, out) == (1, f"{path}: channel adt is infinite (1 time, first at {where}: inf)\n")
 
 
 def test_errors_are_one_sentence_and_exit_two(capsys, tmp_path, track):

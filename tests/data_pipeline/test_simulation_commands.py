@@ -9,7 +9,8 @@ from data_pipeline.commands.sample import sample
 from data_pipeline.commands.simulate import simulate
 from data_pipeline.errors import ConfigError, MissingFileError, StoreError
 from data_pipeline.settings import load_settings
-from data_pipeline.stores import open_store, validate_store
+from data_pipeline.stores import open_store
+from data_pipeline.validation import validate_store
 
 TINY = ["--set", "grid=16", "--set", "trajectories=2", "--set", "days=3", "--set", "spin_up_days=1"]
 
