@@ -8,6 +8,7 @@ import xarray as xr
 from data_pipeline.layout import COMPANIONS, beside, channel_names
 
 BINS = 60
+ERROR_BINS = 25  # declared errors take few values, one for each distance from nadir
 
 
 def statistics(ds: xr.Dataset) -> dict[str, dict[str, float]]:
@@ -45,15 +46,17 @@ def histograms(ds: xr.Dataset, numbers: dict[str, dict[str, float]]) -> dict[str
     for name in described(ds):
         low, high = numbers[name]["min"], numbers[name]["max"]
         if np.isfinite([low, high]).all() and (beside(name) or ("", ""))[1] != "_truth":
-            margin = 1e-6 * max(abs(low), abs(high), 1e-30)
-            lazy[name] = _histogram(ds[name], low - margin, high + margin)
+            # A single value has no range of its own: it is shown in the middle of a narrow one.
+            size = max(abs(low), abs(high)) or 1.0
+            margin = 1e-6 * size if high - low > 1e-4 * size else 0.1 * size
+            lazy[name] = _histogram(ds[name], low - margin, high + margin, ERROR_BINS if beside(name) else BINS)
     for name in channel_names(ds):
         if f"{name}_truth" in ds and f"{name}_error" in ds:
-            lazy[f"{name}_drawn"] = _histogram((ds[name] - ds[f"{name}_truth"]) / ds[f"{name}_error"], -5.0, 5.0)
+            lazy[f"{name}_drawn"] = _histogram((ds[name] - ds[f"{name}_truth"]) / ds[f"{name}_error"], -5.0, 5.0, BINS)
     return dask.base.compute(lazy)[0]
 
 
-def _histogram(values: xr.DataArray, low: float, high: float) -> tuple[object, np.ndarray]:
-    data = dask.array.asarray(values.data).ravel()
-    counts, edges = dask.array.histogram(data, bins=BINS, range=(low, high))
+def _histogram(values: xr.DataArray, low: float, high: float, bins: int) -> tuple[object, np.ndarray]:
+    data = dask.array.asarray(values.astype(np.float64).data).ravel()
+    counts, edges = dask.array.histogram(data, bins=bins, range=(low, high))
     return counts, edges

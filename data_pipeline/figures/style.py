@@ -50,7 +50,7 @@ def dress(axis: Axes, xlabel: str, ylabel: str) -> None:
 
 def dates(axis: Axes) -> None:
     """Days or months below an axis of time, as many as fit."""
-    locator = AutoDateLocator(maxticks=8)
+    locator = AutoDateLocator(minticks=2, maxticks=8)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
