@@ -14,7 +14,8 @@ from data_pipeline.channels import CHANNELS
 from data_pipeline.errors import DinoError
 from data_pipeline.products import ingest
 from data_pipeline.schema import channel_names
-from data_pipeline.stores import open_store, validate_store, write_store
+from data_pipeline.stores import open_store, write_store
+from data_pipeline.validation import validate_store
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("grids", "alongtrack", "swaths", "traps")

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, NonNegativeFloat, model_validator
 
+from data_pipeline.clouds import CloudConfig
 from data_pipeline.errors import ConfigError
-from data_pipeline.orbits import MISSIONS, OrbitConfig
+from data_pipeline.karin import KarinErrors
+from data_pipeline.missions import MISSIONS, OrbitConfig
 
 
 class _Instrument(BaseModel):
@@ -18,6 +20,12 @@ class _Instrument(BaseModel):
         default=0.02,
         description="standard deviation of the white error, for all channels or by channel, in their units",
     )
+    channels: tuple[str, ...] | None = Field(default=None, description="those it sees; default: all that are sampled")
+    clouds: CloudConfig | None = Field(default=None, description="where it sees nothing, after a real product")
+
+    def sees(self, channel: str) -> bool:
+        """Whether the instrument observes a channel."""
+        return self.channels is None or channel in self.channels
 
     def error_of(self, channel: str) -> float:
         """Standard deviation of the error of a channel; ConfigError when it is not given."""
@@ -33,14 +41,21 @@ class TrackInstrument(_Instrument):
     """A satellite that sees the line below it (nadir) or a swath on both sides."""
 
     kind: Literal["nadir", "swath"]
-    orbit: OrbitConfig = Field(default=MISSIONS["swot"], description="a mission, a repeat orbit or an ephemeris file")
+    orbit: OrbitConfig = Field(
+        default=MISSIONS["swot"].orbit, description="a mission, a repeat orbit or an ephemeris file"
+    )
     epoch: NaiveDatetime = Field(default=datetime(2000, 1, 1), description="time at which the orbit's cycle starts")
     spacing_km: float = Field(default=7, gt=0, description="distance between pixels, along the track and across it")
     inner_km: float = Field(default=10, ge=0, description="nearest pixel of a swath, from nadir on each side")
     outer_km: float = Field(default=60, gt=0, description="farthest pixel of a swath, from nadir on each side")
+    karin: KarinErrors | None = Field(
+        default=None, description="errors of sea level of a radar interferometer, instead of error_std"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "TrackInstrument":
+        if self.karin is not None and self.kind == "nadir":
+            raise ValueError("karin came for a nadir instrument; it describes the errors of a swath")
         if self.outer_km < self.inner_km:
             raise ValueError(f"outer_km={self.outer_km:g} is less than inner_km={self.inner_km:g}")
         return self

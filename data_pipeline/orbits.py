@@ -6,10 +6,10 @@ Seconds count from an orbit's start and may be any real number: every orbit repe
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.interpolate import CubicSpline
 
 from data_pipeline.errors import MissingFileError, SchemaError
@@ -31,6 +31,11 @@ class Orbit(Protocol):
         """After this time the ground track repeats."""
         ...
 
+    @property
+    def altitude_km(self) -> float:
+        """Height of the orbit, taken as circular, above the Earth's radius at the equator."""
+        ...
+
     def positions(self, seconds: np.ndarray) -> np.ndarray:
         """Unit vectors (n, 3) of the points below the satellite at `seconds` (n,) after the orbit's start."""
         ...
@@ -49,7 +54,8 @@ class RepeatOrbit(BaseModel):
     inclination_degrees: float = Field(default=77.6, gt=0, lt=180)
     cycle_days: float = Field(default=20.86455, gt=0)
     revolutions: int = Field(default=292, ge=1)
-    node_longitude: float = Field(default=0, ge=-360, le=360, description="degrees, at the first ascending node")
+    node_longitude: float = Field(default=0, ge=-360, le=360, description="degrees, of the node at the start")
+    phase_degrees: float = Field(default=0, ge=-360, le=360, description="along the orbit, from that node at the start")
 
     @property
     def cycle_seconds(self) -> float:
@@ -60,15 +66,21 @@ class RepeatOrbit(BaseModel):
     def nodal_days(self) -> int:
         """Turns of the Earth below the orbital plane in one cycle."""
         rate = 2 * np.pi * self.revolutions / self.cycle_seconds
-        axis = (GRAVITATION_KM3_PER_S2 / rate**2) ** (1 / 3)
+        axis = self.altitude_km + EQUATOR_RADIUS_KM
         precession = -1.5 * rate * OBLATENESS * (EQUATOR_RADIUS_KM / axis) ** 2
         turning = 2 * np.pi / SIDEREAL_DAY_SECONDS - precession * np.cos(np.deg2rad(self.inclination_degrees))
         return max(1, round(turning * self.cycle_seconds / (2 * np.pi)))
 
+    @property
+    def altitude_km(self) -> float:
+        """Height of the orbit, taken as circular, above the Earth's radius at the equator."""
+        cosine = float(np.cos(np.deg2rad(self.inclination_degrees)))
+        return _semi_major_axis(self.cycle_seconds / self.revolutions, cosine) - EQUATOR_RADIUS_KM
+
     def positions(self, seconds: np.ndarray) -> np.ndarray:
-        """Unit vectors (n, 3) of the points below the satellite at `seconds` (n,) after the first ascending node."""
+        """Unit vectors (n, 3) of the points below the satellite at `seconds` (n,) after the start of a cycle."""
         turns = np.mod(np.asarray(seconds, np.float64) / self.cycle_seconds, 1.0)
-        along = 2 * np.pi * self.revolutions * turns
+        along = 2 * np.pi * self.revolutions * turns + np.deg2rad(self.phase_degrees)
         inclination = np.deg2rad(self.inclination_degrees)
         node = np.deg2rad(self.node_longitude) - 2 * np.pi * self.nodal_days * turns
         x, y = np.cos(along), np.cos(inclination) * np.sin(along)
@@ -88,6 +100,20 @@ class EphemerisOrbit(BaseModel):
     def cycle_seconds(self) -> float:
         """After this time the ground track repeats."""
         return self._table[0]
+
+    @property
+    def altitude_km(self) -> float:
+        """Height of the orbit, taken as circular, above the Earth's radius at the equator."""
+        seconds = np.linspace(0, self.cycle_seconds, max(3, int(self.cycle_seconds / COARSE_SECONDS)))
+        height = self.positions(seconds)[:, 2]
+        north = height >= 0
+        crossings = seconds[1:][north[1:] & ~north[:-1]]
+        if len(crossings) < 2:
+            raise SchemaError(
+                f"{self.path.name} crosses the equator northward {len(crossings)} times; an orbit does so twice or more"
+            )
+        cosine = float(np.sqrt(max(0.0, 1 - height.max() ** 2)))
+        return _semi_major_axis(float(np.diff(crossings).mean()), cosine) - EQUATOR_RADIUS_KM
 
     def positions(self, seconds: np.ndarray) -> np.ndarray:
         """Unit vectors (n, 3) of the points below the satellite at `seconds` (n,) after the first row of the file."""
@@ -132,27 +158,12 @@ def _read_ephemeris(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
     return table[:, 0] - table[0, 0], unit_vectors(table[:, 1], table[:, 2]), cycle_seconds
 
 
-# Missions by name: inclination, cycle and revolutions as flown.
-MISSIONS: dict[str, RepeatOrbit] = {
-    "swot": RepeatOrbit(),
-    "jason": RepeatOrbit(inclination_degrees=66.04, cycle_days=9.9156, revolutions=127),
-    "sentinel-3": RepeatOrbit(inclination_degrees=98.65, cycle_days=27, revolutions=385),
-}
-
-
-def _mission(value: Any) -> Any:
-    """The orbit of a mission given by name; anything else unchanged."""
-    if not isinstance(value, str):
-        return value
-    if value not in MISSIONS:
-        raise ValueError(f"unknown mission {value!r}; known: {', '.join(MISSIONS)}")
-    return MISSIONS[value]
-
-
-OrbitConfig = Annotated[
-    Annotated[RepeatOrbit | EphemerisOrbit, Field(discriminator="type")],
-    BeforeValidator(_mission),
-]
+def _semi_major_axis(nodal_seconds: float, cosine: float) -> float:
+    """Of a circular orbit [km] with this time from node to node and cosine of inclination, oblateness included."""
+    rate = 2 * np.pi / nodal_seconds
+    axis = (GRAVITATION_KM3_PER_S2 / rate**2) ** (1 / 3)
+    drift = 1.5 * OBLATENESS * (EQUATOR_RADIUS_KM / axis) ** 2 * (4 * cosine**2 - 1)
+    return axis * (1 + drift) ** (2 / 3)
 
 
 def unit_vectors(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:

@@ -10,9 +10,11 @@ import xarray as xr
 from data_pipeline.channels import CHANNELS, Channel
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.layout import (
+    COMPANIONS,
     CONVENTIONS,
     ONE_DAY,
     SCHEMA_VERSION,
+    beside,
     channel_names,
     check_fields,
     check_observations,
@@ -103,19 +105,25 @@ def observations_dataset(
     source_name: Sequence[str] = ("unknown",),
     attrs: Mapping[str, Any] | None = None,
     units: Mapping[str, str] | None = None,
+    correlated_errors: Mapping[str, Any] | None = None,
+    truth: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Canonical observation Dataset, sorted by time and indexed by day.
 
     All arrays are (obs,): time datetime64, longitude and latitude [degrees], channels and errors (one standard
-    deviation) in canonical units, source an index into source_name (0 when omitted). Observations without position,
-    time or any value are left out. Raises EmptyDataError when nothing is left and SchemaError on inconsistent
+    deviation) in canonical units, source an index into source_name (0 when omitted). correlated_errors: standard
+    deviation of the part of an error that neighbours along the track share; truth: the values without error. Both are
+    for experiments: nothing is trained on or assimilated from them. Observations without position, time or any value
+    are left out. Raises EmptyDataError when nothing is left and SchemaError on inconsistent
     shapes or units.
     """
     time = exact_time(time)
     columns = {"longitude": wrap_longitude(longitude), "latitude": np.asarray(latitude, dtype=np.float64)}
     columns["source"] = np.zeros(time.shape, np.int16) if source is None else np.asarray(source, dtype=np.int16)
     columns |= {name: np.asarray(values, dtype=np.float32) for name, values in channels.items()}
-    columns |= {f"{name}_error": np.asarray(values, dtype=np.float32) for name, values in (errors or {}).items()}
+    beside = {"_error": errors, "_correlated_error": correlated_errors, "_truth": truth}
+    for ending, of_channel in beside.items():
+        columns |= {f"{name}{ending}": np.asarray(v, dtype=np.float32) for name, v in (of_channel or {}).items()}
     for name, values in columns.items():
         if values.shape != time.shape or time.ndim != 1:
             raise SchemaError(
@@ -150,8 +158,8 @@ def described_observations(
     """Observation Dataset of columns (obs,) that are canonical and in time order already, numpy or dask; no value is
     read.
 
-    columns: time, longitude, latitude, source, channels and `<channel>_error`. day, day_offset: their day index. The
-    rest is as for `observations_dataset`.
+    columns: time, longitude, latitude, source, channels and what stands beside them (`COMPANIONS`). day, day_offset:
+    their day index. The rest is as for `observations_dataset`.
     """
     described: dict[str, Mapping[str, str]] = {
         "time": _TIME_ATTRS,
@@ -159,12 +167,10 @@ def described_observations(
         "latitude": _LATITUDE_ATTRS,
         "source": {"long_name": "index into source_name"},
     }
-    for name in [name for name in columns if name not in described and not name.endswith("_error")]:
+    for name in [name for name in columns if name not in described and beside(name) is None]:
         described[name] = _channel_attrs(name, units)
-        described[f"{name}_error"] = {
-            "long_name": f"standard deviation of the error of {name}",
-            "units": described[name]["units"],
-        }
+        for ending, text in COMPANIONS.items():
+            described[f"{name}{ending}"] = {"long_name": text.format(name), "units": described[name]["units"]}
     variables = {name: ("obs", values, described[name]) for name, values in columns.items()}
     names = np.array(list(source_name), dtype=object)
     ds = xr.Dataset(variables, attrs=_root_attrs("observations", attrs))

@@ -1,4 +1,4 @@
-"""Create, open and validate zarr stores; nothing half-written is ever readable as whole.
+"""Create and open zarr stores; nothing half-written is ever readable as whole.
 
 A writer fills a hidden sibling (`.name.partial-<pid>`), marks it complete as its last act and renames it into
 place. An old store steps aside (`.name.previous-<pid>`) for that rename; if the writer dies between the two
@@ -17,13 +17,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from data_pipeline.archive.checking import archive_problems, lost_chunks
 from data_pipeline.archive.commits import is_archive
 from data_pipeline.archive.reading import open_archive
 from data_pipeline.channels import CHANNELS
-from data_pipeline.errors import MissingFileError, SchemaError, StoreError
+from data_pipeline.errors import MissingFileError, StoreError
 from data_pipeline.folders import remove_leftovers
-from data_pipeline.layout import SCHEMA_VERSION, channel_names, check_fields, check_observations, layout_problems
+from data_pipeline.layout import SCHEMA_VERSION, channel_names, check_fields, check_observations
 
 CHUNK_BYTES = 16 * 2**20
 OBSERVATIONS_PER_CHUNK = 2**18
@@ -104,19 +103,6 @@ def write_store(
     return path
 
 
-def validate_store(path: str | os.PathLike[str]) -> list[str]:
-    """Every problem of a store, reading all its values block by block; empty when it is sound.
-
-    Raises MissingFileError when there is nothing at `path`; whatever else is wrong is listed.
-    """
-    try:
-        ds = open_store(path)
-        problems = layout_problems(ds)
-        return problems + _value_problems(ds, Path(path))
-    except (StoreError, SchemaError) as error:
-        return [str(error)]
-
-
 def store_chunks(ds: xr.Dataset) -> dict[str, int]:
     """Chunk length by dimension: 2^18 observations, or maps of about 16 MB with as many times (then trajectories)
     as fit.
@@ -135,39 +121,8 @@ def store_chunks(ds: xr.Dataset) -> dict[str, int]:
     return chunks
 
 
-def _value_problems(ds: xr.Dataset, path: Path) -> list[str]:
-    """Channels with infinite or no values, values beyond what an ocean can hold, and chunks that cannot be read."""
-    problems = []
-    chunks = store_chunks(ds)
-    names = [name for name in ds.data_vars if ds[name].dtype.kind == "f" and ds[name].ndim]
-    counts = {name: np.zeros(3, dtype=np.int64) for name in names}
-    for name, region in _regions(ds, names, chunks):
-        try:
-            values = ds[name].variable.isel(region).to_numpy()
-        except Exception as error:  # a damaged chunk raises whatever its codec raises
-            problems.append(f"channel {name} cannot be read at {_where(region)} ({_reason(error)})")
-            continue
-        finite = np.isfinite(values)
-        channel = CHANNELS.get(str(name))
-        low, high = channel.valid_range if channel else (-np.inf, np.inf)
-        counts[name] += [finite.sum(), np.isinf(values).sum(), (finite & ((values < low) | (values > high))).sum()]
-        if "x" in ds[name].dims:
-            nowhere = (ds["longitude"] + ds["latitude"]).isel({dim: region[dim] for dim in ("y", "x")}).isnull().values
-            if finite[..., nowhere].any():
-                problems.append(f"channel {name} has values in cells without a position at {_where(region)}")
-    for name, (finite, infinite, beyond) in counts.items():
-        problems += [f"channel {name} holds no value"] if not finite and not str(name).endswith("_error") else []
-        problems += [f"channel {name} has {infinite} infinite values"] if infinite else []
-        problems += [f"channel {name} has {beyond} values outside {CHANNELS[str(name)].valid_range}"] if beyond else []
-    return problems + (archive_problems(path) if is_archive(path) else lost_chunks(path))
-
-
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _where(region: Mapping[str, slice]) -> str:
-    return ", ".join(f"{dim} {part.start}:{part.stop}" for dim, part in region.items())
 
 
 def _root_attributes(path: Path) -> Mapping[str, Any]:

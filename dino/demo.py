@@ -83,6 +83,6 @@ def observing_system(seed: int) -> dict:
                 "error_std": 0.02,
             },
             {"name": "nadir-10-day", "kind": "nadir", "orbit": "jason", "error_std": 0.02},
-            {"name": "nadir-27-day", "kind": "nadir", "orbit": "sentinel-3", "error_std": 0.02},
+            {"name": "nadir-27-day", "kind": "nadir", "orbit": "sentinel-3a", "error_std": 0.02},
         ],
     }

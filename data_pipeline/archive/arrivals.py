@@ -13,7 +13,7 @@ import xarray as xr
 
 from data_pipeline.archive.records import FileEntry, State
 from data_pipeline.errors import SchemaError
-from data_pipeline.layout import channel_names
+from data_pipeline.layout import COMPANIONS, channel_names
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _sources_by_file(ds: xr.Dataset) -> list[tuple[dict[str, Any], list[str]]]:
 def new_rows(ds: xr.Dataset, new: Sequence[Arrival]) -> pd.DataFrame:
     """The points of the new files, `source` as the archive numbers them."""
     channels = channel_names(ds)
-    columns = [*channels, *(f"{name}_error" for name in channels if f"{name}_error" in ds)]
+    columns = [*channels, *(f"{name}{end}" for name in channels for end in COMPANIONS if f"{name}{end}" in ds)]
     numbers = {source: number for file in new for source, number in file.entry.sources.items()}
     places = np.array([numbers.get(str(name), -1) for name in ds["source_name"].values], np.int32)
     rows = pd.DataFrame({name: ds[name].values for name in ("time", "longitude", "latitude", *columns)})

@@ -2,34 +2,47 @@
 
 from pathlib import Path
 
+import numpy as np
 import zarr
 
 from data_pipeline.archive.commits import last_commit, load_commit
 from data_pipeline.errors import StoreError
+from data_pipeline.problems import Problem
 
 
-def lost_chunks(group: Path, where: str = "") -> list[str]:
-    """Chunks that are gone: writers store empty ones too, and zarr itself would read a lost one as fill."""
+def lost_chunks(path: Path, where: str = "") -> list[Problem]:
+    """Chunks that a store in a folder lacks. Writers store empty ones too: zarr reads a lost one as fill."""
+    if not (path / "zarr.json").is_file():
+        return []
     problems = []
-    for name, array in sorted(zarr.open_group(group, mode="r").arrays()):
+    for name, array in sorted(zarr.open_group(path, mode="r").arrays()):
         lost = array.nchunks - array.nchunks_initialized
-        problems += [f"variable {name}{where} lacks {lost} of its {array.nchunks} chunks on disk"] if lost else []
+        if not lost:
+            continue
+        place = next(
+            place
+            for place in np.ndindex(*array.cdata_shape)
+            if not (path / name / array.metadata.encode_chunk_key(place)).exists()
+        )
+        dims = getattr(array.metadata, "dimension_names", None) or [f"dimension {k}" for k in range(len(place))]
+        index = tuple((str(dim), k * size) for dim, k, size in zip(dims, place, array.chunks, strict=True))
+        problems.append(Problem(f"variable {name}{where}", f"lacks chunks on disk, of {array.nchunks}", lost, index))
     return problems
 
 
-def archive_problems(path: Path) -> list[str]:
+def archive_problems(path: Path) -> list[Problem]:
     """What is lost of any commit, superseded ones included: earlier states are promised too."""
     problems = []
     for number in range(1, last_commit(path) + 1):
         try:
             commit = load_commit(path, number)
         except StoreError as error:
-            problems.append(str(error))
+            problems.append(Problem("", str(error)))
             continue
         pieces = [*commit.points.values(), *commit.repeats.values()]
         for part in sorted({piece[0] for piece in pieces if piece is not None}):
             try:
                 problems += lost_chunks(path / "commits" / part, f" of {part}")
             except Exception as error:  # damaged metadata raises whatever it makes zarr raise
-                problems.append(f"part {part} cannot be opened ({' '.join(str(error).split())[:200]})")
+                problems.append(Problem(f"part {part}", f"cannot be opened ({' '.join(str(error).split())[:200]})"))
     return problems

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from data_pipeline.layout import beside
+
 POSITION = ("time", "longitude", "latitude")
 
 
@@ -18,7 +20,7 @@ def merge(rows: pd.DataFrame, names: Sequence[str], columns: Sequence[str]) -> t
     rank = np.argsort(np.argsort(np.asarray(names, dtype=str)))[rows["source"].to_numpy()]
     keys = [rows[name].to_numpy() for name in reversed([*columns, "longitude", "latitude"])]
     rows = rows.iloc[np.lexsort([*keys, rank, rows["time"].to_numpy()])]
-    channels = [name for name in columns if not name.endswith("_error")]
+    channels = [name for name in columns if beside(name) is None]
     repeated = rows.duplicated([*POSITION, *channels]).to_numpy()
     return rows.iloc[~repeated], rows.iloc[repeated]
 

@@ -1,8 +1,8 @@
-"""dino-data inspect: what a store holds, in one screen."""
+"""dino-data inspect: what a store holds, in one screen and in figures."""
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import dask.base
 import numpy as np
@@ -11,37 +11,53 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from data_pipeline.schema import channel_names
+from data_pipeline.coverage import longest_gap
+from data_pipeline.figures import draw_store
+from data_pipeline.layout import blocks, channel_names
 from data_pipeline.stores import open_store
+from data_pipeline.summary import statistics
 
-_SHOWN_SOURCES = 12
+_SHOWN = 12
+_CHARACTERS = 240
 
 
-def inspect(store: Annotated[Path, typer.Argument(help="The store to look into.")]) -> None:
-    """Show the dimensions, channels, time span, coverage and sources of a store.
+def inspect(
+    store: Annotated[Path, typer.Argument(help="The store to look into.")],
+    figures: Annotated[Path | None, typer.Option(help="Folder to draw coverage and histograms to.")] = None,
+    cell: Annotated[float | None, typer.Option(min=0.01, max=30, help="Side (degrees) of cells of coverage.")] = None,
+) -> None:
+    """Show the dimensions, channels, time span, coverage, sources and history of a store.
 
-    Example: dino-data inspect stores/tracks.zarr
+    Example: dino-data inspect stores/tracks.zarr --figures figures/tracks
     """
     ds = open_store(store)
     console = Console(soft_wrap=not Console().is_terminal)
-    for label, value in describe(ds, store):
-        console.print(f"[bold]{label:<11}[/bold] {value}", highlight=False)
-    table = Table("channel", "units", "coverage", "min", "mean", "max", "std")
-    for name, numbers in statistics(ds).items():
-        row = [f"{numbers[key]:.4g}" for key in ("min", "mean", "max", "std")]
-        table.add_row(name, str(ds[name].attrs["units"]), f"{100 * numbers['coverage']:.1f} %", *row)
+
+    def tell(label: str, text: str) -> None:
+        console.print(f"[bold]{label:<11}[/bold] ", end="", highlight=False)
+        console.print(text, highlight=False, markup=False)
+
+    for label, text in describe(ds, store):
+        tell(label, text)
+    numbers = statistics(ds)
+    table = Table("channel", "units", "missing", "min", "mean", "max", "std")
+    for name, of_channel in numbers.items():
+        row = [f"{of_channel[key]:.4g}" for key in ("min", "mean", "max", "std")]
+        table.add_row(name, str(ds[name].attrs["units"]), f"{100 * (1 - of_channel['coverage']):.1f} %", *row)
     console.print(table)
-    sources = json.loads(ds.attrs["sources"])
-    for source in sources[:_SHOWN_SOURCES]:
-        text = f"{source['file']}, {source['bytes']} bytes, sha256 {source['sha256'][:12]}"
-        console.print(f"[bold]{'source':<11}[/bold] {text}", highlight=False)
-    if len(sources) > _SHOWN_SOURCES:
-        console.print(f"            and {len(sources) - _SHOWN_SOURCES} more")
+    for label, lines in (("source", _sources(ds)), ("history", ds.attrs["history"].splitlines())):
+        for line in lines[:_SHOWN]:
+            tell(label, line if len(line) <= _CHARACTERS else f"{line[:_CHARACTERS]} ...")
+        if len(lines) > _SHOWN:
+            tell("", f"and {len(lines) - _SHOWN} more")
+    if figures is not None:
+        for path in draw_store(ds, figures, numbers, cell):
+            tell("figure", str(path))
 
 
 def describe(ds: xr.Dataset, store: Path) -> list[tuple[str, str]]:
-    """(label, text) lines on layout, dimensions, time span and extent."""
-    first, last = (np.datetime_as_string(ds["time"][end].values, unit="s") for end in (0, -1))
+    """(label, text) lines on layout, dimensions, time span, extent, gaps and sources."""
+    first, last = (_moment(ds["time"][end].values) for end in (0, -1))
     dims = dict.fromkeys((*ds[channel_names(ds)[0]].dims, *ds.sizes))
     lines = [
         ("store", f"{store} ({ds.attrs['dino_store']}, {ds.attrs['Conventions']})"),
@@ -52,24 +68,45 @@ def describe(ds: xr.Dataset, store: Path) -> list[tuple[str, str]]:
     for name in ("longitude", "latitude"):
         low, high = dask.base.compute(ds[name].min(), ds[name].max())
         lines.append((name, f"{float(low):.4f} to {float(high):.4f}"))
-    if "source_name" in ds.variables:
-        numbers = np.bincount(ds["source"].values, minlength=ds.sizes["source_index"])
-        named = [f"{name} ({number})" for name, number in zip(ds["source_name"].values, numbers, strict=True)]
-        lines.append(("points of", ", ".join(named[:_SHOWN_SOURCES]) + (" ..." if len(named) > _SHOWN_SOURCES else "")))
-    return lines
+    return lines + (_of_observations(ds) if ds.attrs["dino_store"] == "observations" else _of_maps(ds))
 
 
-def statistics(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """coverage (fraction of values that are not missing), min, mean, max and std of each channel, block by block."""
-    lazy = {}
-    for name in channel_names(ds):
-        values = ds[name].astype(np.float64)
-        lazy[name] = {
-            "coverage": values.count() / values.size,
-            "min": values.min(),
-            "mean": values.mean(),
-            "max": values.max(),
-            "std": values.std(),
-        }
-    (computed,) = dask.base.compute(lazy)
-    return {name: {key: float(value) for key, value in numbers.items()} for name, numbers in computed.items()}
+def _of_observations(ds: xr.Dataset) -> list[tuple[str, str]]:
+    a_day = np.diff(ds["day_offset"].values)
+    before, after = longest_gap(ds)
+    numbers = np.zeros(ds.sizes["source_index"], np.int64)
+    for start, stop in blocks(ds.sizes["obs"]):
+        numbers += np.bincount(ds["source"].isel(obs=slice(start, stop)).values, minlength=numbers.size)
+    named = [f"{name} ({number})" for name, number in zip(ds["source_name"].values, numbers, strict=True)]
+    more = [f"and {len(named) - _SHOWN} more"] if len(named) > _SHOWN else []
+    empty = f"{np.count_nonzero(a_day == 0)} of {a_day.size} days without any"
+    return [
+        ("a day", f"{a_day.min()} to {a_day.max()}, median {np.median(a_day):g}; {empty}"),
+        ("longest gap", f"{_hours(after - before)}, from {_moment(before)} to {_moment(after)}"),
+        ("points of", ", ".join(named[:_SHOWN] + more)),
+    ]
+
+
+def _of_maps(ds: xr.Dataset) -> list[tuple[str, str]]:
+    steps = np.diff(ds["time"].values)
+    if not steps.size:
+        return []
+    usual, at = np.median(steps.astype(np.int64)).astype("m8[ns]"), int(steps.argmax())
+    text = f"every {_hours(usual)}"
+    if steps[at] > usual:
+        text += f"; longest gap {_hours(steps[at])}, from {_moment(ds['time'][at].values)}"
+    return [("maps", text)]
+
+
+def _sources(ds: xr.Dataset) -> list[str]:
+    files = json.loads(ds.attrs["sources"])
+    return [f"{file['file']}, {file['bytes']} bytes, sha256 {file['sha256'][:12]}" for file in files]
+
+
+def _moment(time: np.datetime64 | np.ndarray) -> str:
+    return str(np.datetime_as_string(time, unit="s"))
+
+
+def _hours(step: np.timedelta64) -> str:
+    hours = step / np.timedelta64(1, "h")
+    return f"{hours / 24:.4g} days" if hours >= 48 else f"{hours:.3g} hours"

@@ -7,11 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from data_pipeline.errors import ConfigError
+from data_pipeline.missions import MISSIONS
 from data_pipeline.progress import reported
 from data_pipeline.settings import load_settings, refuse_existing
 from data_pipeline.stores import open_store, write_store
 from data_pipeline.swaths import SampleConfig
 from data_pipeline.swaths import sample as observe
+
+_PIXEL_KM = 2.0
 
 
 class OrbitKind(StrEnum):
@@ -32,29 +35,62 @@ class View(StrEnum):
 def sample(
     store: Annotated[Path, typer.Argument(help="The field store to observe.")],
     out: Annotated[Path, typer.Option(help="The observation store to write.")],
-    orbit: Annotated[OrbitKind | None, typer.Option(help="One instrument, instead of those in --config.")] = None,
-    mission: Annotated[str, typer.Option(help="Repeat orbit: swot, jason or sentinel-3.")] = "swot",
-    ephemeris: Annotated[Path | None, typer.Option(help="Ephemeris file: time (s), longitude, latitude.")] = None,
-    view: Annotated[View, typer.Option(help="The line below the satellite, or both sides of it.")] = View.SWATH,
+    mission: Annotated[
+        list[str] | None, typer.Option(help=f"A mission's orbit; repeatable. {', '.join(MISSIONS)}.")
+    ] = None,
+    ephemeris: Annotated[
+        list[Path] | None, typer.Option(help="An orbit's file: time (s), longitude, latitude; repeatable.")
+    ] = None,
+    orbit: Annotated[
+        OrbitKind | None, typer.Option(help="random: points anywhere; repeat: swot where no mission is named.")
+    ] = None,
+    view: Annotated[
+        View | None, typer.Option(help="The line below the satellite, or both sides of it; as the mission has it.")
+    ] = None,
+    karin_noise: Annotated[
+        Path | None, typer.Option(help="Swaths: noise by wave height and distance from nadir, NetCDF.")
+    ] = None,
+    error_spectrum: Annotated[
+        Path | None, typer.Option(help="Swaths: spectra of roll, phase, baseline and timing errors, NetCDF.")
+    ] = None,
+    wave_height: Annotated[float, typer.Option(help="Significant wave height (m) of --karin-noise.")] = 2.0,
+    clouds: Annotated[
+        Path | None, typer.Option(help="A product of sea surface temperature whose gaps hide the field.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings with a list of instruments.")] = None,
     override: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, e.g. instruments.0.spacing_km=2; repeatable.")
     ] = None,
     trajectory: Annotated[int | None, typer.Option(help="Which trajectory to observe.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the errors and of random points.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the errors, of random points and of clouds.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
 ) -> None:
-    """Observe a field store as satellites would and write an observation store.
+    """Observe a field store as satellites would and write an observation store, the truth beside each value.
 
-    Example: dino-data sample runs/eddies.zarr --out runs/swath.zarr --orbit repeat --mission swot --trajectory 0
+    Example: dino-data sample runs/eddies.zarr --out runs/seen.zarr --mission swot --mission jason --trajectory 0
     """
     refuse_existing(out, overwrite)
     given: dict[str, Any] = {"trajectory": trajectory, "seed": seed}
-    if orbit is not None:
-        given["instruments"] = [_instrument(orbit, mission, ephemeris, view)]
+    if orbit is OrbitKind.EPHEMERIS and not ephemeris:
+        raise ConfigError("--orbit ephemeris came without a file; add --ephemeris FILE")
+    if orbit is OrbitKind.REPEAT and not mission:
+        mission = ["swot"]
+    instruments = [_of_mission(name, view) for name in mission or []]
+    instruments += [_of_ephemeris(path, view) for path in ephemeris or []]
+    instruments += [{"name": "random", "kind": "random"}] if orbit is OrbitKind.RANDOM else []
+    if karin_noise is not None or error_spectrum is not None:
+        _give_karin(instruments, {"noise": karin_noise, "spectrum": error_spectrum, "wave_height_m": wave_height})
+    if clouds is not None:
+        if not instruments:
+            raise ConfigError(
+                "--clouds came without --mission, --ephemeris or --orbit; set `clouds` in --config instead"
+            )
+        instruments = [{**instrument, "clouds": {"path": clouds}} for instrument in instruments]
+    if instruments:
+        given["instruments"] = instruments
     elif config is None:
         raise ConfigError(
-            "there is no instrument; give --orbit repeat, ephemeris or random, or --config with instruments"
+            "there is no instrument; give --mission, --ephemeris, --orbit random, or --config with instruments"
         )
     settings = load_settings(SampleConfig, config, override or [], given)
     with reported("sampling") as progress:
@@ -63,11 +99,24 @@ def sample(
     typer.echo(f"wrote {out}: {observations.sizes['obs']} observations on {observations.sizes['day']} days")
 
 
-def _instrument(orbit: OrbitKind, mission: str, ephemeris: Path | None, view: View) -> dict[str, Any]:
-    if orbit is OrbitKind.RANDOM:
-        return {"name": "random", "kind": "random"}
-    if orbit is OrbitKind.REPEAT:
-        return {"name": mission, "kind": view.value, "orbit": mission}
-    if ephemeris is None:
-        raise ConfigError("--orbit ephemeris came without a file; add --ephemeris FILE")
-    return {"name": ephemeris.stem, "kind": view.value, "orbit": {"type": "ephemeris", "path": str(ephemeris)}}
+def _of_mission(name: str, view: View | None) -> dict[str, Any]:
+    if name not in MISSIONS:
+        raise ConfigError(f"there is no mission {name!r}; choose from {', '.join(MISSIONS)}")
+    return {"name": name, "kind": (view or MISSIONS[name].view), "orbit": name}
+
+
+def _of_ephemeris(path: Path, view: View | None) -> dict[str, Any]:
+    orbit = {"type": "ephemeris", "path": str(path)}
+    return {"name": path.stem, "kind": view or View.SWATH, "orbit": orbit}
+
+
+def _give_karin(instruments: list[dict[str, Any]], karin: dict[str, Any]) -> None:
+    """Give the errors of KaRIn, and its pixels, to every swath."""
+    swaths = [instrument for instrument in instruments if instrument["kind"] == View.SWATH]
+    if not swaths:
+        raise ConfigError(
+            "--karin-noise or --error-spectrum came without a swath; add --mission swot or --ephemeris FILE, or set "
+            "`karin` in --config"
+        )
+    for swath in swaths:
+        swath |= {"karin": karin, "spacing_km": _PIXEL_KM}

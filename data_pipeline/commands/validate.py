@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.stores import validate_store
+from data_pipeline.validation import validate_store
 
 
 def validate(store: Annotated[Path, typer.Argument(help="The store to check.")]) -> None:

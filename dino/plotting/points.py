@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from data_pipeline.errors import EmptyDataError, SchemaError
+from data_pipeline.layout import beside
 from dino.evaluation.report import display_units
 from dino.plotting.style import (
     INK,
@@ -163,6 +164,6 @@ def _draw_daily_counts(axis: Axes, observations: xr.Dataset, valid: NDArray[np.i
 def _first_channel(observations: xr.Dataset) -> str:
     passed_over = {"source", "time", "longitude", "latitude"}
     for name, variable in observations.data_vars.items():
-        if variable.dims == ("obs",) and name not in passed_over and not str(name).endswith("_error"):
+        if variable.dims == ("obs",) and name not in passed_over and beside(str(name)) is None:
             return str(name)
     raise SchemaError("the dataset has no channel with the dimension obs; give an observation store")

@@ -39,7 +39,7 @@ def test_ingest_inspect_validate(capsys, tmp_path, track, monkeypatch):
     assert "note: track.dat: adt: no units in the file, 'm' taken" in err
     code, out, _ = run(capsys, "inspect", "stores/track.zarr")
     assert code == 0
-    for wanted in ("obs 2", "05-15T06:00:00 to 2014-05-15T12:00:00", "100.0 %", "-0.2", "track.dat", "track (2)"):
+    for wanted in ("obs 2", "05-15T06:00:00 to 2014-05-15T12:00:00", "0.0 %", "-0.2", "track.dat", "track (2)"):
         assert wanted in out
     assert run(capsys, "validate", "stores/track.zarr")[:2] == (0, "stores/track.zarr is sound\n")
 
@@ -71,15 +71,28 @@ def test_inspect_of_fields(capsys, tmp_path, toy_fields):
     path = write_store(toy_fields, tmp_path / "a.zarr")
     code, out, _ = run(capsys, "inspect", path)
     assert code == 0
-    for wanted in ("time 5, latitude 4, longitude 6", "95.8 %", "degC", "toy.nc", "-5.0000 to 5.0000"):
+    for wanted in ("time 5, latitude 4, longitude 6", "4.2 %", "degC", "toy.nc", "-5.0000 to 5.0000"):
         assert wanted in out
+
+
+def test_inspect_tells_gaps_missing_values_and_history(capsys, tmp_path, toy_observations):
+    path = write_store(
+        toy_observations.assign_attrs(history="made\n3 points dropped: [no] quality"), tmp_path / "a.zarr"
+    )
+    code, out, _ = run(capsys, "inspect", path, "--figures", tmp_path / "figures", "--cell", 10)
+    assert code == 0
+    for wanted in ("0 of 10 days without any", "longest gap", "0.0 %", "adt_error", "3 points dropped: [no] quality"):
+        assert wanted in out, wanted
+    assert (tmp_path / "figures" / "coverage.png").is_file()
+    assert (tmp_path / "figures" / "histograms.png").is_file()
 
 
 def test_validate_exits_with_one(capsys, tmp_path, toy_fields):
     path = write_store(toy_fields, tmp_path / "a.zarr")
     zarr.open_group(path, mode="r+")["adt"][0, 0, 0] = np.inf
     code, out, _ = run(capsys, "validate", path)
-    assert (code, out) == (1, f"{path}: channel adt has 1 infinite values\n")
+    where = "time 0, latitude 0, longitude 0"
+    assert (code, out) == (1, f"{path}: channel adt is infinite (1 time, first at {where}: inf)\n")
 
 
 def test_errors_are_one_sentence_and_exit_two(capsys, tmp_path, track):

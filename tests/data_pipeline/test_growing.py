@@ -18,7 +18,8 @@ from data_pipeline.parts import FieldParts, gather
 from data_pipeline.schema import fields_dataset
 from data_pipeline.simulators import navier_stokes
 from data_pipeline.simulators.navier_stokes import NavierStokesConfig
-from data_pipeline.stores import open_store, validate_store, write_store
+from data_pipeline.stores import open_store, write_store
+from data_pipeline.validation import validate_store
 
 
 def toy(made, sizes=(2, 3, 1), settings="a", workers=1, before=lambda part: None):

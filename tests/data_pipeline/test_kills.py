@@ -11,7 +11,8 @@ import pytest
 from writers import CRASHED, REFUSED, TASKS, Zygote
 
 from data_pipeline.errors import MissingFileError, StoreError
-from data_pipeline.stores import open_store, validate_store
+from data_pipeline.stores import open_store
+from data_pipeline.validation import validate_store
 
 BEFORE = {"create": None, "replace": "create", "grow": None, "begin": None, "append": "begin"}
 

@@ -7,7 +7,8 @@ from malformed import write
 
 from data_pipeline.errors import DinoError
 from data_pipeline.products import ingest
-from data_pipeline.stores import validate_store, write_store
+from data_pipeline.stores import write_store
+from data_pipeline.validation import validate_store
 
 QUICK = 60
 ALL = 1000

@@ -6,11 +6,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from data_pipeline.errors import MissingFileError, SchemaError
+from data_pipeline.missions import MISSIONS, OrbitConfig
 from data_pipeline.orbits import (
     EARTH_RADIUS_KM,
-    MISSIONS,
     EphemerisOrbit,
-    OrbitConfig,
     RepeatOrbit,
     ground_speed,
     longitude_latitude,
@@ -46,7 +45,7 @@ def write_ephemeris(path, orbit, days, header=True, step=30):
 
 @pytest.mark.parametrize("name", MISSIONS)
 def test_a_mission_repeats_after_its_cycle_and_not_before(name):
-    orbit = MISSIONS[name]
+    orbit = MISSIONS[name].orbit
     seconds = np.linspace(0, 86400, 1000)
     here = orbit.positions(seconds)
     np.testing.assert_allclose(orbit.positions(seconds + orbit.cycle_seconds), here, atol=1e-9)
@@ -56,7 +55,7 @@ def test_a_mission_repeats_after_its_cycle_and_not_before(name):
 
 @pytest.mark.parametrize("name", MISSIONS)
 def test_latitude_reaches_but_never_exceeds_the_inclination(name):
-    orbit = MISSIONS[name]
+    orbit = MISSIONS[name].orbit
     limit = min(orbit.inclination_degrees, 180 - orbit.inclination_degrees)
     _, latitude = longitude_latitude(orbit.positions(np.arange(0, 86400, 5.0)))
     assert limit - 0.1 < np.abs(latitude).max() <= limit + 1e-9
@@ -65,9 +64,9 @@ def test_latitude_reaches_but_never_exceeds_the_inclination(name):
 @pytest.mark.parametrize(
     ("orbit", "turns"),
     [
-        (MISSIONS["swot"], 21),
-        (MISSIONS["jason"], 10),
-        (MISSIONS["sentinel-3"], 27),
+        (MISSIONS["swot"].orbit, 21),
+        (MISSIONS["jason"].orbit, 10),
+        (MISSIONS["sentinel-3a"].orbit, 27),
         (RepeatOrbit(inclination_degrees=92, cycle_days=368.2396, revolutions=5344), 369),  # CryoSat-2
     ],
 )
@@ -107,7 +106,7 @@ def test_a_real_ephemeris_repeats_where_its_file_overlaps(real_ephemeris):
 
 
 def test_the_swot_orbit_moves_over_ground_like_the_real_one(real_ephemeris):
-    assert ground_speed(MISSIONS["swot"]) == pytest.approx(ground_speed(real_ephemeris), rel=0.01)
+    assert ground_speed(MISSIONS["swot"].orbit) == pytest.approx(ground_speed(real_ephemeris), rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +132,7 @@ def test_a_missing_ephemeris_is_named(tmp_path):
 
 
 def test_swath_pixels_lie_at_their_cross_track_distances_on_their_side():
-    orbit = MISSIONS["swot"]
+    orbit = MISSIONS["swot"].orbit
     seconds = np.linspace(0, 6000, 200)
     across = np.array([-60.0, -10.0, 0.0, 10.0, 60.0])
     points = swath_points(orbit, seconds, across)
@@ -151,7 +150,7 @@ def test_swath_pixels_lie_at_their_cross_track_distances_on_their_side():
 
 
 def test_track_seconds_finds_every_pass_over_a_place():
-    orbit = MISSIONS["jason"]
+    orbit = MISSIONS["jason"].orbit
     centre = unit_vectors(np.array(-60.0), np.array(38.0))
     start, stop, interval = 123.4, 5 * 86400.0, 1.1
     found = track_seconds(orbit, start, stop, interval, centre, 500)
@@ -171,9 +170,52 @@ def test_positions_survive_the_antimeridian():
     np.testing.assert_allclose(latitude, [10, 0, 0, -5], atol=1e-9)
 
 
+@pytest.mark.parametrize("name", MISSIONS)
+def test_a_mission_flies_as_high_as_published(name):
+    # That of Sentinel-3 is published as a mean height over the ellipsoid, the others over the radius at the equator.
+    tolerance = 15 if name.startswith("sentinel-3") else 2
+    assert MISSIONS[name].orbit.altitude_km == pytest.approx(MISSIONS[name].published_altitude_km, abs=tolerance)
+
+
+def test_a_real_ephemeris_is_as_high_as_its_header_says(real_ephemeris):
+    height = float(real_ephemeris.path.read_text().split("# height =")[1].split("\n")[0]) / 1000
+    assert real_ephemeris.altitude_km == pytest.approx(height, abs=1)
+
+
+def test_an_ephemeris_is_as_high_as_the_orbit_it_came_from(tmp_path):
+    orbit = MISSIONS["swot-calval"].orbit
+    path = write_ephemeris(tmp_path / "track.txt", orbit, orbit.cycle_days)
+    assert EphemerisOrbit(path=path).altitude_km == pytest.approx(orbit.altitude_km, abs=1)
+
+
+def test_a_track_that_goes_nowhere_has_no_height(tmp_path):
+    path = tmp_path / "track.txt"
+    path.write_text("# cycle_duration = 0.01\n" + "".join(f"{30 * k} {k} 10\n" for k in range(30)))
+    with pytest.raises(SchemaError, match="northward 0 times"):
+        EphemerisOrbit(path=path).altitude_km  # noqa: B018
+
+
+def node_longitudes(orbit):
+    """Longitudes of the northward crossings of a cycle, to a hundredth of a degree, ascending."""
+    seconds = np.arange(0, orbit.cycle_seconds, 2.0)
+    longitude, latitude = longitude_latitude(orbit.positions(seconds))
+    return np.sort(longitude[1:][(latitude[1:] >= 0) & (latitude[:-1] < 0)] % 360)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("sentinel-3a", "sentinel-3b"), ("jason", "jason-interleaved")], ids=["sentinel-3", "jason"]
+)
+def test_two_satellites_of_one_orbit_share_the_gaps_between_their_tracks(first, second):
+    a, b = (node_longitudes(MISSIONS[name].orbit) for name in (first, second))
+    gap = 360 / MISSIONS[first].orbit.revolutions
+    assert len(a) == pytest.approx(len(b), abs=1)
+    between = np.mod(b[5:-5, None] - a[None, :], gap)
+    np.testing.assert_allclose(np.median(between), gap / 2, atol=0.02 * gap + 0.01)
+
+
 def test_a_mission_is_given_by_name():
     orbits = TypeAdapter(OrbitConfig)
-    assert orbits.validate_python("jason") == MISSIONS["jason"]
+    assert orbits.validate_python("jason") == MISSIONS["jason"].orbit
     assert orbits.validate_python({"type": "repeat", "revolutions": 10}) == RepeatOrbit(revolutions=10)
-    with pytest.raises(ValidationError, match="swot, jason, sentinel-3"):
+    with pytest.raises(ValidationError, match="swot, swot-calval, jason"):
         orbits.validate_python("topex")

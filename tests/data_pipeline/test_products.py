@@ -17,7 +17,8 @@ from data_pipeline.errors import (
 )
 from data_pipeline.products import detect, ingest
 from data_pipeline.schema import check_fields, check_observations
-from data_pipeline.stores import open_store, validate_store, write_store
+from data_pipeline.stores import open_store, write_store
+from data_pipeline.validation import validate_store
 
 TRACK = "-4.5 36.0 23510.25 0.10\n355.6 36.1 23510.5 -0.2\n3.0 40.0 23511.0 nan\n"
 

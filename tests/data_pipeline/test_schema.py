@@ -93,7 +93,7 @@ def test_unlisted_channel_needs_units():
 FIELD_FAULTS = {
     "time does not increase": lambda ds: ds.isel(time=[0, 0, 1]),
     "longitude is not strictly": lambda ds: ds.isel(longitude=[1, 0]),
-    "longitude has 1 values outside": lambda ds: ds.assign_coords(longitude=[0.0, 200.0]),
+    "longitude lies outside": lambda ds: ds.assign_coords(longitude=[0.0, 200.0]),
     "float32 is wanted": lambda ds: ds.assign(ssh=ds["ssh"].astype(np.float64)),
     "units 'cm'": lambda ds: ds.assign(ssh=ds["ssh"].assign_attrs(units="cm")),
     "no units": lambda ds: ds.assign(ssh=ds["ssh"].drop_attrs()),
@@ -115,11 +115,11 @@ def test_field_faults_are_named(message):
 OBSERVATION_FAULTS = {
     "time does not increase": lambda ds: ds.isel(obs=slice(None, None, -1)),
     "wrong day": lambda ds: ds.assign(day_offset=ds["day_offset"] + np.array([0] + [1] * (ds.sizes["day"] - 1) + [0])),
-    "rise from 0": lambda ds: ds.isel(obs=slice(10)),
-    "points outside": lambda ds: ds.isel(source_index=slice(1)),
+    "rise from 0 to": lambda ds: ds.isel(obs=slice(10)),
+    "points outside the 1 names": lambda ds: ds.isel(source_index=slice(1)),
     "int16": lambda ds: ds.assign(source=ds["source"].astype(int)),
-    "error of no channel": lambda ds: ds.rename(adt_error="sla_error"),
-    "not finite": lambda ds: ds.assign_coords(latitude=ds["latitude"] * np.nan),
+    "stands beside no channel": lambda ds: ds.rename(adt_error="sla_error"),
+    "is not finite": lambda ds: ds.assign_coords(latitude=ds["latitude"] * np.nan),
     "is missing": lambda ds: ds.drop_vars("source_name"),
     "dino_store": lambda ds: ds.assign_attrs(dino_store="fields"),
 }

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import typer
+import xarray as xr
 from pydantic import BaseModel, ConfigDict
 from typer.testing import CliRunner
 
@@ -8,7 +9,8 @@ from data_pipeline.commands.sample import sample
 from data_pipeline.commands.simulate import simulate
 from data_pipeline.errors import ConfigError, MissingFileError, StoreError
 from data_pipeline.settings import load_settings
-from data_pipeline.stores import open_store, validate_store
+from data_pipeline.stores import open_store
+from data_pipeline.validation import validate_store
 
 TINY = ["--set", "grid=16", "--set", "trajectories=2", "--set", "days=3", "--set", "spin_up_days=1"]
 
@@ -54,6 +56,41 @@ def test_an_ocean_is_simulated_and_observed(tmp_path):
     assert ds.source_name.values.tolist() == ["altimeter", "buoys"]
     assert 50 < np.count_nonzero(ds.source == 1) <= 101
     assert str(tmp_path) not in str(ds.attrs)
+
+
+def test_a_constellation_is_named_on_the_command_line(tmp_path):
+    field, out = tmp_path / "field.zarr", tmp_path / "out.zarr"
+    run("simulate", "quasi-geostrophic", "--out", field, *TINY)
+    noise, spectrum = tmp_path / "noise.nc", tmp_path / "spectrum.nc"
+    table = {"SWH": ("z", [0.0, 8]), "cross_track": ("x", [5.0, 65]), "height_sdt": (("z", "x"), np.full((2, 2), 0.02))}
+    xr.Dataset(table).to_netcdf(noise)
+    names = ("rollPSD", "gyroPSD", "phasePSD", "dilationPSD", "timingPSD")
+    rows = {name: ("nfreq", [1.0, 1e-4]) for name in names} | {"spatial_frequency": ("nfreq", [1e-6, 1.0])}
+    xr.Dataset(rows).to_netcdf(spectrum)
+    clouds = tmp_path / "clouds.nc"
+    sst = np.where(np.arange(40)[:, None] < 20, 290.0, np.nan) * np.ones((1, 40, 40))
+    axes = {"lat": 0.1 * np.arange(40), "lon": 0.1 * np.arange(40)}
+    xr.Dataset({"sst": (("time", "lat", "lon"), sst, {"units": "K"})}, axes).to_netcdf(clouds)
+    errors = ["--karin-noise", noise, "--error-spectrum", spectrum, "--wave-height", 3]
+    command = ["sample", field, "--out", out, "--trajectory", 0, "--mission", "swot", "--mission", "sentinel-6"]
+    command += ["--set", "instruments.0.epoch=1999-12-05", "--set", "instruments.1.epoch=1999-12-04"]
+    run(*command, *errors, "--clouds", clouds)
+    ds = open_store(out)
+    assert validate_store(out) == []
+    assert ds.source_name.values.tolist() == ["swot", "sentinel-6"]
+    assert '"kind": "nadir"' in ds.attrs["history"]
+    assert '"wave_height_m": 3.0' in ds.attrs["history"]
+    assert ds.ssh_correlated_error.values[ds.source.values == 0].min() > 0
+    assert not ds.ssh_correlated_error.values[ds.source.values == 1].any()
+    assert all(name in ds.attrs["sources"] for name in ("noise.nc", "spectrum.nc", "clouds.nc"))
+    assert str(tmp_path) not in str(ds.attrs)
+    run(*command, "--overwrite")
+    assert not open_store(out).ssh_correlated_error.any()
+    again = [*command, "--overwrite"]
+    assert "choose from swot" in run(*again, "--mission", "topex", error=ConfigError)
+    assert "without a swath" in run(*again, "--view", "nadir", *errors, error=ConfigError)
+    bare = ["sample", field, "--out", out, "--overwrite", "--clouds", clouds]
+    assert "--clouds came without" in run(*bare, error=ConfigError)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import zarr
 from data_pipeline import stores
 from data_pipeline.errors import MissingFileError, SchemaError, StoreError
 from data_pipeline.schema import fields_dataset
-from data_pipeline.stores import open_store, store_chunks, validate_store, write_store
+from data_pipeline.stores import open_store, store_chunks, write_store
+from data_pipeline.validation import validate_store
 
 
 @pytest.mark.parametrize("kind", ["toy_fields", "toy_observations"])
@@ -165,73 +166,6 @@ def test_store_of_another_version(tmp_path, toy_fields):
     zarr.open_group(path, mode="r+").attrs["dino_schema"] = 2
     with pytest.raises(StoreError, match="layout 2"):
         open_store(path)
-
-
-def damage_chunk(path):
-    next((path / "adt" / "c").glob("*/*/*")).write_bytes(b"rubbish")
-
-
-def lose_chunk(path):
-    next((path / "adt" / "c").glob("*/*/*")).unlink()
-
-
-def put_infinity(path):
-    zarr.open_group(path, mode="r+")["adt"][0, 0, 0] = np.inf
-
-
-def put_nonsense(path):
-    zarr.open_group(path, mode="r+")["adt"][0, 0, 0] = 1e6
-
-
-def turn_latitude(path):
-    group = zarr.open_group(path, mode="r+")
-    group["latitude"][:] = group["latitude"][:][::-1]
-
-
-def lose_everything(path):
-    zarr.open_group(path, mode="r+")["adt"][:] = np.nan
-
-
-def forget_to_finish(path):
-    zarr.open_group(path, mode="r+").attrs["dino_complete"] = False
-
-
-FAULTS = {
-    "cannot be read at time 0:5": damage_chunk,
-    "lacks 1 of its 1 chunks": lose_chunk,
-    "1 infinite": put_infinity,
-    "1 values outside": put_nonsense,
-    "latitude is not strictly ascending": turn_latitude,
-    "holds no value": lose_everything,
-    "never finished": forget_to_finish,
-}
-
-
-@pytest.mark.parametrize("message", FAULTS)
-def test_validate_says_what_is_wrong_where(tmp_path, toy_fields, message):
-    path = write_store(toy_fields, tmp_path / "a.zarr")
-    FAULTS[message](path)
-    assert any(message in problem for problem in validate_store(path))
-
-
-def test_validate_finds_a_broken_day_index(tmp_path, toy_observations):
-    path = write_store(toy_observations, tmp_path / "a.zarr")
-    offset = zarr.open_group(path, mode="r+")["day_offset"]
-    offset[1] = offset[1] + 1
-    assert any("wrong day" in problem for problem in validate_store(path))
-
-
-def test_validate_finds_values_without_position(tmp_path):
-    x, y = np.meshgrid(np.arange(3.0), np.arange(2.0))
-    x[0, 0] = np.nan
-    time = np.array(["2000-01-01"], "datetime64[ns]")
-    path = write_store(fields_dataset(time, x, y, {"ssh": np.ones((1, 2, 3))}), tmp_path / "a.zarr")
-    assert any("without a position" in problem for problem in validate_store(path))
-
-
-def test_missing_store_is_not_a_problem_but_an_error(tmp_path):
-    with pytest.raises(MissingFileError):
-        validate_store(tmp_path / "none.zarr")
 
 
 def test_a_copied_store_opens_elsewhere(tmp_path, toy_fields):

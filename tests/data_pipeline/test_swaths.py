@@ -2,17 +2,22 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data_pipeline.errors import ConfigError, EmptyDataError
 from data_pipeline.instruments import RandomPoints, TrackInstrument
 from data_pipeline.interpolation import interpolator
-from data_pipeline.orbits import MISSIONS, RepeatOrbit, longitude_latitude
-from data_pipeline.schema import check_observations, fields_dataset
+from data_pipeline.karin import KarinErrors
+from data_pipeline.missions import MISSIONS
+from data_pipeline.orbits import RepeatOrbit, longitude_latitude
+from data_pipeline.schema import channel_names, check_observations, fields_dataset
 from data_pipeline.swaths import SampleConfig, sample
 
 SWATH = TrackInstrument(name="swot", kind="swath", spacing_km=10, error_std=0)
-NADIR = TrackInstrument(name="jason", kind="nadir", orbit=MISSIONS["jason"], error_std=0)
+NADIR = TrackInstrument(name="jason", kind="nadir", orbit=MISSIONS["jason"].orbit, error_std=0)
 RANDOM = RandomPoints(name="random", kind="random", points_per_day=200, error_std=0)
 
 
@@ -24,12 +29,17 @@ def days_since_start(ds):
     return (ds.time.values - np.datetime64("2000-01-01")) / np.timedelta64(1, "D")
 
 
-@pytest.fixture
-def field():
+def linear_field():
+    """Seven days of a field that is linear in longitude, latitude and time."""
     time = np.arange("2000-01-01", "2000-01-08", dtype="datetime64[D]")
     longitude, latitude = np.arange(-65.0, -54.9, 0.5), np.arange(33.0, 43.1, 0.5)
     ssh = plane(longitude, latitude[:, None], np.arange(len(time))[:, None, None])
     return fields_dataset(time, longitude, latitude, {"ssh": ssh})
+
+
+@pytest.fixture
+def field():
+    return linear_field()
 
 
 def config(*instruments, **settings):
@@ -196,8 +206,8 @@ def test_observations_lie_where_the_orbit_was_since_its_epoch(field):
 
 def test_fields_finer_in_time_than_a_block_are_read_in_blocks(field, monkeypatch):
     whole = sample(field, config(RANDOM))
-    monkeypatch.setattr("data_pipeline.swaths.FRAMES_BYTES", 1)
-    monkeypatch.setattr("data_pipeline.swaths.POINTS_AT_ONCE", 50)
+    monkeypatch.setattr("data_pipeline.frames.FRAMES_BYTES", 1)
+    monkeypatch.setattr("data_pipeline.views.POINTS_AT_ONCE", 50)
     hourly = field.interp(time=np.arange("2000-01-01", "2000-01-07T01", dtype="datetime64[h]").astype("M8[ns]"))
     hourly["ssh"] = hourly.ssh.astype(np.float32).assign_attrs(field.ssh.attrs)
     hourly["time"].attrs = field.time.attrs
@@ -235,3 +245,110 @@ def test_swath_distances_are_symmetric_and_leave_the_gap():
     assert (across.min(), across.max(), np.abs(across).min(), len(across)) == (-60, 60, 10, 52)
     wide = TrackInstrument(name="wide", kind="swath", inner_km=0, outer_km=4, spacing_km=2)
     np.testing.assert_array_equal(wide.across_km, np.arange(-4, 5, 2))
+
+
+def test_the_truth_stands_beside_each_value_and_is_no_channel(field):
+    noisy = RANDOM.model_copy(update={"error_std": 0.05})
+    ds = sample(field, config(noisy))
+    exact = plane(ds.longitude.values, ds.latitude.values, days_since_start(ds))
+    np.testing.assert_allclose(ds.ssh_truth, exact, atol=2e-6)
+    assert float((ds.ssh - ds.ssh_truth).std()) == pytest.approx(0.05, rel=0.1)
+    assert not ds.ssh_correlated_error.any()
+    assert channel_names(ds) == ["ssh"]
+
+
+def test_instruments_see_their_own_channels(field):
+    both = fields_dataset(
+        field.time, field.longitude, field.latitude, {"ssh": field.ssh.values, "sst": 20 + field.ssh.values}
+    )
+    altimeter = NADIR.model_copy(update={"channels": ("ssh",), "error_std": {"ssh": 0.02}})
+    imager = RANDOM.model_copy(update={"channels": ("sst",), "error_std": {"sst": 0.3}})
+    ds = sample(both, config(altimeter, imager))
+    for source, (seen, unseen) in enumerate((("ssh", "sst"), ("sst", "ssh"))):
+        mine = ds.isel(obs=np.flatnonzero(ds.source == source))
+        assert mine.sizes["obs"] > 100
+        assert np.isfinite(mine[seen]).all()
+        assert np.isfinite(mine[f"{seen}_error"]).all()
+        for ending in ("", "_error", "_correlated_error", "_truth"):
+            assert np.isnan(mine[f"{unseen}{ending}"]).all()
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """KaRIn noise of 2 cm everywhere, and spectra of which only roll, of 100 km waves, is not zero."""
+    noise, spectrum = tmp_path / "noise.nc", tmp_path / "spectrum.nc"
+    xr.Dataset(
+        {"SWH": ("z", [0.0, 8]), "cross_track": ("x", [5.0, 65]), "height_sdt": (("z", "x"), np.full((2, 2), 0.2))}
+    ).to_netcdf(noise)
+    frequency = np.linspace(0.001, 0.5, 500)
+    bump = np.exp(-(((frequency - 0.01) / 0.001) ** 2))
+    columns = dict.fromkeys(("gyroPSD", "phasePSD", "dilationPSD", "timingPSD"), 0 * bump) | {"rollPSD": 30 * bump}
+    rows = {name: ("nfreq", column) for name, column in columns.items()}
+    xr.Dataset({"spatial_frequency": ("nfreq", frequency), **rows}).to_netcdf(spectrum)
+    return KarinErrors(noise=noise, spectrum=spectrum)
+
+
+def test_a_swath_has_correlated_and_white_errors_as_declared(field, tables):
+    wide = SWATH.model_copy(update={"spacing_km": 10, "karin": tables})
+    values = dict.fromkeys(("adt", "ssh", "sst"), field.ssh.values)
+    both = fields_dataset(field.time, field.longitude, field.latitude, values)
+    ds = sample(both, config(wide, seed=1))
+    error = ds.ssh - ds.ssh_truth
+    white = np.sqrt(ds.ssh_error**2 - ds.ssh_correlated_error**2)
+    np.testing.assert_allclose(white, 0.02, rtol=1e-3)  # 20 cm of 1 km2 in pixels of 100 km2
+    assert float((error / ds.ssh_error).std()) == pytest.approx(1, abs=0.25)  # few independent waves
+    assert float(ds.ssh_correlated_error.max()) == pytest.approx(6 * float(ds.ssh_correlated_error.min()), rel=1e-3)
+    # One measurement has one error, whatever the height is called; a temperature has none of it.
+    np.testing.assert_allclose(ds.adt - ds.adt_truth, error, atol=1e-6)
+    assert not (ds.sst - ds.sst_truth).any()
+    # The pixels of one line share a roll: take it from one half of the swath and find it in the other.
+    lines = ds.time.values
+    full = np.flatnonzero(np.unique(lines, return_counts=True)[1] == 12)
+    line = np.unique(lines)[full]
+    rows = np.flatnonzero(np.isin(lines, line))
+    by_line = error.values[rows].reshape(-1, 12)
+    assert len(line) > 100
+    right, left = by_line[:, 9:].mean(1), by_line[:, :3].mean(1)
+    assert np.corrcoef(right, left)[0, 1] < -0.9
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 6 * 24), st.integers(1, 48), st.integers(0, 3))
+def test_any_window_holds_what_the_whole_holds_there_in_order_of_time(start, hours, seed):
+    """Places, times and truth do not depend on the period; errors do not from whole day to whole day."""
+    field = linear_field()
+    first = np.datetime64("2000-01-01", "s") + np.timedelta64(start, "h")
+    last = first + np.timedelta64(hours, "h")
+    instruments = (NADIR, RANDOM.model_copy(update={"points_per_day": 40}))
+    whole = sample(field, config(*instruments, seed=seed))
+    inside = whole.isel(obs=np.flatnonzero((whole.time.values >= first) & (whole.time.values < last)))
+    try:
+        part = sample(field, config(*instruments, seed=seed, start=str(first), stop=str(last)))
+    except (EmptyDataError, ConfigError):
+        assert not inside.sizes["obs"]
+        return
+    assert (np.diff(part.time.values) >= np.timedelta64(0)).all()
+    for name in ("time", "longitude", "latitude", "ssh_truth", "source"):
+        np.testing.assert_array_equal(part[name], inside[name])
+    check_observations(part)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(-179.9, 179.9), st.integers(0, 5))
+def test_a_field_moved_around_the_earth_is_seen_the_same(west, seed):
+    """With the orbit moved along, only longitudes change: there is no seam at 180 degrees."""
+    west = round(west, 1)
+    latitude, across = np.arange(30.0, 41, 1), np.arange(0.0, 12, 1)
+    values = np.random.default_rng(seed).normal(size=(2, 11, 12))
+    time = np.array(["2000-01-01", "2000-01-03"], "M8[D]")
+    seen = []
+    for shift in (0.0, west):
+        field = fields_dataset(time, (across + shift + 180) % 360 - 180, latitude, {"ssh": values})
+        if (np.diff((across + shift + 180) % 360) < 0).any():  # the axis was sorted: so are the values
+            order = np.argsort((across + shift + 180) % 360)
+            field["ssh"].values[:] = values[..., order]
+        orbit = RepeatOrbit(node_longitude=shift)
+        ds = sample(field, config(NADIR.model_copy(update={"orbit": orbit})))
+        seen.append(((ds.longitude.values - shift + 180) % 360 - 180, ds.ssh.values))
+    np.testing.assert_allclose(seen[1][0], seen[0][0], atol=1e-6)
+    np.testing.assert_allclose(seen[1][1], seen[0][1], atol=1e-5)

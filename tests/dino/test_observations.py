@@ -41,6 +41,15 @@ def test_observation_layout(toy_observations):
     assert (np.diff(observations.time) >= 0).all()
 
 
+def test_the_truth_beside_the_values_is_never_looked_at(toy_observations):
+    told = toy_observations.assign(
+        adt_truth=toy_observations["adt"] * np.nan, adt_correlated_error=toy_observations["adt_error"] / 2
+    )
+    plain, seen = (Observations.from_dataset(ds, ("adt",)) for ds in (toy_observations, told))
+    for name in ("time", "values", "error"):
+        np.testing.assert_array_equal(getattr(seen, name), getattr(plain, name))
+
+
 def test_field_layout(toy_fields):
     observations = Observations.from_dataset(toy_fields, ("sst", "adt"))
     assert len(observations) == 5 * (24 - 1)

@@ -1,0 +1,139 @@
+"""Is a store sound, and if not, what is wrong where: every rule of the layout and every value, block by block.
+
+Of observations one block of all columns is in memory at a time, of fields one chunk of one channel.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from dask.array.core import slices_from_chunks
+
+from data_pipeline.archive.checking import archive_problems, lost_chunks
+from data_pipeline.archive.commits import is_archive
+from data_pipeline.channels import CHANNELS
+from data_pipeline.errors import StoreError
+from data_pipeline.layout import beside, blocks, channel_names, layout_problems
+from data_pipeline.problems import Findings, Problem
+from data_pipeline.stores import open_store
+
+
+def validate_store(path: str | os.PathLike[str]) -> list[Problem]:
+    """Every problem of a store, reading all its values block by block; empty when it is sound.
+
+    Raises MissingFileError when there is nothing at `path`; whatever else is wrong is listed.
+    """
+    try:
+        ds = open_store(path)
+    except StoreError as error:
+        return [Problem("", str(error))]
+    try:
+        problems = layout_problems(ds)
+    except Exception as error:  # a damaged chunk of a coordinate raises whatever its codec raises
+        problems = [Problem("a coordinate", f"cannot be read ({_reason(error)})")]
+    missing = archive_problems if is_archive(Path(path)) else lost_chunks
+    return problems + value_problems(ds) + missing(Path(path))
+
+
+def value_problems(ds: xr.Dataset) -> list[Problem]:
+    """What is wrong with the values of channels and of what stands beside them, where their dimensions are right."""
+    found = Findings()
+    observed = ds.attrs["dino_store"] == "observations"
+    counts = {name: 0 for name in channel_names(ds) if ds[name].size and ds[name].dtype.kind == "f"}
+    for columns, start in _observation_blocks(ds, found) if observed else _field_blocks(ds, counts, found):
+        for name, values in columns.items():
+            _check_values(name, values, _dims(ds[name]), start, found)
+            if name in counts:
+                counts[name] += int(np.count_nonzero(np.isfinite(values)))
+        if observed:
+            _check_beside(columns, start, found)
+            if counts and set(counts) <= set(columns):
+                nothing = np.all([np.isnan(columns[name]) for name in counts], axis=0)
+                values = np.full(nothing.shape, np.nan)
+                found.mark("observation", "has no value of any channel", nothing, values, ("obs",), start)
+        else:
+            _check_placed(ds, columns, start, found)
+    for name, count in counts.items():
+        if not count:
+            found.add(f"channel {name}", "holds no value")
+    return list(found)
+
+
+Columns = dict[str, np.ndarray]
+
+
+def _observation_blocks(ds: xr.Dataset, found: Findings) -> Iterator[tuple[Columns, tuple[int, ...]]]:
+    """All floating columns (obs,) of a block that can be read, and where it starts."""
+    names = [str(name) for name, v in ds.data_vars.items() if v.dtype.kind == "f" and v.dims == ("obs",)]
+    for start, stop in blocks(ds.sizes.get("obs", 0)):
+        columns = {}
+        for name in names:
+            values = _read(ds[name], (slice(start, stop),), found)
+            if values is not None:
+                columns[name] = values
+        if columns:
+            yield columns, (start,)
+
+
+def _field_blocks(ds: xr.Dataset, names: Iterable[str], found: Findings) -> Iterator[tuple[Columns, tuple[int, ...]]]:
+    """One chunk of one channel that can be read, and where it starts."""
+    for name in names:
+        variable = ds[name]
+        chunks = variable.chunks or tuple((size,) for size in variable.shape)
+        for region in slices_from_chunks(chunks):
+            values = _read(variable, region, found)
+            if values is not None:
+                yield {name: values}, tuple(part.start for part in region)
+
+
+def _read(variable: xr.DataArray, region: tuple[slice, ...], found: Findings) -> np.ndarray | None:
+    try:
+        return variable.variable[region].to_numpy()
+    except Exception as error:  # a damaged chunk raises whatever its codec raises
+        one = np.ones((1,) * variable.ndim, bool)
+        what, start = f"cannot be read ({_reason(error)})", tuple(part.start for part in region)
+        found.mark(f"channel {variable.name}", what, one, np.full(one.shape, np.nan), _dims(variable), start)
+        return None
+
+
+def _check_values(name: str, values: np.ndarray, dims: list[str], start: tuple[int, ...], found: Findings) -> None:
+    channel, ending = beside(name) or (name, "")
+    found.mark(f"channel {name}", "is infinite", np.isinf(values), values, dims, start)
+    if ending.endswith("_error"):
+        found.mark(f"channel {name}", "is a negative standard deviation", values < 0, values, dims, start)
+    elif channel in CHANNELS:
+        low, high = CHANNELS[channel].valid_range
+        beyond = np.isfinite(values) & ((values < low) | (values > high))
+        found.mark(f"channel {name}", f"lies outside [{low:g}, {high:g}]", beyond, values, dims, start)
+
+
+def _check_beside(columns: Columns, start: tuple[int, ...], found: Findings) -> None:
+    """A part of an error is no larger than the whole."""
+    for name, values in columns.items():
+        channel, ending = beside(name) or (name, "")
+        whole = columns.get(f"{channel}_error")
+        if ending == "_correlated_error" and whole is not None:
+            what = f"is larger than {channel}_error"
+            found.mark(f"channel {name}", what, values > whole * (1 + 1e-5), values, ("obs",), start)
+
+
+def _check_placed(ds: xr.Dataset, columns: Columns, start: tuple[int, ...], found: Findings) -> None:
+    """Cells of a curvilinear grid that have a value have a position."""
+    for name, values in columns.items():
+        dims = _dims(ds[name])
+        if dims[-2:] != ["y", "x"] or not {"longitude", "latitude"} <= set(ds.coords):
+            continue
+        y, x = (slice(o, o + size) for o, size in zip(start[-2:], values.shape[-2:], strict=True))
+        nowhere = (ds["longitude"] + ds["latitude"]).isel(y=y, x=x).isnull().values
+        what = "has values without a position"
+        found.mark(f"channel {name}", what, np.isfinite(values) & nowhere, values, dims, start)
+
+
+def _dims(variable: xr.DataArray) -> list[str]:
+    return [str(dim) for dim in variable.dims]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
