@@ -70,7 +70,7 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
             loop.run(stage, report, config.dynamics.patience)
     if config.dynamics.descent_steps and not loop.done("descent"):
         stage = DescentStage(model, seen, held, config.dynamics, generator, group)
-        loop.run(stage, report, config.dynamics.patience)
+        loop.run(stage, report)  # to its end: errors may rise while the rate does
     model.state_covariance.copy_(state_population(model, seen))
     measure_model_error(model, held)
     loop.checkpoint(model, generator)
