@@ -33,8 +33,14 @@ def validate_store(path: str | os.PathLike[str]) -> list[Problem]:
         problems = layout_problems(ds)
     except Exception as error:  # a damaged chunk of a coordinate raises whatever its codec raises
         problems = [Problem("a coordinate", f"cannot be read ({_reason(error)})")]
-    missing = archive_problems if is_archive(Path(path)) else lost_chunks
-    return problems + value_problems(ds) + missing(Path(path))
+    return problems + value_problems(ds) + _missing(Path(path))
+
+
+def _missing(path: Path) -> list[Problem]:
+    """What is gone from the disk; nothing can be said of a store that is no folder."""
+    if is_archive(path):
+        return archive_problems(path)
+    return lost_chunks(path) if (path / "zarr.json").is_file() else []
 
 
 def value_problems(ds: xr.Dataset) -> list[Problem]:

@@ -11,9 +11,7 @@ from data_pipeline.problems import Problem
 
 
 def lost_chunks(path: Path, where: str = "") -> list[Problem]:
-    """Chunks that a store in a folder lacks. Writers store empty ones too: zarr reads a lost one as fill."""
-    if not (path / "zarr.json").is_file():
-        return []
+    """Chunks that the group in a folder lacks. Writers store empty ones too: zarr reads a lost one as fill."""
     problems = []
     for name, array in sorted(zarr.open_group(path, mode="r").arrays()):
         lost = array.nchunks - array.nchunks_initialized

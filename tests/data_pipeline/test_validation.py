@@ -135,7 +135,7 @@ OBSERVATION_FAULTS = {
         source=("day", np.zeros(ds.sizes["day"], np.int16))
     ),
     "there is no observation": lambda ds: ds.isel(obs=slice(0)),
-    "source has type int64 where int16 is wanted": lambda ds: ds.assign(source=ds["source"].astype(np.int64)),
+    "source has type int64 where int16 or int32 is wanted": lambda ds: ds.assign(source=ds["source"].astype(np.int64)),
     "source_name is no text": lambda ds: recoord(ds, "source_name", np.arange(2)),
     "source points outside the 2 names of source_name (1 time, first at obs 7: 2)": put("source", 7, 2),
     "source points outside the 2 names of source_name (1 time, first at obs 7: -1)": put("source", 7, -1),
