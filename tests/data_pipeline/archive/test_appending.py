@@ -58,6 +58,18 @@ def test_an_archive_is_read_as_a_store_of_all_files_is(tmp_path, made):
     xr.testing.assert_identical(copied.compute(), open_store(archive).compute())
 
 
+def test_what_stands_beside_values_is_kept(tmp_path, made):
+    path = tmp_path / "a.archive"
+    ds = made(("a.nc", [(0, 1, 0.5), (30, 2, 0.6)]), error=0.1)
+    truth = ds.adt.assign_attrs(long_name="true value of adt, for comparison only") - 0.25
+    append(ds.assign(adt_truth=truth.assign_attrs(units="m")), path)
+    append(made(("b.nc", [(1, 5, 0.7)])), path)
+    kept = open_store(path).load()
+    np.testing.assert_allclose(kept.adt_truth, [0.25, np.nan, 0.35], rtol=1e-6)
+    np.testing.assert_allclose(kept.adt_error, [0.1, np.nan, 0.1], rtol=1e-6)
+    assert validate_store(path) == []
+
+
 @pytest.mark.parametrize("examples", [6, pytest.param(150, marks=pytest.mark.slow)])
 def test_an_archive_depends_on_the_last_content_of_each_file_alone(made, table, examples):
     @settings(max_examples=examples, deadline=None)
