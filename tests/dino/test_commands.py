@@ -127,7 +127,13 @@ def test_a_forecast_is_repeated_with_what_was_known_then(sea_run, seen, tmp_path
         channels, errors = {"adt": rows["adt"]}, {"adt": rows["adt_error"]} if "adt_error" in rows else {}
         append(
             observations_dataset(
-                rows["time"], rows["longitude"], rows["latitude"], channels, errors, attrs={"sources": described}
+                rows["time"],
+                rows["longitude"],
+                rows["latitude"],
+                channels,
+                errors,
+                source_name=[name.removesuffix(".nc")],
+                attrs={"sources": described},
             ),
             archive,
         )
