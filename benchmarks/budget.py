@@ -15,12 +15,12 @@ from harness import parser, prepare, report
 from matplotlib.figure import Figure
 from peers import PEERS, experiment_from_stores, score
 
+from data_pipeline.figures.style import PALETTE, dress_curves, save
 from data_pipeline.stores import open_store
 from dino.config import load_config
 from dino.evaluation.report import method_label
 from dino.evaluation.sequences import score_sequences
 from dino.observations import days_since_epoch
-from dino.plotting.style import PALETTE, dress_curves, save
 from dino.reproduce import PROTOCOLS, filled
 from dino.training.series import kept_cells
 from dino.training.train import train

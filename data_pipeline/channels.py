@@ -1,5 +1,6 @@
 """The channels a store can hold: canonical names and units, the names products use, and what is physically possible."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from data_pipeline.errors import UnitsError
@@ -175,6 +176,12 @@ _UNITS: dict[str, dict[str, tuple[float, float]]] = {
         ),
     },
 }
+
+
+def in_registry_order(names: Iterable[str]) -> list[str]:
+    """Names of variables, the channels first and as the registry has them, others by the alphabet."""
+    known = list(CHANNELS)
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def unit_conversion(channel: Channel, units: str, variable: str) -> tuple[float, float]:

@@ -7,12 +7,11 @@ antimeridian is one piece.
 import numpy as np
 import xarray as xr
 
-from data_pipeline.layout import blocks, channel_names
+from data_pipeline.layout import ONE_DAY, blocks, channel_names
 
 MOST_CELLS = 120  # along an axis, where the size of cells is not given
 _CELL_DEGREES = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0)
 _NANOSECONDS_PER_DAY = 86_400e9
-ONE_DAY = np.timedelta64(1, "D")
 
 
 def coverage(ds: xr.Dataset, cell_degrees: float | None = None) -> xr.Dataset:

@@ -5,6 +5,11 @@ class DinoError(Exception):
     """Base of every error that a command reports in one sentence with exit code 2."""
 
 
+def reason(error: Exception) -> str:
+    """What an exception of a library says, on one line of bearable length."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 class MissingFileError(DinoError):
     """A file or store that was named does not exist."""
 

@@ -19,8 +19,8 @@ import zarr
 
 from data_pipeline.archive.commits import is_archive
 from data_pipeline.archive.reading import open_archive
-from data_pipeline.channels import CHANNELS
-from data_pipeline.errors import MissingFileError, StoreError
+from data_pipeline.channels import in_registry_order
+from data_pipeline.errors import MissingFileError, StoreError, reason
 from data_pipeline.folders import remove_leftovers
 from data_pipeline.layout import SCHEMA_VERSION, channel_names, check_fields, check_observations
 
@@ -61,13 +61,12 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset
     try:
         ds = xr.open_zarr(path, consolidated=False, chunks={})
     except Exception as error:  # zarr and its codecs raise whatever damage makes them raise
-        raise StoreError(f"{str(path)!r} is damaged and cannot be opened ({_reason(error)}); make it anew") from error
+        raise StoreError(f"{str(path)!r} is damaged and cannot be opened ({reason(error)}); make it anew") from error
     for name in ("source_name", "day_offset", "latitude", "longitude"):
         if name in ds.variables and "obs" not in ds[name].dims:
             ds[name] = ds[name].astype(object).load() if name == "source_name" else ds[name].load()
     # A folder lists its variables in any order; the registry's is the same everywhere.
-    known = list(CHANNELS)
-    order = sorted(map(str, ds.data_vars), key=lambda name: (known.index(name) if name in known else len(known), name))
+    order = in_registry_order(map(str, ds.data_vars))
     return xr.Dataset({name: ds[name] for name in order}, coords=ds.coords, attrs=ds.attrs)
 
 
@@ -119,10 +118,6 @@ def store_chunks(ds: xr.Dataset) -> dict[str, int]:
             chunks[dim] = min(ds.sizes[dim], max(1, left))
             left //= chunks[dim]
     return chunks
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _root_attributes(path: Path) -> Mapping[str, Any]:

@@ -12,12 +12,11 @@ from data_pipeline.errors import ConfigError, EmptyDataError
 from data_pipeline.frames import MICROSECOND, Frames
 from data_pipeline.instruments import Instrument, TrackInstrument
 from data_pipeline.interpolation import interpolator
+from data_pipeline.layout import ONE_DAY
 from data_pipeline.orbits import EphemerisOrbit
 from data_pipeline.products.files import provenance
 from data_pipeline.schema import channel_names, check_fields, observations_dataset
 from data_pipeline.views import Columns, Period, View
-
-DAY = np.timedelta64(1, "D")
 
 
 class SampleConfig(BaseModel):
@@ -112,7 +111,7 @@ def _days(frames: Frames, config: SampleConfig) -> Iterator[Period]:
     first, last = frames.time[0], frames.time[-1] + MICROSECOND
     if len(frames.time) == 1:
         first = first.astype("datetime64[D]").astype(first.dtype)
-        last = first + DAY
+        last = first + ONE_DAY
     start = first if config.start is None else max(first, np.datetime64(config.start, "us"))
     stop = last if config.stop is None else min(last, np.datetime64(config.stop, "us"))
     if not start < stop:
@@ -120,8 +119,8 @@ def _days(frames: Frames, config: SampleConfig) -> Iterator[Period]:
             f"the period from {config.start or 'the beginning'} to {config.stop or 'the end'} lies outside the field, "
             f"which spans {first} to {last - MICROSECOND}; choose one inside"
         )
-    for day in np.arange(start.astype("datetime64[D]"), stop.astype("datetime64[D]") + DAY):
-        opening, closing = max(start, day.astype(start.dtype)), min(stop, (day + DAY).astype(start.dtype))
+    for day in np.arange(start.astype("datetime64[D]"), stop.astype("datetime64[D]") + ONE_DAY):
+        opening, closing = max(start, day.astype(start.dtype)), min(stop, (day + ONE_DAY).astype(start.dtype))
         if opening < closing:
             yield opening, closing
 

@@ -14,7 +14,7 @@ from dask.array.core import slices_from_chunks
 from data_pipeline.archive.checking import archive_problems, lost_chunks
 from data_pipeline.archive.commits import is_archive
 from data_pipeline.channels import CHANNELS
-from data_pipeline.errors import StoreError
+from data_pipeline.errors import StoreError, reason
 from data_pipeline.layout import beside, blocks, channel_names, layout_problems
 from data_pipeline.problems import Findings, Problem
 from data_pipeline.stores import open_store
@@ -32,7 +32,7 @@ def validate_store(path: str | os.PathLike[str]) -> list[Problem]:
     try:
         problems = layout_problems(ds)
     except Exception as error:  # a damaged chunk of a coordinate raises whatever its codec raises
-        problems = [Problem("a coordinate", f"cannot be read ({_reason(error)})")]
+        problems = [Problem("a coordinate", f"cannot be read ({reason(error)})")]
     return problems + value_problems(ds) + _missing(Path(path))
 
 
@@ -99,7 +99,7 @@ def _read(variable: xr.DataArray, region: tuple[slice, ...], found: Findings) ->
         return variable.variable[region].to_numpy()
     except Exception as error:  # a damaged chunk raises whatever its codec raises
         one = np.ones((1,) * variable.ndim, bool)
-        what, start = f"cannot be read ({_reason(error)})", tuple(part.start for part in region)
+        what, start = f"cannot be read ({reason(error)})", tuple(part.start for part in region)
         found.mark(f"channel {variable.name}", what, one, np.full(one.shape, np.nan), _dims(variable), start)
         return None
 
@@ -139,7 +139,3 @@ def _check_placed(ds: xr.Dataset, columns: Columns, start: tuple[int, ...], foun
 
 def _dims(variable: xr.DataArray) -> list[str]:
     return [str(dim) for dim in variable.dims]
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -25,6 +25,7 @@ from .training.series import kept_cells
 System = Literal["navier-stokes", "wave", "shallow-water"]
 Report = Callable[[int, int], None]
 FINER_IN_TIME = 4
+SPARSE = 0.5  # below this share of the cells a system's settings for few points are taken, where it has any
 _NEW_POINTS = 1_000_003  # added to the seed of the kept cells: other cells at test than in training
 
 
@@ -69,9 +70,6 @@ QUICK_SETTINGS = [
     "dynamics.rounds=3",
     "dynamics.descent_steps=20",
 ]
-
-
-SPARSE = 0.5  # below this share of the cells a system's settings for few points are taken, where it has any
 
 
 def settings_file(folder: Path, system: str, protocol: str, keep: float | None) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 import zarr
 
 from data_pipeline.archive.commits import last_commit, load_commit
-from data_pipeline.errors import StoreError
+from data_pipeline.errors import StoreError, reason
 from data_pipeline.problems import Problem
 
 
@@ -42,5 +42,5 @@ def archive_problems(path: Path) -> list[Problem]:
             try:
                 problems += lost_chunks(path / "commits" / part, f" of {part}")
             except Exception as error:  # damaged metadata raises whatever it makes zarr raise
-                problems.append(Problem(f"part {part}", f"cannot be opened ({' '.join(str(error).split())[:200]})"))
+                problems.append(Problem(f"part {part}", f"cannot be opened ({reason(error)})"))
     return problems

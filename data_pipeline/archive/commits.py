@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from data_pipeline.archive.records import Commit, State
-from data_pipeline.errors import StoreError
+from data_pipeline.errors import StoreError, reason
 from data_pipeline.folders import claimed, remove_leftovers, rename_and_sync, sync_tree
 
 STATE_EVERY = 64
@@ -169,8 +169,7 @@ def _load(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise StoreError(f"{str(path)!r} cannot be read ({reason}); restore the archive from a copy") from error
+        raise StoreError(f"{str(path)!r} cannot be read ({reason(error)}); restore the archive from a copy") from error
 
 
 def _folder(number: int) -> Path:

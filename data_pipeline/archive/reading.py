@@ -15,8 +15,8 @@ import zarr
 
 from data_pipeline.archive.commits import load_state
 from data_pipeline.archive.records import Piece, State
-from data_pipeline.channels import CHANNELS
-from data_pipeline.errors import EmptyDataError, StoreError
+from data_pipeline.channels import in_registry_order
+from data_pipeline.errors import EmptyDataError, StoreError, reason
 from data_pipeline.layout import ONE_DAY
 from data_pipeline.schema import described_observations
 
@@ -72,11 +72,7 @@ def read_rows(path: Path, state: State, pieces: Iterable[Piece]) -> pd.DataFrame
 
 def _columns(state: State) -> list[str]:
     """Channels and their errors in the order of the registry."""
-    known = list(CHANNELS)
-    return sorted(
-        set(state.units) - set(DTYPES),
-        key=lambda name: (known.index(name) if name in known else len(known), name),
-    )
+    return in_registry_order(set(state.units) - set(DTYPES))
 
 
 def _chunked(pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -126,6 +122,5 @@ def _read(folder: str | None, name: str, start: int, stop: int) -> np.ndarray:
         if values.size != stop - start:
             raise ValueError(f"{name} ends at {start + values.size}, before row {stop}")
     except Exception as error:  # a damaged chunk raises whatever its codec raises
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise StoreError(f"{folder!r} cannot be read ({reason}); restore the archive from a copy") from error
+        raise StoreError(f"{folder!r} cannot be read ({reason(error)}); restore the archive from a copy") from error
     return values.astype("datetime64[us]").astype("datetime64[ns]") if name == "time" else values

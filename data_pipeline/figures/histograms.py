@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_pipeline.figures.style import PALETTE, TITLE, dress, save
+from data_pipeline.figures.style import PALETTE, TITLE_SIZE, dress_curves, save
 from data_pipeline.layout import beside
 
 
@@ -25,9 +25,9 @@ def draw_histograms(counts: dict[str, tuple[np.ndarray, np.ndarray]], units: dic
         if drawn:
             _draw_normal(axis, number, edges)
         unit = "" if drawn else f" [{units.get(name, '')}]"
-        dress(axis, f"{_label(name)}{unit}", "number")
+        dress_curves(axis, f"{_label(name)}{unit}", "number")
         axis.ticklabel_format(axis="y", style="sci", scilimits=(0, 4))
-        axis.set_title(f"n = {int(number.sum()):,}", fontsize=TITLE)
+        axis.set_title(f"n = {int(number.sum()):,}", fontsize=TITLE_SIZE)
     for axis in axes[len(counts) :]:
         axis.set_visible(False)
     return save(figure, path)

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from data_pipeline.figures.style import LABEL, PALETTE, TICK, TITLE, dates, draw_map, dress, save
+from data_pipeline.figures.style import LABEL_SIZE, PALETTE, TICK_SIZE, TITLE_SIZE, dates, draw_map, dress_curves, save
 
 MOST_PIXELS = 800  # of a field along an axis: more are neither seen nor quick to draw
 
@@ -25,28 +25,28 @@ def draw_observations(covered: xr.Dataset, path: Path) -> Path:
     low, high = (float(np.nanpercentile(often, p)) for p in (2, 99))
     norm = LogNorm(low, max(high, 1.01 * low)) if high > 20 * low else Normalize(0, high)
     draw_map(figure, over, x, y, often, norm, "viridis", "observations a day")
-    over.set_title(f"Observations per cell of {cell:g}° and day (grey: none)", fontsize=TITLE)
+    over.set_title(f"Observations per cell of {cell:g}° and day (grey: none)", fontsize=TITLE_SIZE)
     gap = covered["longest_gap"].values
     norm = Normalize(0, float(np.nanmax(gap)) or 1.0)
     draw_map(figure, middle, x, y, gap, norm, "magma_r", "days")
-    middle.set_title("Longest time without an observation (grey: never seen)", fontsize=TITLE)
+    middle.set_title("Longest time without an observation (grey: never seen)", fontsize=TITLE_SIZE)
     bottom = np.zeros(covered.sizes["day"])
     for index, name in enumerate(covered["source"].values):
         count = covered["of_source"].values[:, index]
         colour = PALETTE[index % len(PALETTE)]
         under.bar(covered["day"].values, count, bottom=bottom, width=0.9, color=colour, label=str(name))
         bottom += count
-    dress(under, "", "observations a day")
+    dress_curves(under, "", "observations a day")
     dates(under)
     seen = under.twinx()
     seen.plot(covered["day"].values, 100 * covered["seen"].values, color="0.25", linewidth=1.2)
     seen.set_ylim(0, 105)
-    seen.set_ylabel("cells seen so far [%]", fontsize=LABEL, color="0.25")
-    seen.tick_params(labelsize=TICK)
+    seen.set_ylabel("cells seen so far [%]", fontsize=LABEL_SIZE, color="0.25")
+    seen.tick_params(labelsize=TICK_SIZE)
     seen.spines["top"].set_visible(False)
     if covered.sizes["source"] <= len(PALETTE):
         figure.legend(
-            *under.get_legend_handles_labels(), fontsize=TICK, frameon=False, loc="outside lower center", ncols=4
+            *under.get_legend_handles_labels(), fontsize=TICK_SIZE, frameon=False, loc="outside lower center", ncols=4
         )
     return save(figure, path)
 
@@ -64,10 +64,10 @@ def draw_fields(covered: xr.Dataset, path: Path) -> Path:
     over, under = figure.subplots(2, 1, height_ratios=[height, 1.4])
     values = share.where(share > 0).values * 100
     draw_map(figure, over, x, y, values, Normalize(0, 100), "viridis", "% of maps")
-    over.set_title("Maps with a value (grey: none)", fontsize=TITLE)
+    over.set_title("Maps with a value (grey: none)", fontsize=TITLE_SIZE)
     under.plot(covered["time"].values, 100 * covered["valid"].values, color=PALETTE[0], marker=".", markersize=3)
     under.set_ylim(bottom=0)
-    dress(under, "", "% of cells")
+    dress_curves(under, "", "% of cells")
     dates(under)
     return save(figure, path)
 

@@ -1,4 +1,4 @@
-"""What the figures of stores share: colours, maps, saving. Figures are objects; pyplot's state is never touched."""
+"""What figures share: colours, maps, curves, saving. Figures are objects; pyplot's state is never touched."""
 
 from pathlib import Path
 
@@ -9,10 +9,13 @@ from matplotlib.colors import Normalize
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from data_pipeline.errors import ConfigError
+
 # Okabe & Ito (2008): told apart by readers with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-NOTHING = "0.88"
-TITLE, LABEL, TICK = 10, 9, 8
+NOTHING, INK = "0.88", "0.2"
+TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 10, 9, 8
+DPI = 150
 
 
 def draw_map(
@@ -29,20 +32,25 @@ def draw_map(
         drawn = axis.scatter(x, y, c=shown, s=2, marker="s", linewidths=0, cmap=cmap, norm=norm, rasterized=True)
     middle = 0.5 * (np.nanmin(y) + np.nanmax(y))
     axis.set_aspect(1 / max(float(np.cos(np.deg2rad(middle))), 0.2))
-    axis.xaxis.set_major_formatter(lambda value, _: _degrees((value + 180) % 360 - 180, "E", "W"))
-    axis.yaxis.set_major_formatter(lambda value, _: _degrees(value, "N", "S"))
+    label_degrees(axis)
     axis.locator_params(nbins=5)
-    axis.tick_params(labelsize=TICK)
+    axis.tick_params(labelsize=TICK_SIZE)
     bar = figure.colorbar(drawn, ax=axis, aspect=25, pad=0.02)
-    bar.set_label(label, fontsize=LABEL)
-    bar.ax.tick_params(labelsize=TICK)
+    bar.set_label(label, fontsize=LABEL_SIZE)
+    bar.ax.tick_params(labelsize=TICK_SIZE)
 
 
-def dress(axis: Axes, xlabel: str, ylabel: str) -> None:
-    """Axes of curves and bars: two spines, a light horizontal grid."""
-    axis.set_xlabel(xlabel, fontsize=LABEL)
-    axis.set_ylabel(ylabel, fontsize=LABEL)
-    axis.tick_params(labelsize=TICK)
+def label_degrees(axis: Axes) -> None:
+    """Longitudes and latitudes with their hemispheres; longitudes may run on beyond 180 degrees."""
+    axis.xaxis.set_major_formatter(lambda value, _: _degrees((value + 180.0) % 360.0 - 180.0, "E", "W"))
+    axis.yaxis.set_major_formatter(lambda value, _: _degrees(value, "N", "S"))
+
+
+def dress_curves(axis: Axes, xlabel: str, ylabel: str) -> None:
+    """Axes for curves: two spines, a light horizontal grid."""
+    axis.set_xlabel(xlabel, fontsize=LABEL_SIZE)
+    axis.set_ylabel(ylabel, fontsize=LABEL_SIZE)
+    axis.tick_params(labelsize=TICK_SIZE, color=INK, labelcolor=INK)
     axis.grid(axis="y", color="0.9", linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
@@ -55,8 +63,14 @@ def dates(axis: Axes) -> None:
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.08)
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure in the format of the path's suffix; ConfigError for a suffix that is no figure format."""
+    path = Path(path)
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in known:
+        raise ConfigError(f"{path.name!r} has no suffix of a figure format; use one of {', '.join(sorted(known))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
     return path
 
 

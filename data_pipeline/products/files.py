@@ -5,7 +5,7 @@ import hashlib
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,15 +138,15 @@ def lazily(ds: xr.Dataset) -> xr.Dataset:
     blocks = {}
     for name, variable in ds.variables.items():
         if variable.size and variable.ndim and name not in ds.indexes:
-            blocks[name] = variable.chunk(block_lengths(variable))
+            blocks[name] = variable.chunk(block_lengths(variable.sizes))
     return ds.assign_coords({name: blocks.pop(name) for name in list(blocks) if name in ds.coords}).assign(blocks)
 
 
-def block_lengths(variable: Any) -> dict[Any, int]:
+def block_lengths(sizes: Mapping[Any, int]) -> dict[Any, int]:
     """Length of a block along each dimension: the last ones whole while they fit into BLOCK_CELLS."""
     lengths, left = {}, BLOCK_CELLS
-    for dim in reversed(variable.dims):
-        lengths[dim] = max(1, min(variable.sizes[dim], left))
+    for dim in reversed(list(sizes)):
+        lengths[dim] = max(1, min(sizes[dim], left))
         left //= lengths[dim]
     return lengths
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError, UnitsError
 from data_pipeline.products.coordinates import decode_time, find_positions, find_time, single_time
-from data_pipeline.products.files import BLOCK_CELLS, Options, lazily, open_netcdf
+from data_pipeline.products.files import Options, block_lengths, lazily, open_netcdf
 from data_pipeline.products.flags import judge
 from data_pipeline.products.levels import at_depth
 from data_pipeline.products.observed import Points, concatenated, screened
@@ -49,7 +49,7 @@ def read_pixels(path: Path, product: Product, options: Options) -> Points:
     with open_netcdf(path) as opened:
         for ds in opened:
             pixels = _laid_out(ds, path, product, options, notes)
-            for region in _regions([pixels.ds.sizes[dim] for dim in pixels.dims], pixels.dims):
+            for region in _regions({dim: pixels.ds.sizes[dim] for dim in pixels.dims}):
                 blocks.append(_block(pixels, region, product, options, path.stem))
     return concatenated(blocks, notes)
 
@@ -126,18 +126,13 @@ def _seconds(ds: xr.Dataset, dims: tuple[str, ...], product: Product, path: Path
     return seconds
 
 
-def _regions(sizes: list[int], dims: tuple[str, ...]) -> Iterator[Region]:
-    """Slices of the first dimensions that hold at most about BLOCK_CELLS values each."""
-    lengths = [1] * len(sizes)
-    left = BLOCK_CELLS
-    for axis in reversed(range(len(sizes))):
-        lengths[axis] = max(1, min(sizes[axis], left))
-        left //= lengths[axis]
-    counts = [-(-size // length) for size, length in zip(sizes, lengths, strict=True)]
-    for corner in np.ndindex(*counts):
+def _regions(sizes: dict[str, int]) -> Iterator[Region]:
+    """The blocks of `block_lengths`, one after the other."""
+    lengths = block_lengths(sizes)
+    for corner in np.ndindex(*(-(-size // lengths[dim]) for dim, size in sizes.items())):
         yield {
-            dim: slice(place * length, min((place + 1) * length, size))
-            for dim, place, length, size in zip(dims, corner, lengths, sizes, strict=True)
+            dim: slice(place * lengths[dim], min((place + 1) * lengths[dim], size))
+            for place, (dim, size) in zip(corner, sizes.items(), strict=True)
         }
 
 

@@ -31,8 +31,7 @@ def join_points(parts: Sequence[Points], keep_repeats: bool = False) -> tuple[xr
     """(observation Dataset, counts of each file) of the points of files.
 
     A point that comes twice with the same time, position and values (files that overlap) is kept once, from the first,
-    unless all are wanted.
-    A channel without any value is left out; its counts stay.
+    unless all are wanted. A channel without any value is left out; its counts stay.
     """
     valued = (name for part in parts for name, values in part.channels.items() if np.isfinite(values).any())
     names = list(dict.fromkeys(valued))

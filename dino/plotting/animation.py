@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from data_pipeline.errors import ConfigError
+from data_pipeline.figures.style import TITLE_SIZE
 from dino.evaluation.report import display_units
 from dino.plotting.maps import PANEL_WIDTH_INCHES, checked_maps, colour_bar, panel_groups
-from dino.plotting.style import TITLE_SIZE, draw_map, map_coordinates, map_height
+from dino.plotting.style import draw_map, map_coordinates, map_height
 
 DPI = 100
 

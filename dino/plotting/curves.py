@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_pipeline.errors import EmptyDataError
+from data_pipeline.figures.style import LABEL_SIZE, PALETTE, TICK_SIZE, TITLE_SIZE, dress_curves, save
 from dino.evaluation.report import display_units, method_label
-from dino.plotting.style import LABEL_SIZE, PALETTE, TICK_SIZE, TITLE_SIZE, dress_curves, save
 
 # A method keeps its colour and marker in every figure, whichever others it is shown with.
 METHOD_STYLES = {

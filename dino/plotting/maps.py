@@ -11,20 +11,16 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from data_pipeline.errors import SchemaError
+from data_pipeline.figures.style import INK, LABEL_SIZE, TICK_SIZE, TITLE_SIZE, save
 from dino.evaluation.report import display_units
 from dino.evaluation.scores import area_weights
 from dino.plotting.style import (
-    INK,
-    LABEL_SIZE,
-    TICK_SIZE,
-    TITLE_SIZE,
     ColourScale,
     draw_map,
     error_scale,
     field_scale,
     map_coordinates,
     map_height,
-    save,
     spread_scale,
 )
 

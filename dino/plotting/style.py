@@ -1,26 +1,20 @@
-"""What all figures share: colours, map drawing, saving. Figures are objects; pyplot's global state is never touched."""
+"""How forecasts are drawn on maps: colour scales, coordinates, land. What all figures share is in `data_pipeline`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from data_pipeline.errors import ConfigError, SchemaError
+from data_pipeline.errors import SchemaError
+from data_pipeline.figures.style import INK, TICK_SIZE, label_degrees
 
 Array = NDArray[np.float64]
 
-# Okabe & Ito (2008): told apart by readers with any colour vision.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 LAND = "0.78"
-INK = "0.2"
 DIVERGING, DIVERGING_ERROR, SEQUENTIAL, SPREAD = "RdBu_r", "PuOr_r", "viridis", "magma_r"
-TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 10, 9, 8
-DPI = 150
 
 
 @dataclass(frozen=True)
@@ -94,8 +88,7 @@ def dress_map(axis: Axes, lon: Array, lat: Array) -> None:
     axis.set_xlim(float(lon.min()), float(lon.max()))
     axis.set_ylim(float(lat.min()), float(lat.max()))
     axis.set_aspect(1.0 / map_cosine(lat))
-    axis.xaxis.set_major_formatter(lambda value, _: _degrees((value + 180.0) % 360.0 - 180.0, "E", "W"))
-    axis.yaxis.set_major_formatter(lambda value, _: _degrees(value, "N", "S"))
+    label_degrees(axis)
     axis.locator_params(axis="x", nbins=5)
     axis.locator_params(axis="y", nbins=4)
     axis.tick_params(labelsize=TICK_SIZE, color=INK, labelcolor=INK)
@@ -113,32 +106,6 @@ def map_height(lon: Array, lat: Array, width: float) -> float:
     finite = np.isfinite(lon) & np.isfinite(lat)
     span = max(float(np.ptp(lon[finite])), 1e-6) * map_cosine(lat[finite])
     return float(np.clip(width * np.ptp(lat[finite]) / span, 0.35 * width, 1.6 * width))
-
-
-def dress_curves(axis: Axes, xlabel: str, ylabel: str) -> None:
-    """Axes for curves: two spines, a light horizontal grid."""
-    axis.set_xlabel(xlabel, fontsize=LABEL_SIZE)
-    axis.set_ylabel(ylabel, fontsize=LABEL_SIZE)
-    axis.tick_params(labelsize=TICK_SIZE, color=INK, labelcolor=INK)
-    axis.grid(axis="y", color="0.9", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure in the format of the path's suffix; ConfigError for a suffix that is no figure format."""
-    path = Path(path)
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".").lower() not in known:
-        raise ConfigError(f"{path.name!r} has no suffix of a figure format; use one of {', '.join(sorted(known))}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
-    return path
-
-
-def _degrees(value: float, positive: str, negative: str) -> str:
-    side = positive if value > 0 else negative if value < 0 else ""
-    return f"{abs(value):g}°{side}"
 
 
 def _finite(fields: tuple[Array | None, ...]) -> Array:

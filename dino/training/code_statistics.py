@@ -15,8 +15,8 @@ from .variable_projection import CODE_LENGTH
 # Enough frames for a covariance of a few hundred numbers; more cost time and change nothing. So many of each of a few
 # stores and symmetric copies; many of them share what `FULL_SHARES` would have had.
 STATISTICS_FRAMES, FULL_SHARES = 4096, 4
-# Series encoded at once where all have the same gaps: bounds memory by a few blocks of maps.
-SERIES_AT_ONCE = 32
+# Values of series with the same gaps that are encoded at once: a few copies of them bound memory.
+VALUES_AT_ONCE = 2**22
 # Without an exact solution a frame costs a hundred times more: fewer frames, some times of some series.
 STATISTICS_FRAMES_BY_STEPS, TIMES_BY_STEPS = 512, 8
 # Codes over which the metric of a decoder that is not affine is averaged: in all, and for a series of its own gaps.
@@ -38,7 +38,8 @@ def encode_series(
     means = values.new_empty(*values.shape[:2], size)
     covariances = values.new_empty(len(values), size, size)
     present = series.weights > 0
-    together = SERIES_AT_ONCE if basis is not None and bool((present == present[:1]).all()) else 1
+    alike = basis is not None and bool((present == present[:1]).all())
+    together = max(1, VALUES_AT_ONCE // max(1, values[:1].numel())) if alike else 1
     for first in range(0, len(values), together):
         rows = slice(first, first + together)
         gaps = torch.where(weights[rows, None] > 0, values[rows], torch.nan)

@@ -67,7 +67,7 @@ class Search:
         try:
             unit = equations.solve(self.model.spec.dynamics.ridge, products)
             dynamics.coefficients.copy_(unit / self.size.double()[:, None])
-            return _validation_error(self.model, self.validation)
+            return validation_error(self.model, self.validation)
         except NonFiniteError:  # singular within rounding: a larger penalty may do
             return math.inf
 
@@ -112,11 +112,10 @@ def fit_quadratic(
         raise EmptyDataError(
             "a quadratic fit wants trajectories of at least 4 frames; lengthen them or train a network"
         )
-    everything = torch.cat([codes.codes.flatten(0, 1) for codes in training])
-    spread = everything.square().mean(0).sqrt().clamp_min(1e-6)
+    spread = spread_of(training)
     dynamics.keep_products(spread)
     size = quadratic_features(spread, dynamics.pairs)
-    dynamics.trust(everything, model.spec.interval_days)
+    dynamics.trust(torch.cat([codes.codes.flatten(0, 1) for codes in training]), model.spec.interval_days)
     enough = enough_series(training, dynamics.feature_count)
     total = 2 * config.rounds + len(PRODUCT_PENALTIES)
     search = Search(model, validation, size, lambda done: report(done, max(total, done)), group)
@@ -153,6 +152,11 @@ def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
     model.unresolved_dynamics.linear.fill_(rate / float(model.unresolved_dynamics.rates[-1]))
 
 
+def spread_of(training: list[Codes]) -> Tensor:
+    """(code,) root mean square of all training codes, none of them zero."""
+    return torch.cat([codes.codes.flatten(0, 1) for codes in training]).square().mean(0).sqrt().clamp_min(1e-6)
+
+
 def enough_series(training: list[Codes], unknowns: float) -> list[Codes]:
     """A share of the series of every store, so that the intervals are a few times as many as the unknowns of a mode.
 
@@ -167,7 +171,8 @@ def enough_series(training: list[Codes], unknowns: float) -> list[Codes]:
     return [codes.subset(which.to(codes.codes.device)) for codes, which in zip(training, some, strict=True)]
 
 
-def _validation_error(model: OceanModel, validation: Codes) -> float:
+def validation_error(model: OceanModel, validation: Codes) -> float:
+    """Mean over leads of squared forecast error over squared change, from every held-out start; inf for no number."""
     error, change = forecast_errors(model, validation, model.spec.dynamics.horizons[-1])
     value = float((error / change).mean())
     return value if value == value else float("inf")

@@ -17,10 +17,10 @@ from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
 from ..inference.gaussian import cholesky
 from ..model import OceanModel
-from .collocation import enough_series
-from .dynamics_stage import Codes, forecast_codes, forecast_errors, gather_steps
+from .collocation import enough_series, spread_of, validation_error
+from .dynamics_stage import Codes, segment_errors
 from .normal_equations import normal_equations
-from .parallel import ALONE, Group, send
+from .parallel import ALONE, Group, draw_store, send
 
 # Relative to features of unit size, as in the fit: what data do not determine is not moved far.
 PENALTY = 1e-4
@@ -28,17 +28,37 @@ BETAS = (0.9, 0.99)
 
 
 class WhitenedAdam(torch.optim.Adam):
-    """Adam on D in coefficients = start + whitening @ D; the whitening (feature, feature) is kept with its state."""
+    """Adam on D in coefficients = start + whitening @ D.
 
-    def __init__(self, coefficients: nn.Parameter, whitening: Tensor, learning_rate: float) -> None:
+    The whitening (feature, feature) is to be set before the first step and is kept with the state: it belongs to the
+    start, which a stage that is resumed has left.
+    """
+
+    def __init__(self, coefficients: nn.Parameter, learning_rate: float) -> None:
         self.coefficients, self.change = coefficients, nn.Parameter(torch.zeros_like(coefficients))
         super().__init__([self.change], learning_rate, betas=BETAS)
-        self.param_groups[0]["whitening"] = whitening
+        self.param_groups[0]["whitening"] = None
+
+    @property
+    def whitening(self) -> Tensor | None:
+        """(feature, feature), None until it is set."""
+        return self.param_groups[0]["whitening"]
+
+    @whitening.setter
+    def whitening(self, value: Tensor) -> None:
+        self.param_groups[0]["whitening"] = value
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take a state from any device: torch moves the moments to that of the coefficients, but no settings."""
+        super().load_state_dict(state_dict)
+        if self.whitening is not None:
+            self.whitening = self.whitening.to(self.coefficients.device)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Move the coefficients by their gradient."""
-        whitening, gradient = self.param_groups[0]["whitening"], self.coefficients.grad
+        whitening, gradient = self.whitening, self.coefficients.grad
+        assert whitening is not None
         assert gradient is not None
         self.change.zero_()
         self.change.grad = whitening.mT @ gradient
@@ -66,8 +86,8 @@ class DescentStage:
         self.model, self.training, self.validation = model, training, validation
         self.generator, self.group, self.config = generator, group, config
         self.coefficients = cast(QuadraticODE, model.dynamics).coefficients
-        whitening = whitening_of(model, training, group)
-        self.optimiser = WhitenedAdam(self.coefficients, whitening, config.descent_rate)
+        self.shares = torch.tensor([codes.share for codes in training])
+        self.optimiser = WhitenedAdam(self.coefficients, config.descent_rate)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.descent_rate, total_steps=config.descent_steps + 1
         )
@@ -76,8 +96,9 @@ class DescentStage:
 
     def step(self, index: int) -> Tensor:
         """One step; returns the mean over leads of squared error over that of persistence, on the device."""
-        choice = int(torch.randint(len(self.training), (1,), generator=self.generator))
-        store = self.training[choice]
+        if self.optimiser.whitening is None:
+            self.optimiser.whitening = whitening_of(self.model, self.training, self.group)
+        store = self.training[draw_store(self.shares, self.generator)]
         length, device = store.codes.shape[1], store.codes.device
         horizon = min(self.config.horizons[-1], length - 1)
         count = min(max(1, self.config.segments_per_step // horizon), len(store.codes))
@@ -85,13 +106,8 @@ class DescentStage:
         start = torch.randint(length - horizon, (count,), generator=self.generator)
         mine = self.group.share(count)
         series, start = send(series[mine], device), send(start[mine], device)
-        history = gather_steps(store.codes, series, start, range(1))
-        target = gather_steps(store.codes, series, start, range(1, horizon + 1))
-        context, amplitude = store.context[series], store.amplitude[series, None]
-        wrong = forecast_codes(self.model, history, horizon, context, amplitude) - target
-        metric = store.metric if store.metric.shape[0] == 1 else store.metric[series]
-        square = ((wrong @ metric) * wrong).sum(-1).sum(0) / count
-        loss = (square / store.persistence[:horizon]).mean()
+        square = segment_errors(self.model, store, series, start, horizon)
+        loss = (square.sum(0) / count / store.persistence[:horizon]).mean()
         self.coefficients.grad = None
         loss.backward()
         loss = loss.detach()
@@ -103,16 +119,14 @@ class DescentStage:
     @torch.no_grad()
     def validate(self) -> float:
         """The same for every held-out start."""
-        error, change = forecast_errors(self.model, self.validation, self.config.horizons[-1])
-        return float((error / change).mean())
+        return validation_error(self.model, self.validation)
 
 
 @torch.no_grad()
 def whitening_of(model: OceanModel, training: list[Codes], group: Group) -> Tensor:
     """(feature, feature) L^-T of the penalised normal matrix L L' of features as they are."""
     dynamics = cast(QuadraticODE, model.dynamics)
-    spread = torch.cat([codes.codes.flatten(0, 1) for codes in training]).square().mean(0).sqrt().clamp_min(1e-6)
-    size = quadratic_features(spread, dynamics.pairs)
+    size = quadratic_features(spread_of(training), dynamics.pairs)
     equations = normal_equations(model, enough_series(training, dynamics.feature_count), size, group, first=False)
     normal = equations.gram / equations.count.clamp_min(1)
     normal.diagonal().add_(PENALTY * equations.weight)

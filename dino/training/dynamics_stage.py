@@ -8,7 +8,7 @@ from torch import Tensor
 from ..config import DynamicsConfig
 from ..dynamics import HistoryInitialiser, LatentODE, integrate
 from ..model import LEADS, OceanModel
-from .parallel import ALONE, Group, send
+from .parallel import ALONE, Group, draw_store, send
 from .series import Series
 
 UNRESOLVED_CELLS = 64
@@ -100,8 +100,7 @@ class DynamicsStage:
 
     def step(self, index: int) -> Tensor:
         """One step on random segments of one store; returns the weighted mean squared error, on the device."""
-        choice = torch.multinomial(self.shares, 1, generator=self.generator).item() if len(self.training) > 1 else 0
-        store = self.training[int(choice)]
+        store = self.training[draw_store(self.shares, self.generator)]
         horizon = min(self.horizon(index), store.codes.shape[1] - self.model.lags - 1)
         loss, unresolved = self._losses(store, horizon, max(1, self.config.segments_per_step // horizon))
         self.optimiser.zero_grad(set_to_none=True)
@@ -119,13 +118,8 @@ class DynamicsStage:
         series = torch.randint(store.codes.shape[0], (count,), generator=self.generator)
         start = torch.randint(lags, store.codes.shape[1] - horizon, (count,), generator=self.generator)
         series, start = send(series[mine], device), send(start[mine], device)
-        history = gather_steps(store.codes, series, start, range(-lags, 1))
-        target = gather_steps(store.codes, series, start, range(1, horizon + 1))
-        context, amplitude = store.context[series], store.amplitude[series, None]
-        forecast = forecast_codes(self.model, history, horizon, context, amplitude)
-        metric = store.metric if store.metric.shape[0] == 1 else store.metric[series]
-        weight = self._lead_weight(store, horizon)
-        loss = (_field_square(forecast - target, metric).sum(0) / count * weight).mean()
+        square = segment_errors(self.model, store, series, start, horizon)
+        loss = (square.sum(0) / count * self._lead_weight(store, horizon)).mean()
         return loss, self._unresolved_loss(store, series, start, horizon, count)
 
     def _lead_weight(self, store: Codes, horizon: int) -> Tensor:
@@ -152,6 +146,15 @@ class DynamicsStage:
         if self.config.lead_weight == "persistence":
             return float((error / change).mean())
         return float(error.mean() / change.mean())
+
+
+def segment_errors(model: OceanModel, store: Codes, series: Tensor, start: Tensor, horizon: int) -> Tensor:
+    """Mean squared field error (segment, lead) of forecasts over `horizon` intervals from maps `start` of `series`."""
+    history = gather_steps(store.codes, series, start, range(-model.lags, 1))
+    target = gather_steps(store.codes, series, start, range(1, horizon + 1))
+    forecast = forecast_codes(model, history, horizon, store.context[series], store.amplitude[series, None])
+    metric = store.metric if store.metric.shape[0] == 1 else store.metric[series]
+    return _field_square(forecast - target, metric)
 
 
 def forecast_codes(model: OceanModel, history: Tensor, horizon: int, context: Tensor, amplitude: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..config import FieldConfig
 from ..model import OceanModel
-from .parallel import ALONE, Group, send
+from .parallel import ALONE, Group, draw_store, send
 from .series import Series
 from .variable_projection import Projection, project, project_by_steps
 
@@ -48,7 +48,7 @@ class FieldStage:
 
     def step(self, index: int) -> Tensor:
         """One optimiser step; returns the mean squared residual, on the device."""
-        choice = _draw(self.shares, self.generator)
+        choice = draw_store(self.shares, self.generator)
         store = self.training[choice]
         values, weights = draw_frames(store, self.alike[choice], self.config, self.generator)
         result = self._project(store, values, weights)
@@ -121,7 +121,3 @@ def draw_frames(store: Series, alike: bool, config: FieldConfig, generator: torc
     frame = torch.randint(times, (groups, each), generator=generator)
     series, frame = send(series, device), send(frame, device)
     return store.values[series, frame], store.weights[:1] if alike else store.weights[series[:, 0]]
-
-
-def _draw(shares: Tensor, generator: torch.Generator) -> int:
-    return int(torch.multinomial(shares, 1, generator=generator)) if len(shares) > 1 else 0

@@ -136,6 +136,11 @@ def send(drawn: Tensor, device: torch.device) -> Tensor:
     return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)
 
 
+def draw_store(shares: Tensor, generator: torch.Generator) -> int:
+    """The number of one of the training stores, by their shares of the batches."""
+    return int(torch.multinomial(shares, 1, generator=generator)) if len(shares) > 1 else 0
+
+
 def _own_device(device: str, local_rank: int) -> str:
     if not device.startswith("cuda"):
         return device

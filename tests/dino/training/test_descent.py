@@ -1,6 +1,7 @@
 """Descent on forecasts: its coordinates are alike, held-out forecasts gain, and its state is all that resumes it."""
 
 import copy
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from dino.config import DynamicsConfig
 from dino.dynamics import QuadraticODE, integrate
 from dino.dynamics.quadratic import quadratic_features
-from dino.training import collocation
+from dino.training import collocation, descent_stage
 from dino.training.descent_stage import DescentStage, WhitenedAdam, whitening_of
 from dino.training.dynamics_stage import Codes
 from dino.training.parallel import ALONE
@@ -96,7 +97,7 @@ def test_a_stage_goes_on_from_its_state_to_the_bit(model, truth):
         stage.step(index)
     expected = model.dynamics.coefficients.detach().clone()
     model.load_state_dict(weights)
-    again = begin()  # whose whitening is that of the moved coefficients, until the state is put back
+    again = begin()
     again.optimiser.load_state_dict(optimiser)
     again.schedule.load_state_dict(schedule)
     again.generator.set_state(chance)
@@ -109,7 +110,8 @@ def test_steps_are_those_of_adam_on_whitened_coordinates():
     weights = torch.nn.Parameter(torch.randn(4, 2, generator=generator()))
     start, whitening = weights.detach().clone(), torch.randn(4, 4, generator=generator(1))
     inner = torch.nn.Parameter(torch.zeros(4, 2))
-    ours = WhitenedAdam(weights, whitening, 0.1)
+    ours = WhitenedAdam(weights, 0.1)
+    ours.whitening = whitening
     plain = torch.optim.Adam([inner], 0.1, betas=(0.9, 0.99))
     for _ in range(5):
         weights.grad = 2 * weights.detach()
@@ -118,3 +120,28 @@ def test_steps_are_those_of_adam_on_whitened_coordinates():
         (start + whitening @ inner).square().sum().backward()
         plain.step()
         torch.testing.assert_close(weights.detach(), (start + whitening @ inner).detach())
+
+
+def test_a_stage_that_goes_on_makes_no_whitening_of_its_own(model, truth, monkeypatch):
+    training, held = codes_of(truth, 50, 1), codes_of(truth, 10, 5)
+    stage = DescentStage(model, [training], held, model.spec.dynamics, generator())
+    stage.step(0)
+    state = copy.deepcopy(stage.optimiser.state_dict())
+    again = DescentStage(model, [training], held, model.spec.dynamics, generator())
+    again.optimiser.load_state_dict(state)
+    monkeypatch.setattr("dino.training.descent_stage.whitening_of", None)
+    again.step(1)
+    assert torch.equal(again.optimiser.whitening, stage.optimiser.whitening)
+
+
+def test_stores_are_drawn_by_their_shares(model, truth, monkeypatch):
+    often, seldom = codes_of(truth, 20, 1), dataclasses.replace(codes_of(truth, 20, 3), share=0.0)
+    stage = DescentStage(model, [seldom, often], codes_of(truth, 10, 5), model.spec.dynamics, generator())
+    used = []
+    from_store = descent_stage.segment_errors
+    monkeypatch.setattr(
+        descent_stage, "segment_errors", lambda m, store, *rest: used.append(store) or from_store(m, store, *rest)
+    )
+    for index in range(6):
+        stage.step(index)
+    assert all(store is often for store in used)
