@@ -58,5 +58,5 @@ def histograms(ds: xr.Dataset, numbers: dict[str, dict[str, float]]) -> dict[str
 
 def _histogram(values: xr.DataArray, low: float, high: float, bins: int) -> tuple[object, np.ndarray]:
     data = dask.array.asarray(values.astype(np.float64).data).ravel()
-    counts, edges = dask.array.histogram(data, bins=bins, range=(low, high))
+    counts, edges = dask.array.histogram(data, bins=bins, range=(low, high))  # pyright: ignore[reportGeneralTypeIssues]
     return counts, edges

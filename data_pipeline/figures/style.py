@@ -33,7 +33,8 @@ def draw_map(
     axis.yaxis.set_major_formatter(lambda value, _: _degrees(value, "N", "S"))
     axis.locator_params(nbins=5)
     axis.tick_params(labelsize=TICK)
-    bar = figure.colorbar(drawn, ax=axis, aspect=25, pad=0.02)
+    beyond = "max" if shown.count() and shown.max() > (norm.vmax or 0) else "neither"
+    bar = figure.colorbar(drawn, ax=axis, aspect=25, pad=0.02, extend=beyond)
     bar.set_label(label, fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
 
