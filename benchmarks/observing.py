@@ -36,7 +36,7 @@ def drawn_errors(karin: KarinErrors, seed: int) -> dict[str, object]:
         lines = np.arange(LINES)
         error = draw.draw(lines, np.full(LINES, 40.0), np.random.default_rng(seed)).error
         scale = sensitivity(component, np.array([40.0]), ALTITUDE_KM)[0]
-        waves, found = welch(error / scale, 1 / PIXEL_KM, nperseg=2**15, window=("kaiser", 14))
+        waves, found = welch(error / scale, 1 / PIXEL_KM, nperseg=2**15, window=("kaiser", 14))  # pyright: ignore[reportArgumentType]
         wanted = np.exp(np.interp(np.log(np.maximum(waves, 1e-9)), np.log(frequency), np.log(density)))
         for longest, shortest in BANDS_KM:
             band = (waves >= 1 / longest) & (waves < 1 / shortest)
