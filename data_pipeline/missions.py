@@ -9,11 +9,11 @@ sentinel-3a, -3b        ESA Sentinel-3 user guide: 14 + 7/27 revolutions a day; 
 saral                   Radar Altimetry Tutorial (altimetry.info): 501 revolutions in 35 days, on the ground track of
                         Envisat; DORIS mail 1027: reference height 800 km; inclination of ERS-1's same orbit (TU Delft)
 cryosat-2               DGFI-TUM OpenADB: 5344 revolutions in 369 days of the node, semi-major axis 7095.35 km
-hy-2b                   ILRS: inclination and height of 971 km, 14-day cycle; the 193 revolutions were not found published
-                        there, and AVISO+ gives 963 km for the same cycle of HY-2A
+hy-2b                   ILRS: inclination, height of 971 km, 14-day cycle; its 193 revolutions were not found published,
+                        and AVISO+ gives 963 km for the same cycle of HY-2A
 
 Published heights mean different things: above the radius at the equator (SWOT, CryoSat-2), or nominal and mean heights
-above the ellipsoid (Sentinel-3, SARAL, HY-2B), which are 7 to 19 km more than the orbit's own. Nothing is fitted to them.
+above the ellipsoid (Sentinel-3, SARAL, HY-2B), which are 7 to 19 km more than the orbit's own.
 
 The longitude of the first node is zero except where satellites of one orbit share it between them: the phases of
 different missions are free, and a track as flown comes with its ephemeris file.
