@@ -1,8 +1,8 @@
 """Clouds taken from a real product: where its scenes have no valid pixel, moved over the field that is sampled.
 
-A scene keeps its own size in kilometres. Every UTC day one is chosen, turned over or not and shifted by chance, and
-stands still then; beyond its edge it goes on as its own mirror image, so that a field of any size has clouds without a
-seam.
+A scene is the largest rectangle of open sea, and keeps its size in kilometres. Every UTC day one is chosen, turned over
+or not and shifted by chance, and stands still then; beyond its edge it goes on as its own mirror image, so that a field
+of any size has clouds without a seam.
 Instruments with the same clouds see the same sky.
 """
 
@@ -23,6 +23,7 @@ from data_pipeline.schema import wrap_longitude
 
 # With so many scenes, a pixel that none of them shows is land rather than cloudy each time.
 SCENES_THAT_SHOW_LAND = 5
+BLOCKS = 60  # along the shorter side, in which open sea is looked for
 _SKY = 0xC10D5
 
 
@@ -35,7 +36,9 @@ class CloudConfig(BaseModel):
     variable: str | None = Field(default=None, description="default: the sea surface temperature")
     quality: int = Field(default=4, ge=0, description="least quality_level of a clear pixel, where the product has one")
     window: tuple[float, float, float, float] | None = Field(
-        default=None, description="west, south, east, north of the part to take: open sea, where land cannot be told"
+        default=None,
+        description="west, south, east, north of the part to take: with few scenes, land and the edge of a swath "
+        "look like clouds, so choose open sea",
     )
 
     @cached_property
@@ -97,13 +100,34 @@ def read_scenes(config: CloudConfig) -> CloudScenes:
         known &= eastward & (lat >= south) & (lat <= north)
     if not (clear & known).any():
         raise EmptyDataError(f"no pixel of {config.path.name} is clear; choose another product, window or quality")
-    inside = np.ix_(known.any(1), known.any(0))
+    inside = _largest_rectangle(known)
     spacing = _spacing_km(lon, lat, 0), _spacing_km(lon, lat, 1)
-    # Land and what lies outside the window take the state of the nearest pixel that is known.
+    # A few pixels of land or without a position that are left take the state of the nearest one that is known.
     nearest = np.asarray(distance_transform_edt(~known[inside], return_distances=False, return_indices=True))
     whole = np.stack([scene[inside][tuple(nearest)] for scene in clear])
+    if not whole.any():
+        raise EmptyDataError(f"no pixel of {config.path.name} is clear; choose another product, window or quality")
     # A scene that rows or columns of the file run through southward or westward is as good as its mirror image.
     return CloudScenes(whole, spacing)
+
+
+def _largest_rectangle(known: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the largest rectangle of blocks of pixels that are known, but for a tenth of a block."""
+    size = max(1, min(known.shape) // BLOCKS)
+    rows, columns = (n // size for n in known.shape)
+    share = known[: rows * size, : columns * size].reshape(rows, size, columns, size).mean((1, 3))
+    height, best = np.zeros(columns, np.int64), (0, 0, 0, 0, 0)
+    for row in range(rows):
+        height = np.where(share[row] >= 0.9, height + 1, 0)
+        for column in np.flatnonzero(height):  # as far to both sides as columns are as high as this one
+            low = np.flatnonzero(height[:column] < height[column])
+            high = np.flatnonzero(height[column:] < height[column])
+            left = int(low[-1]) + 1 if low.size else 0
+            right = column + int(high[0]) if high.size else columns
+            tall = int(height[column])
+            best = max(best, (tall * (right - left), row - tall + 1, row + 1, left, int(right)))
+    _, top, bottom, left, right = best
+    return slice(top * size, bottom * size), slice(left * size, right * size)
 
 
 def _temperature(table: xr.Dataset, config: CloudConfig) -> xr.DataArray:

@@ -15,7 +15,7 @@ from data_pipeline.interpolation import interpolator
 from data_pipeline.layout import ONE_DAY
 from data_pipeline.orbits import EphemerisOrbit
 from data_pipeline.products.files import provenance
-from data_pipeline.schema import channel_names, check_fields, observations_dataset
+from data_pipeline.schema import channel_names, check_fields, index_by_day, observations_dataset
 from data_pipeline.views import Columns, Period, View
 
 
@@ -50,12 +50,39 @@ def sample(
     Raises ConfigError when the field has no such channel, trajectory or period, and EmptyDataError when nothing is
     seen. progress: called with (days done, days in all).
     """
+    days = list(sample_days(fields, config, progress=progress))
+    if not days:
+        raise EmptyDataError("no instrument saw a valid point of the field; widen the period, the swath or the field")
+    every = ["source_name", "day", "day_offset"]  # alike on every day, or made anew
+    joined = xr.concat([day.drop_vars(every) for day in days], "obs", combine_attrs="override")
+    return index_by_day(joined.assign_coords(source_name=days[0]["source_name"]))
+
+
+def sample_days(
+    fields: xr.Dataset, config: SampleConfig, *, progress: Callable[[int, int], None] | None = None
+) -> Iterator[xr.Dataset]:
+    """The observations that `sample` makes, day by day, each an observation dataset; days without any are left out.
+
+    Memory is that of a day's observations and of a block of maps.
+    """
     check_fields(fields)
     fields = _selected(fields, config)
+    frames, grid = Frames(fields), interpolator(fields)
+    views = [View(frames, grid, instrument, index, config.seed) for index, instrument in enumerate(config.instruments)]
+    attrs = _provenance(fields, config)
+    days = list(_days(frames, config))
+    for done, period in enumerate(days, start=1):
+        parts = [part for view in views for part in view.of(period)]
+        if parts:
+            yield _observations(parts, fields, config, attrs)
+        if progress is not None:
+            progress(done, len(days))
+
+
+def _observations(
+    parts: list[Columns], fields: xr.Dataset, config: SampleConfig, attrs: dict[str, object]
+) -> xr.Dataset:
     names = [str(name) for name in fields.data_vars]
-    parts = list(_observed(fields, config, progress))
-    if not parts:
-        raise EmptyDataError("no instrument saw a valid point of the field; widen the period, the swath or the field")
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return observations_dataset(
         joined["time"],
@@ -65,25 +92,11 @@ def sample(
         {name: joined[f"{name}_error"] for name in names},
         joined["source"],
         [instrument.name for instrument in config.instruments],
-        attrs=_provenance(fields, config),
+        attrs=attrs,
         units={name: fields[name].attrs["units"] for name in names},
         correlated_errors={name: joined[f"{name}_correlated_error"] for name in names},
         truth={name: joined[f"{name}_truth"] for name in names},
     )
-
-
-def _observed(
-    fields: xr.Dataset, config: SampleConfig, progress: Callable[[int, int], None] | None
-) -> Iterator[Columns]:
-    """Columns of what every instrument saw, in parts of bounded size, day after day."""
-    frames, grid = Frames(fields), interpolator(fields)
-    views = [View(frames, grid, instrument, index, config.seed) for index, instrument in enumerate(config.instruments)]
-    days = list(_days(frames, config))
-    for done, period in enumerate(days, start=1):
-        for view in views:
-            yield from view.of(period)
-        if progress is not None:
-            progress(done, len(days))
 
 
 def _selected(fields: xr.Dataset, config: SampleConfig) -> xr.Dataset:

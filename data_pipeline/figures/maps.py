@@ -27,7 +27,8 @@ def draw_observations(covered: xr.Dataset, path: Path) -> Path:
     draw_map(figure, over, x, y, often, norm, "viridis", "observations a day")
     over.set_title(f"Observations per cell of {cell:g}° and day (grey: none)", fontsize=TITLE_SIZE)
     gap = covered["longest_gap"].values
-    norm = Normalize(0, float(np.nanmax(gap)) or 1.0)
+    # A few cells at a coast would otherwise take all colours for themselves.
+    norm = Normalize(0, float(np.nanpercentile(gap, 98)) or 1.0)
     draw_map(figure, middle, x, y, gap, norm, "magma_r", "days")
     middle.set_title("Longest time without an observation (grey: never seen)", fontsize=TITLE_SIZE)
     bottom = np.zeros(covered.sizes["day"])
@@ -66,7 +67,7 @@ def draw_fields(covered: xr.Dataset, path: Path) -> Path:
     draw_map(figure, over, x, y, values, Normalize(0, 100), "viridis", "% of maps")
     over.set_title("Maps with a value (grey: none)", fontsize=TITLE_SIZE)
     under.plot(covered["time"].values, 100 * covered["valid"].values, color=PALETTE[0], marker=".", markersize=3)
-    under.set_ylim(bottom=0)
+    under.set_ylim(0, 110 * max(float(covered["valid"].max()), 0.01))
     dress_curves(under, "", "% of cells")
     dates(under)
     return save(figure, path)

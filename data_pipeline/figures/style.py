@@ -35,7 +35,8 @@ def draw_map(
     label_degrees(axis)
     axis.locator_params(nbins=5)
     axis.tick_params(labelsize=TICK_SIZE)
-    bar = figure.colorbar(drawn, ax=axis, aspect=25, pad=0.02)
+    beyond = "max" if shown.count() and shown.max() > (norm.vmax or 0) else "neither"
+    bar = figure.colorbar(drawn, ax=axis, aspect=25, pad=0.02, extend=beyond)
     bar.set_label(label, fontsize=LABEL_SIZE)
     bar.ax.tick_params(labelsize=TICK_SIZE)
 

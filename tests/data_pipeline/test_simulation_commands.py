@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import typer
 import xarray as xr
+import yaml
 from pydantic import BaseModel, ConfigDict
 from typer.testing import CliRunner
 
@@ -10,6 +13,7 @@ from data_pipeline.commands.simulate import simulate
 from data_pipeline.errors import ConfigError, MissingFileError, StoreError
 from data_pipeline.settings import load_settings
 from data_pipeline.stores import open_store
+from data_pipeline.swaths import SampleConfig
 from data_pipeline.validation import validate_store
 
 TINY = ["--set", "grid=16", "--set", "trajectories=2", "--set", "days=3", "--set", "spin_up_days=1"]
@@ -179,3 +183,11 @@ def test_a_file_without_settings_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ConfigError):
         load_settings(Settings, path)
+
+
+def test_the_documented_settings_are_settings():
+    text = (Path(__file__).parents[2] / "docs" / "observing.md").read_text(encoding="utf-8")
+    settings = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    config = SampleConfig.model_validate(settings)
+    assert [instrument.kind for instrument in config.instruments] == ["nadir", "swath"]
+    assert config.instruments[1].clouds.window == (3.5, 37.5, 6.3, 42.5)

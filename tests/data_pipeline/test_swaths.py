@@ -14,7 +14,7 @@ from data_pipeline.karin import KarinErrors
 from data_pipeline.missions import MISSIONS
 from data_pipeline.orbits import RepeatOrbit, longitude_latitude
 from data_pipeline.schema import channel_names, check_observations, fields_dataset
-from data_pipeline.swaths import SampleConfig, sample
+from data_pipeline.swaths import SampleConfig, sample, sample_days
 
 SWATH = TrackInstrument(name="swot", kind="swath", spacing_km=10, error_std=0)
 NADIR = TrackInstrument(name="jason", kind="nadir", orbit=MISSIONS["jason"].orbit, error_std=0)
@@ -255,6 +255,16 @@ def test_the_truth_stands_beside_each_value_and_is_no_channel(field):
     assert float((ds.ssh - ds.ssh_truth).std()) == pytest.approx(0.05, rel=0.1)
     assert not ds.ssh_correlated_error.any()
     assert channel_names(ds) == ["ssh"]
+
+
+def test_days_are_made_one_at_a_time_and_join_to_the_whole(field):
+    noisy = config(SWATH.model_copy(update={"error_std": 0.05}), RANDOM, seed=3)
+    days = list(sample_days(field, noisy))
+    assert len(days) == 6
+    assert all(len(np.unique(day.time.values.astype("M8[D]"))) == 1 for day in days)
+    whole = sample(field, noisy)
+    np.testing.assert_array_equal(np.concatenate([day.ssh.values for day in days]), whole.ssh)
+    assert whole.attrs == days[0].attrs
 
 
 def test_instruments_see_their_own_channels(field):
