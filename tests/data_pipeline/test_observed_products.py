@@ -63,7 +63,6 @@ def test_blocks_of_any_size_give_the_same_points(tmp_path, monkeypatch):
     path = saved(tmp_path, swath())
     whole = ingest(path)
     for cells in (1, 3, 9):
-        monkeypatch.setattr("data_pipeline.products.pixels.BLOCK_CELLS", cells)
         monkeypatch.setattr(files, "BLOCK_CELLS", cells)
         xr.testing.assert_equal(ingest(path), whole)
 
