@@ -43,7 +43,8 @@ def run_dino(arguments: argparse.Namespace, folder: Path, keep: float, seed: int
     for row in made["scores"]:
         tests.setdefault(row.pop("test").replace(" ", "_"), {})[row.pop("channel")] = row
     first = made["by_frame"]["same points"]
-    return {"seconds": made["training_seconds"], "tests": tests, "by_frame": first}
+    spent = {"seconds": made["training_seconds"], "cpu_seconds": made.get("training_cpu_seconds")}
+    return {**spent, "tests": tests, "by_frame": first}
 
 
 def run_peer(name: str, experiment: Experiment, frames: int, trained: int) -> dict[str, Any]:

@@ -110,6 +110,7 @@ def test_the_command_trains_scores_and_draws(folder, capsys):
     made = json.loads((case / "scores.json").read_text())
     assert (made["system"], made["protocol"], made["keep"], made["seed"]) == ("wave", "dino", 0.25, 0)
     assert made["training_seconds"] > 0
+    assert made["training_cpu_seconds"] > 0
     rows = {(row["test"], row["channel"]): row for row in made["scores"]}
     tests = ("same points", "new points", "finer grid", "finer times")
     assert set(rows) == {(test, name) for test in tests for name in ("displacement", "displacement_rate")}
