@@ -22,7 +22,7 @@ from dino.evaluation.report import method_label
 from dino.evaluation.sequences import score_sequences
 from dino.observations import days_since_epoch
 from dino.reproduce import PROTOCOLS, filled
-from dino.training.series import kept_cells
+from dino.training.cuts import kept_cells
 from dino.training.train import train
 
 # From seconds to as long as it pays: the code, the products and the steps grow together.

@@ -76,9 +76,7 @@ def _descend(store: Path, kind: str, code: int, seed: int, steps: int):
     generator = torch.Generator().manual_seed(seed)
     config = settings(store, kind, code, seed, steps)
     splits, model = prepare_training(config)
-    training = splits[0].training
-    assert splits[0].validation_series is not None
-    held = splits[0].series.subset(splits[0].validation_series)
+    training, held = splits[0].training.at(0), splits[0].validation
     stage = FieldStage(model, [training], held, config.field, generator)
     began = time.perf_counter()
     for index in range(steps):

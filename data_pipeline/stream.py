@@ -1,25 +1,23 @@
-"""Blocks of a store as numpy, in bounded memory."""
+"""Windows of observations and blocks of fields as they lie in a store, in bounded memory."""
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from data_pipeline.blocks import Store, fields_asked, opened, read_ahead
 from data_pipeline.errors import EmptyDataError, SchemaError
-from data_pipeline.schema import channel_names, index_by_day
-from data_pipeline.stores import open_store
+from data_pipeline.schema import index_by_day
 
 
-def read_window(ds: xr.Dataset | str | os.PathLike[str], start: Any, stop: Any) -> xr.Dataset:
+def read_window(ds: Store, start: Any, stop: Any) -> xr.Dataset:
     """Observations with start <= time < stop as an in-memory observation Dataset with its own day index.
 
     start, stop: anything numpy takes for a datetime64, e.g. "2014-05-20" or "2014-05-20T12:00". Only the chunks
     that hold the days of the window are read. Raises EmptyDataError when the window holds nothing.
     """
-    ds = _dataset(ds)
+    ds = opened(ds)
     if ds.attrs.get("dino_store") != "observations":
         raise SchemaError(
             "a window is read from an observation store; select along the time axis of a field store instead"
@@ -42,22 +40,15 @@ def read_window(ds: xr.Dataset | str | os.PathLike[str], start: Any, stop: Any) 
     return index_by_day(window)
 
 
-def iterate_blocks(
-    ds: xr.Dataset | str | os.PathLike[str], channels: str | Sequence[str], block: int | None = None
-) -> Iterator[np.ndarray]:
+def iterate_blocks(ds: Store, channels: str | Sequence[str], block: int | None = None) -> Iterator[np.ndarray]:
     """Blocks of a field store in store order; one more block is read while the caller works on the last.
 
     block: times per block, by default those of a chunk; a block holds one chunk of trajectories. Yields float32
     arrays with the variable's dims, (time, latitude, longitude) or (trajectory, time, latitude, longitude); with a
     sequence of channels these are stacked on a new first axis. Memory: two blocks.
     """
-    ds = _dataset(ds)
-    names = [channels] if isinstance(channels, str) else list(channels)
-    unknown = [name for name in names if name not in channel_names(ds)]
-    if ds.attrs.get("dino_store") != "fields" or unknown or not names:
-        raise SchemaError(
-            f"channels {names} are asked of a store with {', '.join(channel_names(ds)) or 'none'}; name some of these"
-        )
+    ds = opened(ds)
+    names = fields_asked(ds, [channels] if isinstance(channels, str) else channels)
     if block is not None and block < 1:
         raise SchemaError(f"a block of {block} times is asked for; it holds at least one")
     lead = ds[names[0]]
@@ -65,20 +56,13 @@ def iterate_blocks(
     steps = {"time": block or chunk.get("time", lead.sizes["time"])}
     if "trajectory" in lead.dims:
         steps["trajectory"] = chunk.get("trajectory", lead.sizes["trajectory"])
+    regions = list(_regions(lead, steps))
 
-    def load(region: dict[str, slice]) -> np.ndarray:
-        arrays = [ds[name].isel(region).to_numpy() for name in names]
+    def load(number: int) -> np.ndarray:
+        arrays = [ds[name].isel(regions[number]).to_numpy() for name in names]
         return arrays[0] if isinstance(channels, str) else np.stack(arrays)
 
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        ahead = None
-        for region in _regions(lead, steps):
-            following = reader.submit(load, region)
-            if ahead is not None:
-                yield ahead.result()
-            ahead = following
-        if ahead is not None:
-            yield ahead.result()
+    yield from read_ahead(load, range(len(regions)))
 
 
 def _regions(variable: xr.DataArray, steps: dict[str, int]) -> Iterator[dict[str, slice]]:
@@ -89,10 +73,6 @@ def _regions(variable: xr.DataArray, steps: dict[str, int]) -> Iterator[dict[str
             if "trajectory" in variable.dims:
                 region["trajectory"] = slice(trajectory, trajectory + steps["trajectory"])
             yield region
-
-
-def _dataset(ds: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
-    return ds if isinstance(ds, xr.Dataset) else open_store(ds)
 
 
 def _moment(moment: Any) -> np.datetime64:

@@ -44,6 +44,9 @@ class DataConfig(_Section):
     )
     keep: float = Field(default=1.0, gt=0, le=1, description="share of the grid cells that training may see")
     keep_seed: int = Field(default=0, ge=0, description="seed of the random cells that are kept")
+    memory_gb: float = Field(
+        default=1.0, gt=0, description="values of a store that are held in memory; a larger store is streamed"
+    )
     validation_days: float = Field(default=10.0, ge=0, description="last days of the training period held out")
     validation_trajectories: float = Field(default=0.125, ge=0, lt=1, description="share held out, of eight or more")
 

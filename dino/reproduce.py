@@ -20,7 +20,7 @@ from .config import Config
 from .evaluation.sequences import SequenceScores, score_sequences
 from .model import OceanModel
 from .observations import days_since_epoch
-from .training.series import kept_cells
+from .training.cuts import kept_cells
 
 System = Literal["navier-stokes", "wave", "shallow-water"]
 Report = Callable[[int, int], None]

@@ -8,7 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from dino.domain import PeriodicBox, Sphere
-from dino.training.series import kept_cells
+from dino.training.cuts import kept_cells
 
 from .base import Task, UnsuitableTaskError
 

@@ -17,7 +17,7 @@ from ..dynamics import check_finite, integrate
 from ..errors import EmptyDataError
 from ..inference.gauss_newton import encode_frames
 from ..model import OceanModel
-from ..training.series import Maps, read_maps
+from ..training.field_maps import Maps, open_maps
 
 SEQUENCES = 8  # decoded together
 LEAD_SLACK = 1e-6  # days
@@ -67,8 +67,8 @@ def score_sequences(
     if not seen.any():
         raise EmptyDataError("no cell is seen in the first frame; keep more of them")
     names = list(model.spec.names)
-    maps = read_maps(dataset, names, None, None)
-    start = maps if initial is None else read_maps(initial.isel(time=[0]), names, None, None)
+    maps = open_maps(dataset, names).loaded()
+    start = maps if initial is None else open_maps(initial.isel(time=[0]), names).loaded()
     leads = maps.times - maps.times[0]
     states = forecast_states(model, start, start.values[:, 0], seen, leads)
     codes = model.dynamics.codes(states)

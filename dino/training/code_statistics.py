@@ -10,6 +10,7 @@ from ..model import OceanModel
 from .parallel import ALONE, Group
 from .principal_axes import principal_axes
 from .series import Series
+from .streamed import StreamedSeries
 from .variable_projection import CODE_LENGTH
 
 # Enough frames for a covariance of a few hundred numbers; more cost time and change nothing. So many of each of a few
@@ -33,23 +34,24 @@ def encode_series(
     processes of a group encode some series each and share what they found.
     """
     decoder, size, mine = model.decoder, model.decoder.code_size, group.share(series.count)
-    basis = decoder.linearise(series.coordinates, prior.mean[None]) if decoder.is_affine else None
     values, weights = series.values[mine, which], series.weights[mine]
-    means = values.new_empty(*values.shape[:2], size)
-    covariances = values.new_empty(len(values), size, size)
-    present = series.weights > 0
-    alike = basis is not None and bool((present == present[:1]).all())
-    together = max(1, VALUES_AT_ONCE // max(1, values[:1].numel())) if alike else 1
-    for first in range(0, len(values), together):
-        rows = slice(first, first + together)
-        gaps = torch.where(weights[rows, None] > 0, values[rows], torch.nan)
-        frames = gaps.flatten(0, 1)
+    count, times = values.shape[:2]
+    means = values.new_empty(count * times, size)
+    covariances = values.new_empty(count, size, size)
+    basis = decoder.linearise(series.coordinates, prior.mean[None]) if decoder.is_affine else None
+    alike = basis is not None and (series.alike or bool(((series.weights > 0) == (series.weights[:1] > 0)).all()))
+    together = max(1, VALUES_AT_ONCE // max(1, values[:1, :1].numel())) if alike else times
+    for first in range(0, count * times, together):
+        frames = torch.arange(first, min(first + together, count * times), device=values.device)
+        row, time = frames // times, frames % times
+        gaps = torch.where(weights[row] > 0, values[row, time], torch.nan)
         if basis is not None:
-            posterior = encode(basis, frames, model.spec.noise_variance, prior)
+            posterior = encode(basis, gaps, model.spec.noise_variance, prior)
         else:
-            posterior = encode_frames(decoder, series.coordinates, frames, model.spec.noise_variance, prior)
-        means[rows] = posterior.mean.unflatten(0, gaps.shape[:2])
-        covariances[rows] = posterior.covariance if basis is not None else posterior.covariance.mean(0)
+            posterior = encode_frames(decoder, series.coordinates, gaps, model.spec.noise_variance, prior)
+        means[frames] = posterior.mean
+        covariances[row] = posterior.covariance if basis is not None else posterior.covariance.mean(0)
+    means = means.unflatten(0, (count, times))
     return group.gather(means, series.count), group.gather(covariances, series.count)
 
 
@@ -139,13 +141,12 @@ def population_metric(
 
 
 @torch.no_grad()
-def series_metric(model: OceanModel, series: Series, codes: Tensor) -> Tensor:
+def series_metric(model: OceanModel, series: Series | StreamedSeries, codes: Tensor) -> Tensor:
     """(series or 1, code, code): mean squared field value over a series' valid points as a form in codes.
 
     codes : (series, time, code) of the series, over which it is averaged where the decoder is not affine
     """
-    decoder, weights = model.decoder, series.weights
-    alike = bool((weights == weights[:1]).all())
+    decoder, weights, alike = model.decoder, series.weights, series.alike
     if not decoder.is_affine:
         if alike:
             return population_metric(decoder, series.coordinates, weights[0], codes)[None].to(codes)

@@ -9,9 +9,11 @@ from ..config import DynamicsConfig
 from ..dynamics import HistoryInitialiser, LatentODE, integrate
 from ..model import LEADS, OceanModel
 from .parallel import ALONE, Group, draw_store, send
-from .series import Series
+from .series import Rows, Series
+from .streamed import StreamedSeries
 
 UNRESOLVED_CELLS = 64
+TOGETHER = 1024  # series whose changes are measured at once: copies of all codes would take as much memory again
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,16 @@ class Codes:
     share: float
 
     @classmethod
-    def of(cls, codes: Tensor, metric: Tensor, unresolved: Tensor, series: Series) -> "Codes":
+    def of(cls, codes: Tensor, metric: Tensor, unresolved: Tensor, series: Series | StreamedSeries) -> "Codes":
         """Collect a store's codes; `series` gives context, amplitude and share."""
         changes = []
         for lead in range(1, min(LEADS, codes.shape[1])):
-            changes.append(_field_square(codes[:, lead:] - codes[:, :-lead], metric).mean())
+            total = codes.new_zeros((), dtype=torch.float64)
+            for first in range(0, len(codes), TOGETHER):
+                rows = slice(first, first + TOGETHER)
+                moved = codes[rows, lead:] - codes[rows, :-lead]
+                total += _field_square(moved, metric if len(metric) == 1 else metric[rows]).sum(dtype=torch.float64)
+            changes.append((total / (len(codes) * (codes.shape[1] - lead))).to(codes))
         persistence = torch.stack(changes) if changes else codes.new_ones(1)
         return cls(codes, metric, unresolved, series.context, series.amplitude, persistence, series.share)
 
@@ -47,7 +54,7 @@ class Codes:
             self.persistence, self.share,
         )  # fmt: skip
 
-    def subset(self, which: Tensor) -> "Codes":
+    def subset(self, which: Rows) -> "Codes":
         """Some of the series, with the same lead weights."""
         metric = self.metric if self.metric.shape[0] == 1 else self.metric[which]
         return Codes(

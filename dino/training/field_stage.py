@@ -1,5 +1,7 @@
 """The field stage: train the decoder with the codes projected out."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from ..config import FieldConfig
 from ..model import OceanModel
 from .parallel import ALONE, Group, draw_store, send
 from .series import Series
+from .streamed import StreamedSeries
 from .variable_projection import Projection, project, project_by_steps
 
 # Maps and points at which a decoder that is not affine is validated, and iterations for their codes.
@@ -25,7 +28,7 @@ class FieldStage:
     def __init__(
         self,
         model: OceanModel,
-        training: list[Series],
+        training: Sequence[Series | StreamedSeries],
         validation: Series,
         config: FieldConfig,
         generator: torch.Generator,
@@ -33,7 +36,7 @@ class FieldStage:
     ) -> None:
         self.model, self.validation, self.config, self.group = model, validation, config, group
         self.generator = generator
-        self.alike = [bool((s.weights == s.weights[:1]).all()) for s in training]
+        self.alike = [s.alike for s in training]
         # Views, no copies: a step gathers its maps at these points only.
         affine = model.decoder.is_affine
         self.training = [s.points(group.share(len(s.coordinates))) if affine else s for s in training]
@@ -49,7 +52,7 @@ class FieldStage:
     def step(self, index: int) -> Tensor:
         """One optimiser step; returns the mean squared residual, on the device."""
         choice = draw_store(self.shares, self.generator)
-        store = self.training[choice]
+        store = self.training[choice].at(index)
         values, weights = draw_frames(store, self.alike[choice], self.config, self.generator)
         result = self._project(store, values, weights)
         self.optimiser.zero_grad(set_to_none=True)

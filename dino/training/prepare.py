@@ -4,47 +4,67 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 import xarray as xr
 
 from data_pipeline.stores import open_store
 
 from ..config import Config, StoreConfig
-from ..cover import Cover
-from ..errors import EmptyDataError, SchemaError
+from ..errors import ConfigError, EmptyDataError, SchemaError
 from ..gridmap import GridMap
 from ..model import ChannelSpec, ModelSpec, OceanModel
 from ..observations import day_of
-from .series import (
-    Maps,
-    Series,
-    chart_cells,
-    choose_domain,
-    kept_cells,
-    read_maps,
-    series_of_chart,
-    series_of_tiles,
-    translated,
-)
+from .cuts import Cut, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
+from .field_maps import Maps, StoredMaps, open_maps, translated
+from .moments import moments
+from .series import Series, series_of
+from .streamed import StreamedSeries
 from .symmetries import symmetric_copies, symmetries_of
+
+# More would only cost: their number sets the scatter of validation errors, a few per cent with these.
+MOST_HELD = 512
+# Of the values that may be held in memory: the share of the pool that a streamed store is drawn from, and of a block.
+POOL_SHARE, BLOCK_SHARE = 0.5, 1 / 32
 
 
 @dataclass(frozen=True)
 class Split:
-    """A store's series, the part of them that training may see, and symmetric copies of that part."""
+    """A store's series, the part of them that training may see, and symmetric copies of that part.
 
-    series: Series
+    Held out are the last `held` trajectories or, where that is none, the times after `training_frames`.
+    """
+
+    series: Series | StreamedSeries
     training_frames: slice
+    held: int = 0
     copies: tuple[Series, ...] = ()
-    training_series: torch.Tensor | None = None
-    validation_series: torch.Tensor | None = None
 
     @property
-    def training(self) -> Series:
+    def training_rows(self) -> slice:
+        """Trajectories that are trained on."""
+        trajectories = self.series.count // self.series.charts
+        return slice(0, trajectories - self.held)
+
+    @property
+    def held_rows(self) -> slice:
+        """Trajectories that are held out; all of them where times are."""
+        return slice(self.training_rows.stop if self.held else 0, None)
+
+    def held_frames(self, history: int = 0) -> slice:
+        """Times of what is held out, after `history` + 1 earlier maps that forecasts begin from, if any are wanted."""
+        if self.held:
+            return slice(None)
+        first = int(self.training_frames.stop)
+        return slice(max(0, first - 1 - history) if history else first, None)
+
+    @property
+    def training(self) -> Series | StreamedSeries:
         """What is trained on."""
-        return (self.series if self.training_series is None else self.series.subset(self.training_series)).frames(
-            self.training_frames
-        )
+        return self.series.trajectories(self.training_rows).frames(self.training_frames)
+
+    @property
+    def validation(self) -> Series:
+        """What the decoder is validated on, in memory; of a streamed store a part."""
+        return self.series.trajectories(self.held_rows).frames(self.held_frames()).loaded()
 
 
 def prepare(config: Config) -> tuple[list[Split], OceanModel]:
@@ -52,33 +72,36 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
     target = config.data.stores[0]
     dataset = open_fields(target)
     start, end = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
-    maps = read_maps(dataset, config.data.channels, start, end)
-    if len(maps.times) < 2:
+    stored = open_maps(dataset, config.data.channels, start, end)
+    if len(stored.times) < 2:
         raise EmptyDataError("the training period holds a single map; dynamics need more, widen data.train_start/end")
-    interval = float(np.median(np.diff(maps.times)))
-    splits, model_parts = [], None
+    interval = float(np.median(np.diff(stored.times)))
+    splits, model_parts, spread = [], None, np.empty(0)
     for store in config.data.stores:
         own = store is target
-        current = maps if own else read_maps(open_fields(store), store.channels or config.data.channels, None, None)
-        held = (slice(None), None, None)
+        maps = _read(stored if own else open_maps(open_fields(store), store.channels or config.data.channels), config)
+        frames, held = slice(None), 0
         if own:
-            aside = _held_trajectories(current, config)
-            current = translated(current, config.data.translations, aside, config.seed)
-            held = _validation_split(current, aside, config, interval)
-        kept = kept_cells(current.values.shape[-2:], config.data.keep, config.data.keep_seed)
-        background = current.grid_map(held[0], store.climatology, kept)
+            held = _held_trajectories(maps.trajectories, config)
+            if isinstance(maps, Maps):
+                maps = translated(maps, config.data.translations, held, config.seed)
+            frames = slice(None) if held else _training_frames(len(maps.times), config, interval)
+        kept = kept_cells(maps.grid, config.data.keep, config.data.keep_seed)
+        seen = moments(maps, frames)
+        background = seen.grid_map(store.climatology, kept)
         if own:
-            spread = _spread(current, background, held[0], kept)
-        series, cover = _cut(current, store, config, background, spread, held[0], kept)
-        frames, *trajectories = held
-        parts = (_in_every_chart(which, len(current.values), series.count) for which in trajectories)
-        split = Split(series, frames, (), *parts)
-        splits.append(_with_copies(split, current, config, cover, background, kept))
+            spread = seen.spread(background, kept)
+        if config.domain.kind == "tiles":
+            cut = tile_cut(maps, store, config.domain, seen, background, spread)
+        else:
+            cut = chart_cut(maps, choose_domain(maps, config.domain), background, spread, kept)
+        split = Split(_series(maps, cut, store, config), frames, held)
+        splits.append(_with_copies(split, maps, config, cut, background, kept))
         if own:
-            model_parts = (background, cover, spread)
+            model_parts = (background, cut.cover)
     assert model_parts is not None
     _refuse_short(splits, config)
-    background, cover, spread = model_parts
+    background, cover = model_parts
     spec = ModelSpec(
         channels=[_channel(dataset, name, s) for name, s in zip(config.data.channels, spread, strict=True)],
         decoder=config.decoder,
@@ -93,23 +116,44 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
     return splits, OceanModel(spec, background)
 
 
+def _read(maps: StoredMaps, config: Config) -> Maps | StoredMaps:
+    """The maps in memory, or as they are stored when there are too many. Raises ConfigError for copies of these."""
+    budget = config.data.memory_gb * 1e9
+    if maps.nbytes <= budget:
+        return maps.loaded()
+    if config.data.translations > 1 or config.data.symmetries > 1:
+        raise ConfigError(
+            f"data.translations and data.symmetries want the store in memory: it holds {maps.nbytes / 1e9:.1f} GB and "
+            f"data.memory_gb is {config.data.memory_gb:g}; raise that, or do without copies of so many maps"
+        )
+    return replace(maps, block_bytes=round(BLOCK_SHARE * budget))
+
+
+def _series(maps: Maps | StoredMaps, cut: Cut, store: StoreConfig, config: Config) -> Series | StreamedSeries:
+    if isinstance(maps, Maps):
+        return series_of(maps, cut, store.weight)
+    return StreamedSeries(
+        maps=maps,
+        cut=cut,
+        pool_bytes=round(POOL_SHARE * config.data.memory_gb * 1e9),
+        steps=config.field.steps,
+        seed=config.seed,
+        share=store.weight,
+        which=slice(0, maps.trajectories),
+        within=slice(0, len(maps.times)),
+    )
+
+
 def _refuse_short(splits: list[Split], config: Config) -> None:
     """Raise EmptyDataError when a store's training maps hold no history together with a map to forecast."""
     wanted = (config.dynamics.lags if config.dynamics.order > 1 else 0) + 2
     for split, store in zip(splits, config.data.stores, strict=True):
-        frames = len(split.training.times)
+        frames = len(split.series.times[split.training_frames])
         if frames < wanted:
             raise EmptyDataError(
                 f"{store.path} has {frames} maps to train on where dynamics.lags={config.dynamics.lags} wants at least "
                 f"{wanted}; lengthen the training period or lower dynamics.lags"
             )
-
-
-def _in_every_chart(trajectories: torch.Tensor | None, count: int, series: int) -> torch.Tensor | None:
-    """Numbers of the series, `count` to a chart, that belong to some of the trajectories."""
-    if trajectories is None:
-        return None
-    return (torch.arange(0, series, count)[:, None] + trajectories).flatten()
 
 
 def open_fields(store: StoreConfig) -> xr.Dataset:
@@ -120,70 +164,37 @@ def open_fields(store: StoreConfig) -> xr.Dataset:
     return dataset
 
 
-def _cut(
-    maps: Maps,
-    store: StoreConfig,
-    config: Config,
-    background: GridMap,
-    spread: np.ndarray,
-    training: slice,
-    kept: np.ndarray,
-):
-    if config.domain.kind == "tiles":
-        return series_of_tiles(maps, store, config.domain, background, spread, training)
-    return series_of_chart(maps, choose_domain(maps, config.domain), background, spread, kept)
-
-
 def _with_copies(
-    split: Split, maps: Maps, config: Config, cover: Cover, background: GridMap, kept: np.ndarray
+    split: Split, maps: Maps | StoredMaps, config: Config, cut: Cut, background: GridMap, kept: np.ndarray
 ) -> Split:
     """The split with the symmetric copies of its training part that the configuration asks for."""
-    if config.data.symmetries == 1:
+    training = split.training
+    if config.data.symmetries == 1 or not isinstance(training, Series):
         return split
-    _, *positions = chart_cells(maps, background, kept)
-    longitude, latitude = positions
+    _, longitude, latitude = chart_cells(maps, background, kept)
     names, symmetries = config.data.channels, symmetries_of(maps.attributes)
-    made = symmetric_copies(
-        split.training,
-        (longitude, latitude),
-        cover.charts[0],
-        names,
-        symmetries,
-        config.data.symmetries - 1,
-        config.seed,
+    places, chart, count = (longitude, latitude), cut.cover.charts[0], config.data.symmetries - 1
+    return replace(
+        split, copies=tuple(symmetric_copies(training, places, chart, names, symmetries, count, config.seed))
     )
-    return replace(split, copies=tuple(made))
 
 
-def _spread(maps: Maps, background: GridMap, training: slice, kept: np.ndarray) -> np.ndarray:
-    anomaly = np.where(kept, maps.values[:, training] - background.values, np.nan)
-    spread = np.sqrt(np.nanmean(np.square(anomaly, dtype=np.float64), axis=(0, 1, 3, 4)))
-    if not (spread > 0).all():
-        raise EmptyDataError("a channel of the training store does not vary at all; there is nothing to learn from it")
-    return spread
-
-
-def _held_trajectories(maps: Maps, config: Config) -> int:
+def _held_trajectories(trajectories: int, config: Config) -> int:
     """Trajectories held out for validation: a share of eight or more, else none."""
-    originals = len(maps.values)
-    if originals < 8 or not config.data.validation_trajectories:
+    if trajectories < 8 or not config.data.validation_trajectories:
         return 0
-    return max(1, round(originals * config.data.validation_trajectories))
+    return min(MOST_HELD, max(1, round(trajectories * config.data.validation_trajectories)))
 
 
-def _validation_split(maps: Maps, held_trajectories: int, config: Config, interval: float):
-    """Hold out the last trajectories when there are many, else the last days of the training period."""
-    trajectories, length = maps.values.shape[:2]
-    if held_trajectories:
-        order = torch.arange(trajectories)
-        return slice(None), order[: trajectories - held_trajectories], order[trajectories - held_trajectories :]
+def _training_frames(length: int, config: Config, interval: float) -> slice:
+    """Without trajectories to hold out, the last days of the training period are."""
     held = round(config.data.validation_days / interval)
     if held < 1 or length - held < 2:
         raise EmptyDataError(
             f"{length} maps leave nothing to validate on after {config.data.validation_days:g} days are held out; "
             "lengthen the training period or shorten data.validation_days"
         )
-    return slice(0, length - held), None, None
+    return slice(0, length - held)
 
 
 def _channel(dataset: xr.Dataset, name: str, spread: float) -> ChannelSpec:

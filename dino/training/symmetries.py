@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..domain import Domain, PeriodicBox, Sphere
 from ..errors import ConfigError, SchemaError
-from .series import Series, tensor
+from .cuts import tensor
+from .series import Series
 
 Array = NDArray[np.float64]
 

@@ -13,14 +13,18 @@ from .calibration import measure_model_error, state_population
 from .code_statistics import encode_series, learn_code_statistics, series_metric
 from .collocation import fit_quadratic
 from .descent_stage import DescentStage
-from .dynamics_stage import Codes, DynamicsStage
+from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage
 from .field_stage import FieldStage
 from .loop import Loop, Report
 from .parallel import Group
 from .prepare import Split, prepare
 from .series import Series
+from .streamed import StreamedSeries
 
-UNRESOLVED_POOL = 256
+# Cells at which what the codes leave is kept: so many, fewer of a store of very many maps.
+UNRESOLVED_POOL, UNRESOLVED_VALUES = 256, 2**26
+# Series from which the units of the state are measured.
+RATE_SERIES = 4096
 
 
 def train(config: Config, folder: Path, report: Report, resume: bool = False, group: Group | None = None) -> OceanModel:
@@ -48,18 +52,18 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     loop.restore(model, generator)
 
     copies = [copy.to(group.device) for split in splits for copy in split.copies]
-    training = [split.training.to(group.device) for split in splits] + copies
-    target = splits[0]
     if not loop.done("field"):
-        held = _held_out(target, history=0).to(group.device)
+        training = [*(split.training.to(group.device) for split in splits), *copies]
+        held = splits[0].validation.to(group.device)
         loop.run(FieldStage(model, training, held, config.field, generator, group), report)
-        learn_code_statistics(model, training, config.field, group)
+        learn_code_statistics(model, [series.at(config.field.steps) for series in training], config.field, group)
+        del training, held  # and with them the maps that a streamed store keeps to draw from
         loop.checkpoint(model, generator)
 
     data = [_codes(model, split.series.to(group.device), group) for split in splits]
     seen = [_training_codes(codes, split) for codes, split in zip(data, splits, strict=True)]
     seen += [_codes(model, copy, group) for copy in copies]
-    held = _held_out_codes(data[0], target, history=model.lags)
+    held = _held_out_codes(data[0], splits[0], history=model.lags)
     if not loop.done("dynamics"):
         _set_rates(model, seen)
         if config.dynamics.form == "quadratic":
@@ -95,38 +99,37 @@ def _refuse_another(config: Config, folder: Path) -> None:
                 )
 
 
-def _held_out(split: Split, history: int) -> Series:
-    if split.validation_series is not None:
-        return split.series.subset(split.validation_series)
-    first = int(split.training_frames.stop)
-    return split.series.frames(slice(max(0, first - 1 - history) if history else first, None))
-
-
 def _held_out_codes(codes: Codes, split: Split, history: int) -> Codes:
-    if split.validation_series is not None:
-        return codes.subset(split.validation_series.to(codes.codes.device))
-    return codes.frames(slice(max(0, int(split.training_frames.stop) - 1 - history), None))
+    return codes.subset(split.series.rows(split.held_rows)).frames(split.held_frames(history))
 
 
 def _training_codes(codes: Codes, split: Split) -> Codes:
-    if split.training_series is not None:
-        return codes.subset(split.training_series.to(codes.codes.device))
-    return codes.frames(split.training_frames)
+    return codes.subset(split.series.rows(split.training_rows)).frames(split.training_frames)
 
 
 @torch.no_grad()
-def _codes(model: OceanModel, series: Series, group: Group) -> Codes:
-    codes, _ = encode_series(model, series, model.code_prior, group=group)
-    cells = torch.linspace(0, series.coordinates.shape[0] - 1, UNRESOLVED_POOL, device=codes.device).long().unique()
-    fields = decode(model.decoder, series.coordinates[cells], codes)
-    remainder = (series.values[:, :, cells] - fields) * (series.weights[:, None, cells] > 0)
-    return Codes.of(codes, series_metric(model, series, codes), remainder.flatten(2), series)
+def _codes(model: OceanModel, series: Series | StreamedSeries, group: Group) -> Codes:
+    """Codes of all maps and what they leave at some cells; of a streamed store they are all that stays in memory."""
+    shape = (series.count, len(series.times))
+    some = max(UNRESOLVED_CELLS, min(UNRESOLVED_POOL, UNRESOLVED_VALUES // (shape[0] * shape[1])))
+    coordinates, channels = series.coordinates, len(model.spec.channels)
+    cells = torch.linspace(0, len(coordinates) - 1, some, device=coordinates.device).long().unique()
+    codes = coordinates.new_zeros(*shape, model.decoder.code_size)
+    remainder = coordinates.new_zeros(*shape, len(cells) * channels)
+    for rows, times, part in series.parts(group):
+        found, _ = encode_series(model, part, model.code_prior)
+        fields = decode(model.decoder, coordinates[cells], found)
+        left = (part.values[:, :, cells] - fields) * (part.weights[:, None, cells] > 0)
+        codes[rows, times], remainder[rows, times] = found, left.flatten(2)
+    group.sum_([codes])
+    group.sum_([remainder])
+    return Codes.of(codes, series_metric(model, series, codes), remainder, series)
 
 
 def _set_rates(model: OceanModel, training: list[Codes]) -> None:
     """Units of the state's derivatives: the spread of one-interval changes, and of changes of these."""
     interval = model.spec.interval_days
-    codes = training[0].codes
+    codes = training[0].codes[:: max(1, len(training[0].codes) // RATE_SERIES)]
     spreads = [codes.std()]
     difference = codes
     for _ in range(model.dynamics.order):

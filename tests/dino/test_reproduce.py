@@ -15,7 +15,7 @@ from dino.cli import main
 from dino.config import load_config
 from dino.evaluation.sequences import score_sequences
 from dino.reproduce import EXPERIMENTS, PROTOCOLS, QUICK_SETTINGS, filled, score, simulate, store_path
-from dino.training.series import kept_cells
+from dino.training.cuts import kept_cells
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "wave.yaml"
 SMALL = ["decoder.code_size=16", "decoder.hidden=16", "field.steps=60", "data.symmetries=4", "dynamics.rounds=2"]

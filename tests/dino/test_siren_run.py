@@ -60,7 +60,7 @@ def test_the_configuration_chooses_the_decoder():
 def test_training_lowers_the_error_on_held_out_maps(config):
     torch.manual_seed(0)
     splits, model = prepare(config)
-    held = splits[0].series.subset(splits[0].validation_series)
+    held = splits[0].validation
     longer = config.field.model_copy(update={"steps": 150})
     stage = FieldStage(model, [splits[0].training], held, longer, torch.Generator().manual_seed(0))
     before = stage.validate()

@@ -8,8 +8,8 @@ from dino.config import Config
 from dino.errors import ConfigError, EmptyDataError, NonFiniteError
 from dino.evaluation import sequences as module
 from dino.evaluation.sequences import SequenceScores, forecast_states, score_sequences
+from dino.training.field_maps import open_maps
 from dino.training.prepare import prepare
-from dino.training.series import read_maps
 
 RATES = torch.linspace(-0.3, 0.1, 8)
 
@@ -113,7 +113,7 @@ def test_the_end_of_training_belongs_to_it():
 
 def test_a_second_order_state_begins_at_the_mean_tendency(box_config, box):
     _, second = prepare(box_config)
-    maps = read_maps(box, ["ssh"], None, None)
+    maps = open_maps(box, ["ssh"]).loaded()
     states = forecast_states(second, maps, maps.values[:, 0], np.ones((16, 16), bool), np.array([0.0, 1.0]))
     assert states.shape == (2, 3, 16)
     assert (states[0, :, 8:] == 0).all()

@@ -14,9 +14,9 @@ from dino.domain import PeriodicBox
 from dino.dynamics import QuadraticODE
 from dino.errors import ConfigError, NonFiniteError
 from dino.training import train as module
+from dino.training.cuts import kept_cells
 from dino.training.loop import Interrupted
 from dino.training.prepare import prepare
-from dino.training.series import kept_cells
 from dino.training.train import train
 
 SLIDES = [{"slide": (1, 0)}, {"slide": (0, 1)}]

@@ -9,7 +9,10 @@ from dino.config import DomainConfig, StoreConfig
 from dino.domain import PeriodicBox, Region, Sphere
 from dino.errors import ConfigError, DomainError, EmptyDataError
 from dino.observations import days_since_epoch
-from dino.training.series import Maps, choose_domain, read_maps, series_of_chart, series_of_tiles
+from dino.training.cuts import Cut, chart_cut, choose_domain, tile_cut
+from dino.training.field_maps import Maps, open_maps
+from dino.training.moments import moments
+from dino.training.series import series_of
 
 STORE = StoreConfig.model_validate({"path": "a.zarr"})
 ALL = slice(None)
@@ -20,26 +23,32 @@ def sea(sea_dataset):
     """sea(days, west, land): the maps of a small sea."""
 
     def read(**options) -> Maps:
-        return read_maps(sea_dataset(**options), ["adt"], None, None)
+        return open_maps(sea_dataset(**options), ["adt"]).loaded()
 
     return read
 
 
+def tiled(maps: Maps, config: DomainConfig, climatology: str, spread: float) -> Cut:
+    """The tiles of maps whose mean over all times is taken off."""
+    seen = moments(maps, ALL)
+    return tile_cut(maps, STORE, config, seen, seen.grid_map(climatology), np.array([spread]))
+
+
 def test_maps_are_read_whole_and_cut_by_time(sea_dataset):
     dataset = sea_dataset(days=10)
-    maps = read_maps(dataset, ["adt"], None, None)
+    maps = open_maps(dataset, ["adt"]).loaded()
     assert maps.values.shape == (1, 10, 1, 16, 16)
     np.testing.assert_array_equal(maps.values[0, :, 0], dataset["adt"])
     days = days_since_epoch(dataset["time"].values)
     np.testing.assert_array_equal(maps.times, days)
-    part = read_maps(dataset, ["adt"], days[2], days[5])
+    part = open_maps(dataset, ["adt"], days[2], days[5]).loaded()
     np.testing.assert_array_equal(part.values[0, :, 0], dataset["adt"][2:6])
 
 
 def test_trajectories_and_channels_keep_their_places(box_dataset):
     dataset = box_dataset(trajectories=3, days=4)
     dataset["double"] = dataset["ssh"] * 2
-    maps = read_maps(dataset, ["double", "ssh"], None, None)
+    maps = open_maps(dataset, ["double", "ssh"]).loaded()
     assert maps.values.shape == (3, 4, 2, 16, 16)
     np.testing.assert_array_equal(maps.values[:, :, 1], dataset["ssh"])
     np.testing.assert_array_equal(maps.values[:, :, 0], 2 * dataset["ssh"])
@@ -47,9 +56,9 @@ def test_trajectories_and_channels_keep_their_places(box_dataset):
 
 def test_absent_channel_and_empty_period(sea_dataset):
     with pytest.raises(ConfigError, match=r"channel sst is not in the store, which holds adt"):
-        read_maps(sea_dataset(), ["adt", "sst"], None, None)
+        open_maps(sea_dataset(), ["adt", "sst"]).loaded()
     with pytest.raises(EmptyDataError, match="the store runs from 2005-04-01 to 2005-04-30"):
-        read_maps(sea_dataset(), ["adt"], 0.0, 1.0)
+        open_maps(sea_dataset(), ["adt"], 0.0, 1.0)
 
 
 def test_a_sea_across_180_degrees_stays_in_one_piece(sea):
@@ -60,9 +69,9 @@ def test_a_sea_across_180_degrees_stays_in_one_piece(sea):
     assert isinstance(domain, Region)
     assert domain.longitude == pytest.approx(180.0) or domain.longitude == pytest.approx(-180.0)
     tiles = DomainConfig(kind="tiles", tile_degrees=2.0)
-    cut = [series_of_tiles(m, STORE, tiles, m.grid_map(ALL, "constant"), np.ones(1), ALL)[0] for m in (here, there)]
-    torch.testing.assert_close(cut[0].values, cut[1].values)
-    torch.testing.assert_close(cut[0].context, cut[1].context)
+    both = [series_of(m, tiled(m, tiles, "constant", 1.0)) for m in (here, there)]
+    torch.testing.assert_close(both[0].values, both[1].values)
+    torch.testing.assert_close(both[0].context, both[1].context)
 
 
 def test_curvilinear_sea_across_180_degrees_without_coordinates_over_land():
@@ -73,15 +82,15 @@ def test_curvilinear_sea_across_180_degrees_without_coordinates_over_land():
     dataset = fields_dataset(time, x, y, {"adt": values})
     dataset["longitude"][0, 0] = np.nan
     dataset["latitude"][0, 0] = np.nan
-    maps = read_maps(dataset, ["adt"], None, None)
+    maps = open_maps(dataset, ["adt"]).loaded()
     np.testing.assert_allclose(maps.longitude[1], x[1])
-    background = maps.grid_map(ALL, "constant")
+    background = moments(maps, ALL).grid_map("constant")
     weight = np.cos(np.deg2rad(y[np.isfinite(values[0])]))
     mean = (values[0][np.isfinite(values[0])] * weight).sum() / weight.sum()
     np.testing.assert_allclose(background.values[0, 1, 1], mean)
     domain = choose_domain(maps, DomainConfig())
     assert isinstance(domain, Region)
-    series, _ = series_of_chart(maps, domain, background, np.ones(1))
+    series = series_of(maps, chart_cut(maps, domain, background, np.ones(1)))
     assert torch.isfinite(series.coordinates).all()
     assert torch.isfinite(series.values).all()
     assert series.coordinates.abs().max() < 1.1
@@ -90,13 +99,13 @@ def test_curvilinear_sea_across_180_degrees_without_coordinates_over_land():
 def test_a_global_axis_is_left_as_it_is():
     longitude, latitude = np.arange(-180.0, 180.0, 30.0) + 0.1, np.linspace(-60, 60, 5)
     time = np.array(["2014-05-15", "2014-05-16"], "datetime64[ns]")
-    maps = read_maps(fields_dataset(time, longitude, latitude, {"adt": np.ones((2, 5, 12))}), ["adt"], None, None)
+    maps = open_maps(fields_dataset(time, longitude, latitude, {"adt": np.ones((2, 5, 12))}), ["adt"]).loaded()
     np.testing.assert_array_equal(maps.longitude, longitude)
     assert isinstance(choose_domain(maps, DomainConfig()), Sphere)
 
 
 def test_domain_follows_the_store(box_dataset, sea):
-    box = read_maps(box_dataset(), ["ssh"], None, None)
+    box = open_maps(box_dataset(), ["ssh"]).loaded()
     domain = choose_domain(box, DomainConfig())
     assert domain == PeriodicBox(longitude=-60.0, latitude=38.0, length_km=(800.0, 800.0))
     region = choose_domain(sea(), DomainConfig())
@@ -108,10 +117,10 @@ def test_domain_follows_the_store(box_dataset, sea):
 
 def test_background_is_the_training_mean_and_land_stays_missing(sea):
     maps = sea(days=6)
-    background = maps.grid_map(slice(0, 4), "map")
+    background = moments(maps, slice(0, 4)).grid_map("map")
     np.testing.assert_allclose(background.values[0], maps.values[0, :4, 0].mean(0), rtol=1e-5)
     assert np.isnan(background.values[0, :4, :4]).all()
-    constant = maps.grid_map(slice(0, 4), "constant").values[0]
+    constant = moments(maps, slice(0, 4)).grid_map("constant").values[0]
     area = np.cos(np.deg2rad(maps.latitude))[:, None] * np.isfinite(constant)
     expected = np.nansum(np.nan_to_num(background.values[0]) * area) / area.sum()
     np.testing.assert_allclose(constant[np.isfinite(constant)], expected, rtol=1e-6)
@@ -122,14 +131,15 @@ def test_moving_gaps_are_refused(sea_dataset):
     for day in range(16):
         dataset["adt"][day, day] = np.nan
     with pytest.raises(EmptyDataError, match="no cell of the store is valid at all times"):
-        read_maps(dataset, ["adt"], None, None).grid_map(ALL, "map")
+        moments(open_maps(dataset, ["adt"]).loaded(), ALL)
 
 
 def test_series_of_a_chart_give_the_maps_back(sea):
     maps = sea()
-    background, spread = maps.grid_map(ALL, "map"), np.array([0.25])
+    background, spread = moments(maps, ALL).grid_map("map"), np.array([0.25])
     domain = choose_domain(maps, DomainConfig())
-    series, cover = series_of_chart(maps, domain, background, spread)
+    cut = chart_cut(maps, domain, background, spread)
+    series, cover = series_of(maps, cut), cut.cover
     ocean = np.isfinite(background.values[0])
     assert series.count == 1
     assert series.values.shape == (1, 30, ocean.sum(), 1)
@@ -143,9 +153,10 @@ def test_series_of_a_chart_give_the_maps_back(sea):
 
 def test_series_of_tiles_give_the_maps_back_at_their_places(sea):
     maps = sea()
-    background, spread = maps.grid_map(ALL, "map"), np.array([0.25])
+    background = moments(maps, ALL).grid_map("map")
     config = DomainConfig(kind="tiles", tile_degrees=2.0, overlap=0.5, minimum_valid=0.8)
-    series, cover = series_of_tiles(maps, STORE, config, background, spread, ALL)
+    cut = tiled(maps, config, "map", 0.25)
+    series, cover = series_of(maps, cut), cut.cover
     assert cover.tiled
     assert len(cover.charts) == series.count == 3 * 3 - 1  # the tile in the corner is land
     whole = maps.values[0, :, 0]
@@ -168,17 +179,16 @@ def test_series_of_tiles_give_the_maps_back_at_their_places(sea):
 
 def test_tiles_that_cannot_be_are_refused(sea):
     maps = sea()
-    background = maps.grid_map(ALL, "map")
     with pytest.raises(ConfigError, match="hold only 2 cells a side"):
-        series_of_tiles(maps, STORE, DomainConfig(tile_degrees=0.5), background, np.ones(1), ALL)
+        tiled(maps, DomainConfig(tile_degrees=0.5), "map", 1.0)
     with pytest.raises(DomainError, match="no tile"):
-        series_of_tiles(maps, STORE, DomainConfig(tile_degrees=2, maximum_latitude=5), background, np.ones(1), ALL)
+        tiled(maps, DomainConfig(tile_degrees=2, maximum_latitude=5), "map", 1.0)
 
 
 def test_frames_and_subset_agree_with_the_arrays(box_dataset):
-    maps = read_maps(box_dataset(trajectories=3, days=5), ["ssh"], None, None)
+    maps = open_maps(box_dataset(trajectories=3, days=5), ["ssh"]).loaded()
     domain = choose_domain(maps, DomainConfig())
-    series, _ = series_of_chart(maps, domain, maps.grid_map(ALL, "constant"), np.ones(1))
+    series = series_of(maps, chart_cut(maps, domain, moments(maps, ALL).grid_map("constant"), np.ones(1)))
     part = series.subset(torch.tensor([2, 0])).frames(slice(1, 4))
     assert torch.equal(part.values, series.values[[2, 0]][:, 1:4])
     np.testing.assert_array_equal(part.times, series.times[1:4])

@@ -180,7 +180,7 @@ def test_the_field_stage_learns(box_config):
     )
     torch.manual_seed(0)
     splits, model = prepare(config)
-    held = splits[0].series.subset(splits[0].validation_series)
+    held = splits[0].validation
     stage = FieldStage(model, [splits[0].training], held, config.field, torch.Generator().manual_seed(0))
     before = stage.validate()
     losses = [stage.step(index) for index in range(80)]
@@ -211,7 +211,7 @@ def test_trajectories_held_out_of_every_tile(box_store, box_config):
     assert charts > 1
     assert split.series.count == 8 * charts
     assert split.training.count == 7 * charts
-    held = split.series.subset(split.validation_series)
+    held = split.validation
     assert held.count == charts
     assert torch.equal(held.values, split.series.values[7::8])
 
