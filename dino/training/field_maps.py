@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from data_pipeline.blocks import BLOCK_BYTES, FieldBlocks, read_ahead
+from data_pipeline.blocks import BLOCK_BYTES, FieldBlocks, Store, opened, read_ahead
 
 from ..errors import ConfigError, EmptyDataError
 from ..observations import days_since_epoch
@@ -22,7 +21,8 @@ class StoredMaps:
 
     longitude, latitude : axes [degrees], or 2-D; longitudes run on beyond 180 degrees where the ocean lies across it
     times : (time,) float64 days since 1950-01-01
-    dataset, channels : where the values are; `attributes` are those of the store
+    source, channels, period : the store that the values are in, or its path; `attributes` are those of the store
+    columns : the store's column of each longitude, where the store has them in another order
     block_bytes : values read at a time, at most, or one chunk of the store
     """
 
@@ -30,14 +30,16 @@ class StoredMaps:
     latitude: NDArray[np.float64]
     times: NDArray[np.float64]
     attributes: dict
-    dataset: xr.Dataset
+    source: Store
     channels: tuple[str, ...]
+    period: slice
+    columns: NDArray[np.int64] | None = None
     block_bytes: int = BLOCK_BYTES
 
     @cached_property
     def blocks(self) -> FieldBlocks:
         """The store cut into blocks along its chunks."""
-        return FieldBlocks(self.dataset, self.channels, self.block_bytes)
+        return FieldBlocks(self.source, self.channels, self.block_bytes, self.period)
 
     @property
     def trajectories(self) -> int:
@@ -47,18 +49,24 @@ class StoredMaps:
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns."""
-        sizes = self.dataset[self.channels[0]].shape[-2:]
+        sizes = self.blocks.ds[self.channels[0]].shape[-2:]
         return (int(sizes[0]), int(sizes[1]))
 
     @property
     def nbytes(self) -> int:
         """Bytes of all values in float32."""
-        return 4 * sum(self.dataset[name].size for name in self.channels)
+        return 4 * self.trajectories * len(self.times) * len(self.channels) * self.grid[0] * self.grid[1]
+
+    def read(self, trajectories: slice, times: slice) -> NDArray[np.float32]:
+        """Values (trajectory, time, channel, row, column) of some trajectories and times."""
+        values = self.blocks.read_region(trajectories, times)
+        return values if self.columns is None else values[..., self.columns]
 
     def parts(self) -> Iterator[Part]:
         """Trajectories, times and values (trajectory, time, channel, row, column) of every block; two are held."""
-        values = read_ahead(self.blocks.read, range(len(self.blocks)))
-        for (trajectories, times), block in zip(self.blocks.regions, values, strict=True):
+        regions = self.blocks.regions
+        values = read_ahead(lambda number: self.read(*regions[number]), range(len(regions)))
+        for (trajectories, times), block in zip(regions, values, strict=True):
             yield trajectories, times, block
 
     def loaded(self) -> "Maps":
@@ -97,13 +105,12 @@ class Maps:
             yield which, slice(0, len(self.times)), self.values[which]
 
 
-def open_maps(
-    dataset: xr.Dataset, channels: list[str], start: float | None = None, end: float | None = None
-) -> StoredMaps:
-    """The maps with start <= time <= end [days since 1950-01-01], of which no value is read yet.
+def open_maps(source: Store, channels: list[str], start: float | None = None, end: float | None = None) -> StoredMaps:
+    """The maps of a field store with start <= time <= end [days since 1950-01-01], of which no value is read yet.
 
     Raises ConfigError for a channel that is not there and EmptyDataError when no map lies in the period.
     """
+    dataset = opened(source)
     missing = [name for name in channels if name not in dataset]
     if missing:
         raise ConfigError(
@@ -118,13 +125,14 @@ def open_maps(
             f"{dataset['time'].values[0]!s:.10} to {dataset['time'].values[-1]!s:.10}"
         )
     first, last = np.flatnonzero(inside)[[0, -1]]
-    dataset = dataset.isel(time=slice(first, last + 1))
     latitude, longitude = dataset["latitude"].values.astype(float), dataset["longitude"].values.astype(float)
     longitude = _unbroken(longitude)
+    columns = None
     if longitude.ndim == 1 and (np.diff(longitude) < 0).any():
-        dataset = dataset.isel(longitude=np.argsort(longitude))
-        longitude = np.sort(longitude)
-    return StoredMaps(longitude, latitude, days[inside], dict(dataset.attrs), dataset, tuple(channels))
+        columns = np.argsort(longitude)
+        longitude = longitude[columns]
+    place = (source, tuple(channels), slice(int(first), int(last) + 1), columns)
+    return StoredMaps(longitude, latitude, days[inside], dict(dataset.attrs), *place)
 
 
 def translated(maps: Maps, copies: int, keep: int, seed: int) -> Maps:

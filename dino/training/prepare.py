@@ -72,14 +72,16 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
     target = config.data.stores[0]
     dataset = open_fields(target)
     start, end = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
-    stored = open_maps(dataset, config.data.channels, start, end)
+    stored = open_maps(target.path, config.data.channels, start, end)
     if len(stored.times) < 2:
         raise EmptyDataError("the training period holds a single map; dynamics need more, widen data.train_start/end")
     interval = float(np.median(np.diff(stored.times)))
     splits, model_parts, spread = [], None, np.empty(0)
     for store in config.data.stores:
         own = store is target
-        maps = _read(stored if own else open_maps(open_fields(store), store.channels or config.data.channels), config)
+        if not own:
+            open_fields(store)
+        maps = _read(stored if own else open_maps(store.path, store.channels or config.data.channels), config)
         frames, held = slice(None), 0
         if own:
             held = _held_trajectories(maps.trajectories, config)

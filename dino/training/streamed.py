@@ -117,7 +117,7 @@ class StreamedSeries:
         times = min(length, max(1, self.pool_bytes // one))
         trajectories = min(count, max(1, self.pool_bytes // (one * times)))
         which, within = _within(self.which, slice(0, trajectories)), _within(self.within, slice(0, times))
-        return self._series(self.maps.blocks.read_region(which, within), within)
+        return self._series(self.maps.read(which, within), within)
 
     def parts(self, group: Group = ALONE) -> Iterator[tuple[Rows, slice, Series]]:
         """This process's share of the blocks: numbers of their series, their times, and the series themselves."""
@@ -137,7 +137,7 @@ class StreamedSeries:
         return [(which, within) for which, within in both if which.start < which.stop and within.start < within.stop]
 
     def _read(self, region: tuple[slice, slice]) -> Series:
-        return self._series(self.maps.blocks.read_region(*region), region[1])
+        return self._series(self.maps.read(*region), region[1])
 
     def _series(self, values: NDArray[np.float32], within: slice) -> Series:
         series = series_from(self.cut(values), self.cut, self.maps.times[within], self.share)
