@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from data_pipeline.archive import appending, reading
 from data_pipeline.archive.appending import append
 from data_pipeline.archive.commits import load_commit
+from data_pipeline.blocks import ObservationBlocks
 from data_pipeline.errors import EmptyDataError, SchemaError, StoreError
 from data_pipeline.stores import open_store, write_store
 from data_pipeline.stream import read_window
@@ -54,6 +55,10 @@ def test_an_archive_is_read_as_a_store_of_all_files_is(tmp_path, made):
         append(made(file, error=0.1), archive)
     whole = open_store(write_store(made(A, B, LATE, error=0.1), tmp_path / "whole.zarr"))
     xr.testing.assert_equal(open_store(archive).compute(), whole.compute())
+    blocks = ObservationBlocks(archive, 2)
+    assert len(blocks) > 1
+    parts = [blocks.read(number) for number in range(len(blocks))]
+    np.testing.assert_array_equal(np.concatenate([part["adt"] for part in parts]), whole["adt"])
     copied = open_store(write_store(open_store(archive), tmp_path / "copy.zarr"))
     xr.testing.assert_identical(copied.compute(), open_store(archive).compute())
 

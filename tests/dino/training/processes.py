@@ -101,7 +101,7 @@ def fail(config: Config, folder: Path, group: Group) -> None:
 def main() -> None:
     task, folder = sys.argv[1], Path(sys.argv[2])
     normal_equations.BLOCK = 16  # several blocks for every process
-    configs = {name: load_config(folder / f"{name}.yaml") for name in ("box", "quadratic", "sea", "siren")}
+    configs = {name: load_config(folder / f"{name}.yaml") for name in ("box", "quadratic", "sea", "siren", "streamed")}
     with joined("cpu") as group:
         assert group.size == 2
         if task == "fail":
@@ -110,7 +110,8 @@ def main() -> None:
             compare_field(configs[name], group)
         for name in ("box", "sea", "quadratic"):
             compare_dynamics(configs[name], group)
-        train(configs["quadratic"], folder / "quadratic", silent, group=group)
+        for name in ("quadratic", "streamed"):
+            train(configs[name], folder / name, silent, group=group)
         stop_on_a_notice(configs["box"], folder / "stopped", group)
     # A thread of the group that outlives it may meet the interpreter's end, which aborts the process now and then.
     left = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from data_pipeline import stores
+from data_pipeline.stores import write_store
 from dino.checkpoint import load_model
 from dino.config import Config
 from dino.training import normal_equations
@@ -39,13 +41,18 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def configs(box_config, sea_config) -> dict[str, Config]:
-    box = box_config.model_dump()
+def configs(box_config, sea_config, box_dataset, tmp_path_factory) -> dict[str, Config]:
+    box, map_bytes = box_config.model_dump(), 4 * 16 * 16
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stores, "CHUNK_BYTES", 14 * map_bytes)
+        chunked = write_store(box_dataset(), tmp_path_factory.mktemp("stores") / "chunked.zarr")
+    data = box["data"] | {"stores": [{"path": str(chunked)}], "memory_gb": 60 * map_bytes / 1e9}
     quadratic = {"form": "quadratic", "order": 1, "rounds": 3, "ridge": 1.0, "descent_steps": 5}
     return {
         "box": box_config,
         "sea": sea_config,
         "quadratic": Config.model_validate(box | {"dynamics": box["dynamics"] | quadratic}),
+        "streamed": Config.model_validate(box | {"data": data}),
         "siren": Config.model_validate(box | {"decoder": SIREN, "field": box["field"] | {"frames_per_step": 7}}),
     }
 
@@ -86,10 +93,11 @@ def assert_close_runs(one: Path, other: Path, tolerance: float) -> None:
         torch.testing.assert_close(value, state[name], rtol=10 * tolerance, atol=10 * tolerance, msg=name)
 
 
-def test_two_processes_are_one_to_rounding(together, configs, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["quadratic", "streamed"])
+def test_two_processes_are_one_to_rounding(name, together, configs, tmp_path, monkeypatch):
     monkeypatch.setattr(normal_equations, "BLOCK", 16)
-    train(configs["quadratic"], tmp_path, silent)
-    assert_close_runs(together / "quadratic", tmp_path, 1e-3)
+    train(configs[name], tmp_path, silent)
+    assert_close_runs(together / name, tmp_path, 1e-3)
 
 
 def test_a_run_of_two_that_was_told_to_end_is_resumed_by_one(together, configs, box_run):
