@@ -23,7 +23,7 @@ from .symmetries import symmetric_copies, symmetries_of
 # More would only cost: their number sets the scatter of validation errors, a few per cent with these.
 MOST_HELD = 512
 # Of the values that may be held in memory: the share of the pool that a streamed store is drawn from, and of a block.
-POOL_SHARE, BLOCK_SHARE = 0.5, 1 / 32
+POOL_SHARE, BLOCK_SHARE = 0.25, 1 / 32
 
 
 @dataclass(frozen=True)

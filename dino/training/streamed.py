@@ -23,7 +23,7 @@ MOST_COMING = 4  # blocks read for the next step while this one works
 class StreamedSeries:
     """What `Series` is, read when it is wanted; see there for shapes.
 
-    pool_bytes : values, as series, that the pool holds, and the most that is loaded to validate on
+    pool_bytes : values, as series, that the pool holds; half as many are loaded to validate on, at most
     steps : steps in which the pool passes once through the training blocks, shuffled by `seed`
     which, within, at_points : trajectories, times and points that this is about
     """
@@ -111,11 +111,11 @@ class StreamedSeries:
         return self._pools[0].at(step)
 
     def loaded(self) -> Series:
-        """In memory, as much as the pool's size allows: the first times of the first trajectories."""
-        one = 4 * self.cut.map_values
+        """In memory, as much as half of the pool's size allows: the first times of the first trajectories."""
+        one, most = 4 * self.cut.map_values, self.pool_bytes // 2
         length, count = len(self.times), self.which.stop - self.which.start
-        times = min(length, max(1, self.pool_bytes // one))
-        trajectories = min(count, max(1, self.pool_bytes // (one * times)))
+        times = min(length, max(1, most // one))
+        trajectories = min(count, max(1, most // (one * times)))
         which, within = _within(self.which, slice(0, trajectories)), _within(self.within, slice(0, times))
         return self._series(self.maps.read(which, within), within)
 
