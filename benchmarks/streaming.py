@@ -133,7 +133,7 @@ def _resident_mb() -> float:
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
-    options.add_argument("--gigabytes", type=float, nargs="+", default=[1.0, 4.0, 16.0], help="sizes that are read")
+    options.add_argument("--gigabytes", type=float, nargs="*", default=[1.0, 4.0, 16.0], help="sizes that are read")
     options.add_argument("--train-gigabytes", type=float, default=20.0, help="size that is trained on; 0: none")
     options.add_argument("--work", type=Path, help="folder for stores and run; a temporary one when absent")
     options.add_argument("--measure", nargs="+", help="used by the script for the processes it starts")
