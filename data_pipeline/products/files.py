@@ -68,14 +68,14 @@ def expand(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> 
 def content_of(path: Path) -> str:
     """NETCDF or TEXT, from the first bytes; UnknownProductError for anything else, EmptyDataError for an empty file."""
     if path.is_dir():
-        raise UnknownProductError(f"{str(path)!r} is a folder; name NetCDF or text files, or a pattern in quotes")
+        raise UnknownProductError(f"{path.name!r} is a folder; name NetCDF or text files, or a pattern in quotes")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
-        raise MissingFileError(f"{str(path)!r} cannot be read ({error.strerror}); check its permissions") from error
+        raise MissingFileError(f"{path.name!r} cannot be read ({error.strerror}); check its permissions") from error
     if not head:
-        raise EmptyDataError(f"{str(path)!r} is empty (0 bytes); fetch it again")
+        raise EmptyDataError(f"{path.name!r} is empty (0 bytes); fetch it again")
     if head.startswith(_NETCDF_MAGIC):
         return NETCDF
     try:
@@ -90,7 +90,7 @@ def content_of(path: Path) -> str:
 
 def foreign(path: Path) -> UnknownProductError:
     """The error for a file that is neither NetCDF nor text."""
-    return UnknownProductError(f"{str(path)!r} is neither NetCDF nor a table of text; convert it or name another file")
+    return UnknownProductError(f"{path.name!r} is neither NetCDF nor a table of text; convert it or name another file")
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def _group_names(path: Path) -> list[str]:
 def damaged(path: Path, error: Exception) -> UnknownProductError:
     """The error for a NetCDF file that does not open or cannot be read to its end."""
     reason = f"{type(error).__name__}: {_first_line(error)}"
-    return UnknownProductError(f"{str(path)!r} cannot be read as NetCDF ({reason}); fetch it again, it may be damaged")
+    return UnknownProductError(f"{path.name!r} cannot be read as NetCDF ({reason}); fetch it again, it may be damaged")
 
 
 def _first_line(error: Exception) -> str:
