@@ -48,8 +48,8 @@ class FieldParts:
         done: Collection[int] = (),
         progress: Progress | None = None,
     ) -> None:
-        """Make all parts but those `done` and hand each to `keep`, which is called from `workers` threads, or on a cluster
-        from this one.
+        """Make all parts but those `done` and hand each to `keep`: from `workers` threads, or from this one where a
+        cluster makes them.
 
         progress: called with (maps done, maps in all). The first failure is raised and parts not begun are left out.
         """

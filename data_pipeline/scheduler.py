@@ -46,7 +46,7 @@ def connected(address: str | None) -> Iterator[None]:
         return
     try:
         from distributed import Client, KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise MissingPackageError(
             "--scheduler needs the package distributed, which is not installed; "
@@ -139,7 +139,7 @@ def _require_workers(client: Any, address: str) -> None:
         theirs = {**client.run(_environment), "the scheduler": client.run_on_scheduler(_environment)}
     except Exception as error:  # whatever importing raises where something is missing
         raise SchedulerError(
-            f"{address!r} cannot run this program ({reason(error)}); install the same version where it and its workers run"
+            f"{address!r} cannot run this program ({reason(error)}); install the same version for it and its workers"
         ) from error
     for name, environment in theirs.items():
         for package, version in mine.items():
@@ -150,13 +150,21 @@ def _require_workers(client: Any, address: str) -> None:
                 )
 
 
-def _environment() -> dict[str, str]:
-    """What results depend on besides the input: versions, and a digest of the code of this package."""
+def _digest_of_code() -> str:
     digest = hashlib.sha256()
     for module in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(module.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# When it is imported, not when it is asked for: a worker may run for longer than the files stay as they are.
+_CODE = _digest_of_code()
+
+
+def _environment() -> dict[str, str]:
+    """What results depend on besides the input: versions of the numerical libraries and of the code of this package."""
     versions = {name: metadata.version(name) for name in _LIBRARIES}
-    return {"Python": sys.version.split()[0], **versions, "data_pipeline": digest.hexdigest()[:12]}
+    return {"Python": sys.version.split()[0], **versions, "data_pipeline": _CODE}
 
 
 def _itself(shared: Any) -> Any:
@@ -164,8 +172,8 @@ def _itself(shared: Any) -> Any:
 
 
 def _alone(function: Callable[[Any, Any], Result], shared: Any, item: Any) -> Result:
-    """In a worker: whatever dask computes on the way is computed in this thread. A worker's thread that waited for other
-    tasks of the cluster, while all the others do so too, would wait for ever.
+    """In a worker: whatever dask computes on the way is computed in this thread. Threads of workers that all waited for
+    other tasks of the cluster would wait for ever.
     """
     with _within_the_thread:
         return function(shared, item)

@@ -53,13 +53,12 @@ def append(ds: xr.Dataset, path: str | os.PathLike[str]) -> Commit | None:
 def unseen(files: Sequence[Path], path: Path) -> dict[Path, dict[str, Any] | None]:
     """Those of some files whose content the archive at `path` never took, with their provenance.
 
-    Raises StoreError when something else is at `path`. A file that cannot be read, which has None, is left for the reader
-    to refuse.
+    Raises StoreError when something else is at `path`. A file that cannot be read has None: the reader will refuse it.
     """
     refuse_foreign(path)
     digests = load_state(path).digests if is_archive(path) else {}
-    found = in_order(_provenance, [file.absolute() for file in files], None)
-    return {file: known for file, known in zip(files, found, strict=True) if not known or known["sha256"] not in digests}
+    pairs = zip(files, in_order(_provenance, [file.absolute() for file in files], None), strict=True)
+    return {file: known for file, known in pairs if not known or known["sha256"] not in digests}
 
 
 def _provenance(_: None, file: Path) -> dict[str, Any] | None:

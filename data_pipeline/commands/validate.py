@@ -10,9 +10,7 @@ from data_pipeline.scheduler import connected
 from data_pipeline.validation import validate_store
 
 
-def validate(
-    store: Annotated[Path, typer.Argument(help="The store to check.")], scheduler: Scheduler = None
-) -> None:
+def validate(store: Annotated[Path, typer.Argument(help="The store to check.")], scheduler: Scheduler = None) -> None:
     """Check every rule of the layout of a store and every value; exit with 1 when something is wrong.
 
     Example: dino-data validate stores/tracks.zarr

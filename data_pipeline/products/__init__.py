@@ -54,9 +54,9 @@ def ingest(
     keep_repeats: points that several files hold stay, for an archive to sort out. provenances: those of files that are
     known already.
 
-    Files are read by a cluster that is connected or by the dask scheduler that is set, else one after the other. What was converted, assumed or dropped
-    is told in attribute `history`, and for every file in `sources` (JSON). Raises MissingFileError,
-    UnknownProductError, UnitsError, SchemaError and EmptyDataError.
+    Files are read by a cluster that is connected or by the dask scheduler that is set, else one after the other. What
+    was converted, assumed or dropped is told in attribute `history`, and for every file in `sources` (JSON). Raises
+    MissingFileError, UnknownProductError, UnitsError, SchemaError and EmptyDataError.
     """
     files = expand(paths)
     if layout is not None and layout not in FAMILIES:

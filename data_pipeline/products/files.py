@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -25,6 +24,7 @@ NETCDF = "netcdf"
 TEXT = "text"
 # The NetCDF library is not safe for threads, and xarray guards the reading of values alone.
 _NETCDF_LOCK = threading.RLock()
+_DECODED = ("mask_and_scale", "decode_times", "decode_timedelta", "concat_characters", "decode_coords")
 _NETCDF_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")
 
 
@@ -126,11 +126,15 @@ def tables(path: Path) -> list[xr.Dataset]:
         raise UnknownProductError(
             f"{path.name!r} is text where NetCDF is wanted; leave out --product to have it detected"
         )
-    root = _decoded(path)
-    if has_positions(root):
-        return [root]
-    found = flat({"/": root} | {name: _decoded(path, name) for name in _group_names(path)})
-    return found or [root]
+    # One handle for all groups: HDF5 crashes on a text variable that was read through another one, closed since.
+    groups = xr.open_groups(path, engine="netcdf4", **dict.fromkeys(_DECODED, False))
+    root = _decoded(groups["/"], path)
+    found = [root] if has_positions(root) else []
+    if not found:
+        found = flat({"/": root} | {name: _decoded(ds, path) for name, ds in groups.items() if name != "/"}) or [root]
+    for ds in found:
+        ds.set_close(groups["/"].close)
+    return found
 
 
 def lazily(ds: xr.Dataset) -> xr.Dataset:
@@ -151,13 +155,12 @@ def block_lengths(sizes: Mapping[Any, int]) -> dict[Any, int]:
     return lengths
 
 
-def _decoded(path: Path, group: str | None = None) -> xr.Dataset:
-    options: dict[str, Any] = {"group": group, "decode_timedelta": False}
+def _decoded(raw: xr.Dataset, path: Path) -> xr.Dataset:
     try:
-        ds = xr.open_dataset(path, **options)
+        ds = xr.decode_cf(raw, decode_timedelta=False)
     except (ValueError, OverflowError, TypeError):  # of times that are no times
         try:
-            ds = xr.open_dataset(path, decode_times=False, **options)
+            ds = xr.decode_cf(raw, decode_timedelta=False, decode_times=False)
         except (ValueError, TypeError) as error:
             raise SchemaError(
                 f"{path.name!r} cannot be decoded ({_first_line(error)}); mend its scale factors and fill values"
@@ -170,18 +173,6 @@ def _decoded(path: Path, group: str | None = None) -> xr.Dataset:
                     f"variable {name!r} of {path.name!r} has {key} {factor.tolist()!r}, no number; mend it"
                 )
     return ds
-
-
-def _group_names(path: Path) -> list[str]:
-    """Every group of a NetCDF-4 file, "data_01" and "data_01/ku"; none of an older one."""
-
-    def below(group: Any) -> Iterator[str]:
-        for held in group.groups.values():
-            yield held.path
-            yield from below(held)
-
-    with netCDF4.Dataset(path) as file:
-        return list(below(file))
 
 
 def damaged(path: Path, error: Exception) -> UnknownProductError:

@@ -28,7 +28,8 @@ def each(
 ) -> tuple[list[tuple[Path, Result]], list[Failure]]:
     """(what `read` made of each good file, failures), in the order of `paths`.
 
-    Files are read at once by a cluster that is connected or by the scheduler that dask is set to, else one after the other. With `strict` the first
+    Files are read at once by a cluster that is connected, or by the scheduler that dask is set to, else one after the
+    other. With `strict` the first
     error that is met is raised and the rest left unread; when no file is good, that of the first one.
     """
     if on_a_cluster():
