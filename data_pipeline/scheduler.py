@@ -6,6 +6,7 @@ files that are read under the same paths, and run the same code with the same nu
 """
 
 import hashlib
+import queue
 import sys
 import threading
 import warnings
@@ -45,21 +46,14 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     try:
-        from distributed import Client, KilledWorker
+        from distributed import KilledWorker
         from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise MissingPackageError(
             "--scheduler needs the package distributed, which is not installed; "
             'install it with: pip install "dino-ocean[distributed]"'
         ) from error
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except Exception as error:  # of the network, of the address, or of whatever else listens there
-        raise SchedulerError(
-            f"no dask scheduler answered at {address!r} within {CONNECT_SECONDS:g} s ({reason(error)}); "
-            "start one with `dask scheduler` or correct --scheduler"
-        ) from error
-    with client:
+    with _connection(address) as client:
         _require_workers(client, address)
         former = _client.set(client)
         try:
@@ -124,6 +118,34 @@ def computed(lazy: Any) -> Any:
     """What `dask.compute` makes of nested lazy values, on the cluster where there is one."""
     client = _client.get()
     return dask.base.compute(lazy, **({} if client is None else {"scheduler": client}))[0]
+
+
+def _connection(address: str) -> Any:
+    """A Client; SchedulerError when there is none in time.
+
+    The timeout of dask ends with the connection. What listens there may never speak: a thread waits for that.
+    """
+    from distributed import Client
+
+    made: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            made.put(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
+        except Exception as error:  # of the network, of the address, or of whatever else listens there
+            made.put(error)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        client = made.get(timeout=1.5 * CONNECT_SECONDS)
+    except queue.Empty:
+        client = TimeoutError("what listens there does not speak to dask")
+    if isinstance(client, Exception):
+        raise SchedulerError(
+            f"no dask scheduler answered at {address!r} within {CONNECT_SECONDS:g} s ({reason(client)}); "
+            "start one with `dask scheduler` or correct --scheduler"
+        ) from client
+    return client
 
 
 def _require_workers(client: Any, address: str) -> None:
