@@ -36,7 +36,7 @@ def measure(path: Path, store: Path) -> dict[str, Any]:
     return {
         "product": ds.attrs["product"],
         "layout": ds.attrs["dino_store"],
-        "sizes": {str(dim): size for dim, size in ds.sizes.items() if dim not in ("day", "day_edge", "source_index")},
+        "sizes": {str(dim): ds.sizes[dim] for dim in sorted({*map(str, ds.sizes)} - {"day", "day_edge", "source_index"})},
         "from": first,
         "to": last,
         "channels": {name: {"units": CHANNELS[name].units, **source["counts"][name]} for name in channel_names(ds)},
