@@ -19,6 +19,7 @@ from data_pipeline.validation import validate_store
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("grids", "alongtrack", "swaths", "traps")
+INDEX_DIMS = {"day", "day_edge", "source_index"}
 START, END = "<!-- table of benchmarks/ingest_catalog.py -->", "<!-- end of the table -->"
 
 
@@ -36,7 +37,7 @@ def measure(path: Path, store: Path) -> dict[str, Any]:
     return {
         "product": ds.attrs["product"],
         "layout": ds.attrs["dino_store"],
-        "sizes": {str(dim): size for dim, size in ds.sizes.items() if dim not in ("day", "day_edge", "source_index")},
+        "sizes": {dim: ds.sizes[dim] for dim in sorted({*map(str, ds.sizes)} - INDEX_DIMS)},
         "from": first,
         "to": last,
         "channels": {name: {"units": CHANNELS[name].units, **source["counts"][name]} for name in channel_names(ds)},

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.layout import ONE_DAY, blocks, channel_names
+from data_pipeline.scheduler import computed
 
 MOST_CELLS = 120  # along an axis, where the size of cells is not given
 _CELL_DEGREES = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0)
@@ -126,5 +127,4 @@ def _of_fields(ds: xr.Dataset) -> xr.Dataset:
     horizontal = ds[names[0]].dims[-2:]
     present = sum(ds[name].notnull().mean([d for d in ds[name].dims if d not in horizontal]) for name in names)
     valid = sum(ds[name].notnull().mean([d for d in ds[name].dims if d != "time"]) for name in names)
-    share, in_time = xr.Dataset({"share": present, "valid": valid}).compute().values()
-    return xr.Dataset({"share": share / len(names), "valid": in_time / len(names)})
+    return computed(xr.Dataset({"share": present / len(names), "valid": valid / len(names)}))

@@ -42,5 +42,9 @@ class SimulationError(DinoError):
     """A simulated state left its physical range; the message names the sample and the time."""
 
 
+class SchedulerError(DinoError):
+    """A cluster does not answer, cannot run this program, or was lost."""
+
+
 class MissingPackageError(DinoError):
     """A package that only an optional part needs is not installed; the message names the extra."""

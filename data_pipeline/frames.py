@@ -16,7 +16,11 @@ class Frames:
         self.time = fields["time"].values.astype("datetime64[us]")
         size = sum(fields[name].isel(time=0).size * 4 for name in self.channels)
         self.block = max(2, FRAMES_BYTES // size)
-        self.first, self.values = 0, np.empty((0, 0, 0), np.float32)
+        # First map and values (channel, map, cell) of a block: one thing, which threads replace whole.
+        self.held = 0, np.empty((0, 0, 0), np.float32)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "held": (0, np.empty((0, 0, 0), np.float32))}
 
     def at(self, time: np.ndarray, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Values (channel, point) at times (point,), of flat nodes and weights (point, k); NaN beside missing ones."""
@@ -30,15 +34,18 @@ class Frames:
         for start in range(int(lower.min()), int(lower.max()) + 1, self.block - 1):
             rows = np.flatnonzero((lower >= start) & (lower < start + self.block - 1))
             if len(rows):
-                self._load(int(lower[rows].min()), int(upper[rows].max()))
-                before = self.values[:, (lower[rows] - self.first)[:, None], nodes[rows]]
-                after = self.values[:, (upper[rows] - self.first)[:, None], nodes[rows]]
+                first, values = self._maps(int(lower[rows].min()), int(upper[rows].max()))
+                before = values[:, (lower[rows] - first)[:, None], nodes[rows]]
+                after = values[:, (upper[rows] - first)[:, None], nodes[rows]]
                 both = before + (after - before) * later[rows]
                 out[:, rows] = (both * weights[rows]).sum(-1)
         return out
 
-    def _load(self, lowest: int, highest: int) -> None:
-        if not (self.first <= lowest and highest < self.first + self.values.shape[1]):
+    def _maps(self, lowest: int, highest: int) -> tuple[int, np.ndarray]:
+        """A block that holds maps lowest to highest: its first map, and values (channel, map, cell)."""
+        first, values = self.held
+        if not (first <= lowest and highest < first + values.shape[1]):
             block = self.fields.isel(time=slice(lowest, lowest + self.block))
-            self.first = lowest
-            self.values = np.stack([block[n].values.reshape(block.sizes["time"], -1) for n in self.channels])
+            values = np.stack([block[n].values.reshape(block.sizes["time"], -1) for n in self.channels])
+            first, self.held = lowest, (lowest, values)
+        return first, values

@@ -22,6 +22,7 @@ from data_pipeline.errors import StoreError
 from data_pipeline.folders import claimed
 from data_pipeline.layout import channel_names
 from data_pipeline.parts import FieldParts, Progress
+from data_pipeline.scheduler import here
 from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import write_store
 
@@ -50,7 +51,8 @@ def grow_store(
             finally:
                 if not any(folder.glob("part-*.npz")):  # stopped before there was anything to keep
                     shutil.rmtree(folder)
-            write_store(_assembled(folder, parts), path, overwrite=overwrite)
+            with here():  # workers of a cluster need not see this folder
+                write_store(_assembled(folder, parts), path, overwrite=overwrite)
             shutil.rmtree(folder)
     except OSError as error:
         raise StoreError(

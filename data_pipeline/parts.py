@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
 import xarray as xr
 
 from data_pipeline.layout import channel_names
+from data_pipeline.scheduler import in_order, on_a_cluster
 
 Progress = Callable[[int, int], None]
 Report = Callable[[float], None]
@@ -23,7 +25,7 @@ class FieldParts:
     make : part number, report -> channel name -> values (size, time, ...) float32, the same whenever it is asked;
         it may call report with the fraction that is done
     settings : whatever determines the values, as text
-    workers : parts made at a time, by threads
+    workers : parts made at a time, by threads; a cluster, where one is connected, has its own number
     """
 
     fields: xr.Dataset
@@ -46,24 +48,30 @@ class FieldParts:
         done: Collection[int] = (),
         progress: Progress | None = None,
     ) -> None:
-        """Make all parts but those `done` and hand each to `keep`, which is called from `workers` threads.
+        """Make all parts but those `done` and hand each to `keep`: from `workers` threads, or from this one where a
+        cluster makes them.
 
         progress: called with (maps done, maps in all). The first failure is raised and parts not begun are left out.
         """
         maps = self.fields.sizes["time"]
         fractions = [float(part in done) for part in range(len(self.sizes))]
 
-        def run(part: int) -> None:
-            def report(fraction: float) -> None:
-                fractions[part] = fraction
-                if progress is not None:
-                    made = sum(size * fraction for size, fraction in zip(self.sizes, fractions, strict=True))
-                    progress(int(made * maps + 1e-6), sum(self.sizes) * maps)
+        def report(part: int, fraction: float) -> None:
+            fractions[part] = fraction
+            if progress is not None:
+                made = sum(size * fraction for size, fraction in zip(self.sizes, fractions, strict=True))
+                progress(int(made * maps + 1e-6), sum(self.sizes) * maps)
 
-            keep(part, self.make(part, report))
-            report(1.0)
+        def run(part: int) -> None:
+            keep(part, self.make(part, partial(report, part)))
+            report(part, 1.0)
 
         missing = [part for part in range(len(self.sizes)) if part not in done]
+        if on_a_cluster():
+            for part, values in zip(missing, in_order(_made, missing, self.make), strict=True):
+                keep(part, values)
+                report(part, 1.0)
+            return
         if self.workers == 1:
             for part in missing:
                 run(part)
@@ -75,6 +83,11 @@ class FieldParts:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+
+def _made(make: Callable[[int, Report], Mapping[str, np.ndarray]], part: int) -> Mapping[str, np.ndarray]:
+    """A part, in a worker: how far it is stays there."""
+    return make(part, lambda fraction: None)
 
 
 def gather(parts: FieldParts, progress: Progress | None = None) -> xr.Dataset:

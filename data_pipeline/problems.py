@@ -1,7 +1,7 @@
 """What is wrong with a dataset, and where: problems gathered block by block, alike ones counted."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,10 +57,20 @@ class Findings:
         offset = start or (0,) * wrong.ndim
         index = tuple((str(dim), int(p) + o) for dim, p, o in zip(dims, place, offset, strict=True))
         told = _plain(values[place])
-        earlier = self._problems.get((variable, what))
-        if earlier is not None:
-            count, index, told = earlier.count + count, earlier.index, earlier.value
-        self._problems[variable, what] = Problem(variable, what, count, index, told)
+        self._count(Problem(variable, what, count, index, told))
+
+    def join(self, later: "Findings") -> None:
+        """Those of a later block."""
+        for problem in later:
+            if problem.count:
+                self._count(problem)
+            else:
+                self.add(problem.variable, problem.what)
+
+    def _count(self, problem: Problem) -> None:
+        rule = problem.variable, problem.what
+        earlier = self._problems.get(rule)
+        self._problems[rule] = replace(earlier, count=earlier.count + problem.count) if earlier else problem
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self._problems.values())

@@ -43,6 +43,14 @@ class RandomSignal:
         self.window = np.sin(0.5 * np.pi * np.sin(angle) ** 2)
         self._block = lru_cache(maxsize=4)(self._draw)
 
+    def __getstate__(self) -> dict[str, object]:
+        # Blocks are drawn again where the signal is sent to: their cache cannot travel.
+        return {name: value for name, value in vars(self).items() if name != "_block"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._block = lru_cache(maxsize=4)(self._draw)
+
     @property
     def std(self) -> float:
         """Standard deviation of the signal."""

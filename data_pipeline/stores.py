@@ -23,6 +23,7 @@ from data_pipeline.channels import in_registry_order
 from data_pipeline.errors import MissingFileError, StoreError, reason
 from data_pipeline.folders import remove_leftovers
 from data_pipeline.layout import SCHEMA_VERSION, channel_names, check_fields, check_observations
+from data_pipeline.scheduler import in_order
 
 CHUNK_BYTES = 16 * 2**20
 OBSERVATIONS_PER_CHUNK = 2**18
@@ -59,7 +60,8 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset
     if attrs.get("dino_complete") is not True:
         raise StoreError(f"{str(path)!r} was never finished (its writer was stopped); delete it and make it anew")
     try:
-        ds = xr.open_zarr(path, consolidated=False, chunks={})
+        # Workers of a cluster have working directories of their own.
+        ds = xr.open_zarr(path.absolute(), consolidated=False, chunks={})
     except Exception as error:  # zarr and its codecs raise whatever damage makes them raise
         raise StoreError(f"{str(path)!r} is damaged and cannot be opened ({reason(error)}); make it anew") from error
     for name in ("source_name", "day_offset", "latitude", "longitude"):
@@ -147,12 +149,20 @@ def _write_regions(ds: xr.Dataset, partial: Path, progress: Progress | None) -> 
     write: dict[str, Any] = {"zarr_format": 3, "consolidated": False, "write_empty_chunks": True}
     template.to_zarr(partial, mode="w", encoding=encoding, compute=False, **write)
     regions = list(_regions(ds, streamed, chunks))
+    lazy = {name: ds[name].variable for name in streamed if ds[name].chunks is not None}
+    elsewhere = in_order(_values, [place for place in regions if place[0] in lazy], lazy)
     for number, (name, region) in enumerate(regions, start=1):
-        block = xr.Dataset({name: ds[name].variable.isel(region).load()})
-        block.to_zarr(partial, region=region, **write)
+        block = ds[name].variable.isel(region)
+        block = block.copy(data=next(elsewhere)) if name in lazy else block.load()
+        xr.Dataset({name: block}).to_zarr(partial, region=region, **write)
         if progress is not None:
             progress(number, len(regions))
     zarr.open_group(partial, mode="r+").attrs["dino_complete"] = True
+
+
+def _values(variables: Mapping[Any, xr.Variable], place: tuple[Any, dict[str, slice]]) -> np.ndarray:
+    name, region = place
+    return variables[name].isel(region).to_numpy()
 
 
 def _placeholder(variable: xr.DataArray, chunks: Mapping[str, int]) -> Any:

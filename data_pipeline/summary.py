@@ -3,11 +3,11 @@
 from typing import Any
 
 import dask.array
-import dask.base
 import numpy as np
 import xarray as xr
 
 from data_pipeline.layout import COMPANIONS, beside, channel_names
+from data_pipeline.scheduler import computed
 
 BINS = 60
 ERROR_BINS = 25  # declared errors take few values, one for each distance from nadir
@@ -27,8 +27,7 @@ def statistics(ds: xr.Dataset) -> dict[str, dict[str, float]]:
             "max": values.max(),
             "std": values.std(),
         }
-    (computed,) = dask.base.compute(lazy)
-    return {name: {key: float(value) for key, value in numbers.items()} for name, numbers in computed.items()}
+    return {name: {key: float(value) for key, value in numbers.items()} for name, numbers in computed(lazy).items()}
 
 
 def described(ds: xr.Dataset) -> list[str]:
@@ -55,7 +54,7 @@ def histograms(ds: xr.Dataset, numbers: dict[str, dict[str, float]]) -> dict[str
     for name in channel_names(ds):
         if f"{name}_truth" in ds and f"{name}_error" in ds:
             lazy[f"{name}_drawn"] = _histogram((ds[name] - ds[f"{name}_truth"]) / ds[f"{name}_error"], -5.0, 5.0, BINS)
-    return dask.base.compute(lazy)[0]
+    return computed(lazy)
 
 
 def _histogram(values: xr.DataArray, low: float, high: float, bins: int) -> tuple[object, np.ndarray]:

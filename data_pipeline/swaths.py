@@ -1,7 +1,7 @@
 """Observe a field as satellites would: along nadir tracks, across swaths, or at random points, with random errors."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from data_pipeline.interpolation import interpolator
 from data_pipeline.layout import ONE_DAY
 from data_pipeline.orbits import EphemerisOrbit
 from data_pipeline.products.files import provenance
+from data_pipeline.scheduler import in_order
 from data_pipeline.schema import channel_names, check_fields, index_by_day, observations_dataset
 from data_pipeline.views import Columns, Period, View
 
@@ -60,23 +61,35 @@ def sample(
 
 def sample_days(
     fields: xr.Dataset, config: SampleConfig, *, progress: Callable[[int, int], None] | None = None
-) -> Iterator[xr.Dataset]:
+) -> Generator[xr.Dataset, None, None]:
     """The observations that `sample` makes, day by day, each an observation dataset; days without any are left out.
 
-    Memory is that of a day's observations and of a block of maps.
+    Memory is that of a day's observations and of a block of maps; on a cluster, of the days that are computed ahead.
     """
-    check_fields(fields)
-    fields = _selected(fields, config)
-    frames, grid = Frames(fields), interpolator(fields)
-    views = [View(frames, grid, instrument, index, config.seed) for index, instrument in enumerate(config.instruments)]
-    attrs = _provenance(fields, config)
-    days = list(_days(frames, config))
-    for done, period in enumerate(days, start=1):
-        parts = [part for view in views for part in view.of(period)]
-        if parts:
-            yield _observations(parts, fields, config, attrs)
+    sampler = _Sampler(fields, config)
+    days = list(_days(sampler.frames, config))
+    for done, observations in enumerate(in_order(_of_day, days, sampler), start=1):
+        if observations is not None:
+            yield observations
         if progress is not None:
             progress(done, len(days))
+
+
+class _Sampler:
+    """The instruments before the field: all that days have in common."""
+
+    def __init__(self, fields: xr.Dataset, config: SampleConfig):
+        check_fields(fields)
+        self.fields, self.config = _selected(fields, config), config
+        self.frames, self.attrs = Frames(self.fields), _provenance(fields, config)
+        grid = interpolator(fields)
+        self.views = [View(self.frames, grid, one, index, config.seed) for index, one in enumerate(config.instruments)]
+
+
+def _of_day(sampler: _Sampler, period: Period) -> xr.Dataset | None:
+    """The observations within a day, None where there are none."""
+    parts = [part for view in sampler.views for part in view.of(period)]
+    return _observations(parts, sampler.fields, sampler.config, sampler.attrs) if parts else None
 
 
 def _observations(

@@ -4,7 +4,7 @@ Of observations one block of all columns is in memory at a time, of fields one c
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from data_pipeline.channels import CHANNELS
 from data_pipeline.errors import StoreError, reason
 from data_pipeline.layout import beside, blocks, channel_names, layout_problems
 from data_pipeline.problems import Findings, Problem
+from data_pipeline.scheduler import in_order
 from data_pipeline.stores import open_store
 
 
@@ -46,21 +47,12 @@ def _missing(path: Path) -> list[Problem]:
 def value_problems(ds: xr.Dataset) -> list[Problem]:
     """What is wrong with the values of channels and of what stands beside them, where their dimensions are right."""
     found = Findings()
-    observed = ds.attrs["dino_store"] == "observations"
-    counts = {name: 0 for name in channel_names(ds) if ds[name].size and ds[name].dtype.kind == "f"}
-    for columns, start in _observation_blocks(ds, found) if observed else _field_blocks(ds, counts, found):
-        for name, values in columns.items():
-            _check_values(name, values, _dims(ds[name]), start, found)
-            if name in counts:
-                counts[name] += int(np.count_nonzero(np.isfinite(values)))
-        if observed:
-            _check_beside(columns, start, found)
-            if counts and set(counts) <= set(columns):
-                nothing = np.all([np.isnan(columns[name]) for name in counts], axis=0)
-                values = np.full(nothing.shape, np.nan)
-                found.mark("observation", "has no value of any channel", nothing, values, ("obs",), start)
-        else:
-            _check_placed(ds, columns, start, found)
+    counts = dict.fromkeys(_valued(ds), 0)
+    blocks_of = _observation_blocks if ds.attrs["dino_store"] == "observations" else _field_blocks
+    for of_block, numbers in in_order(_checked, blocks_of(ds), ds):
+        found.join(of_block)
+        for name, number in numbers.items():
+            counts[name] += number
     for name, count in counts.items():
         if not count:
             found.add(f"channel {name}", "holds no value")
@@ -68,30 +60,48 @@ def value_problems(ds: xr.Dataset) -> list[Problem]:
 
 
 Columns = dict[str, np.ndarray]
+Block = tuple[list[str], tuple[slice, ...]]
 
 
-def _observation_blocks(ds: xr.Dataset, found: Findings) -> Iterator[tuple[Columns, tuple[int, ...]]]:
-    """All floating columns (obs,) of a block that can be read, and where it starts."""
+def _checked(ds: xr.Dataset, block: Block) -> tuple[Findings, dict[str, int]]:
+    """What is wrong with a block of some variables, and how many values each channel has in it."""
+    names, region = block
+    start = tuple(part.start for part in region)
+    found = Findings()
+    read = {name: _read(ds[name], region, found) for name in names}
+    columns = {name: values for name, values in read.items() if values is not None}
+    for name, values in columns.items():
+        _check_values(name, values, _dims(ds[name]), start, found)
+    if ds.attrs["dino_store"] == "observations":
+        _check_beside(columns, start, found)
+        channels = _valued(ds)
+        if channels and set(channels) <= set(columns):
+            nothing = np.all([np.isnan(columns[name]) for name in channels], axis=0)
+            values = np.full(nothing.shape, np.nan)
+            found.mark("observation", "has no value of any channel", nothing, values, ("obs",), start)
+    else:
+        _check_placed(ds, columns, start, found)
+    return found, {name: int(np.isfinite(columns[name]).sum()) for name in _valued(ds) if name in columns}
+
+
+def _valued(ds: xr.Dataset) -> list[str]:
+    """The channels that have numbers."""
+    return [name for name in channel_names(ds) if ds[name].size and ds[name].dtype.kind == "f"]
+
+
+def _observation_blocks(ds: xr.Dataset) -> Iterator[Block]:
+    """All floating columns (obs,), block by block."""
     names = [str(name) for name, v in ds.data_vars.items() if v.dtype.kind == "f" and v.dims == ("obs",)]
     for start, stop in blocks(ds.sizes.get("obs", 0)):
-        columns = {}
-        for name in names:
-            values = _read(ds[name], (slice(start, stop),), found)
-            if values is not None:
-                columns[name] = values
-        if columns:
-            yield columns, (start,)
+        yield names, (slice(start, stop),)
 
 
-def _field_blocks(ds: xr.Dataset, names: Iterable[str], found: Findings) -> Iterator[tuple[Columns, tuple[int, ...]]]:
-    """One chunk of one channel that can be read, and where it starts."""
-    for name in names:
+def _field_blocks(ds: xr.Dataset) -> Iterator[Block]:
+    """One chunk of one channel at a time."""
+    for name in _valued(ds):
         variable = ds[name]
-        chunks = variable.chunks or tuple((size,) for size in variable.shape)
-        for region in slices_from_chunks(chunks):
-            values = _read(variable, region, found)
-            if values is not None:
-                yield {name: values}, tuple(part.start for part in region)
+        for region in slices_from_chunks(variable.chunks or tuple((size,) for size in variable.shape)):
+            yield [name], region
 
 
 def _read(variable: xr.DataArray, region: tuple[slice, ...], found: Findings) -> np.ndarray | None:

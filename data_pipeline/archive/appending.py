@@ -1,7 +1,7 @@
 """Files added to an archive: the days they touch are written anew, and one commit makes all of it visible."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from data_pipeline.archive.records import Commit, FileEntry, Piece, State
 from data_pipeline.errors import SchemaError, StoreError
 from data_pipeline.layout import check_observations
 from data_pipeline.products.files import provenance
+from data_pipeline.scheduler import in_order
 
 # A part is what an append holds in memory besides the new points; a single day may be larger.
 ROWS_PER_PART = 4 * CHUNK
@@ -49,19 +50,20 @@ def append(ds: xr.Dataset, path: str | os.PathLike[str]) -> Commit | None:
         ) from error
 
 
-def unseen(files: Iterable[Path], path: Path) -> list[Path]:
-    """Those of some files whose content the archive at `path` never took.
+def unseen(files: Sequence[Path], path: Path) -> dict[Path, dict[str, Any] | None]:
+    """Those of some files whose content the archive at `path` never took, with their provenance.
 
-    Raises StoreError when something else is at `path`. A file that cannot be read is left for the reader to refuse.
+    Raises StoreError when something else is at `path`. A file that cannot be read has None: the reader will refuse it.
     """
     refuse_foreign(path)
     digests = load_state(path).digests if is_archive(path) else {}
-    return [file for file in files if _digest(file) not in digests]
+    pairs = zip(files, in_order(_provenance, [file.absolute() for file in files], None), strict=True)
+    return {file: known for file, known in pairs if not known or known["sha256"] not in digests}
 
 
-def _digest(file: Path) -> str | None:
+def _provenance(_: None, file: Path) -> dict[str, Any] | None:
     try:
-        return str(provenance(file)["sha256"])
+        return provenance(file)
     except OSError:
         return None
 

@@ -30,6 +30,7 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
     Nothing but the log is read, and nothing that is appended later is seen. Raises StoreError when there was no such
     state.
     """
+    path = path.absolute()  # workers of a cluster have working directories of their own
     state = load_state(path, as_of)
     if not state.points:
         raise EmptyDataError(f"{str(path)!r} holds no observation; append a file that does")

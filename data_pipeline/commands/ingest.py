@@ -12,11 +12,13 @@ import xarray as xr
 
 from data_pipeline.archive.appending import append as append_to_archive
 from data_pipeline.archive.appending import ingestion_notes, unseen
+from data_pipeline.commands.options import Scheduler
 from data_pipeline.errors import ConfigError
 from data_pipeline.products import PRODUCTS
 from data_pipeline.products import ingest as read_files
 from data_pipeline.products.files import expand
 from data_pipeline.progress import reported
+from data_pipeline.scheduler import connected
 from data_pipeline.schema import channel_names
 from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import write_store
@@ -49,6 +51,7 @@ def ingest(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
     append: Annotated[bool, typer.Option(help="Add points to the archive at --out; what it has is left out.")] = False,
+    scheduler: Scheduler = None,
 ) -> None:
     """Read files of a product and write a store: maps become a field store, points an observation store.
 
@@ -57,34 +60,37 @@ def ingest(
 
     Example: dino-data ingest "tracks/*.dat" --out stores/tracks.zarr
     """
+    options = {
+        "channels": _listed(channels),
+        "units": _pairs(units, "--units"),
+        "variables": _pairs(variable, "--variable"),
+        "time": time,
+        "columns": _listed(columns),
+        "time_units": time_units,
+        "depth": depth,
+        "layout": layout,
+        "keep_flagged": keep_flagged,
+        "strict": strict,
+        "keep_repeats": append,
+    }
+    if scheduler is not None and workers is not None:
+        raise ConfigError("--workers are processes here and --scheduler has workers of its own; give one of the two")
     if append:
         out = _archive(out, overwrite)
-        files = [str(file) for file in unseen(expand(files), out)]
-        if not files:
-            typer.echo(f"{out} has the content of all these files already; nothing was changed")
-            return
     else:
         out = out or Path("stores") / f"{Path(files[0].replace('*', '').replace('?', '')).stem or 'store'}.zarr"
         refuse_existing(out, overwrite)
-    with _processes(workers or _suited_workers(files)):
-        ds = read_files(
-            files,
-            product,
-            channels=_listed(channels),
-            units=_pairs(units, "--units"),
-            variables=_pairs(variable, "--variable"),
-            time=time,
-            columns=_listed(columns),
-            time_units=time_units,
-            depth=depth,
-            layout=layout,
-            keep_flagged=keep_flagged,
-            strict=strict,
-            keep_repeats=append,
-        )
-    for note in ingestion_notes(ds):
-        typer.echo(f"note: {note}", err=True)
-    _stored(ds, out, append, overwrite)
+    paths = expand(files)
+    with connected(scheduler):
+        known = unseen(paths, out) if append else dict.fromkeys(paths)
+        if not known:
+            typer.echo(f"{out} has the content of all these files already; nothing was changed")
+            return
+        with _processes(1 if scheduler else workers or _suited_workers(list(known))):
+            ds = read_files(known, product, **options, provenances=known)
+        for note in ingestion_notes(ds):
+            typer.echo(f"note: {note}", err=True)
+        _stored(ds, out, append, overwrite)
     if left_out := json.loads(ds.attrs.get("left_out", "[]")):
         typer.echo(f"{len(left_out)} bad files are not in it; see the notes", err=True)
         raise typer.Exit(1)
@@ -102,9 +108,8 @@ def _stored(ds: xr.Dataset, out: Path, append: bool, overwrite: bool) -> None:
     typer.echo(f"wrote {out}: {ds.attrs['product']}, {', '.join(channel_names(ds))}, {sizes}")
 
 
-def _suited_workers(files: list[str]) -> int:
+def _suited_workers(paths: list[Path]) -> int:
     """Starting a process takes seconds, which only many bytes are worth."""
-    paths = expand(files)
     large = len(paths) > 1 and sum(path.stat().st_size for path in paths) > PARALLEL_BYTES
     return min(len(paths), os.cpu_count() or 1) if large else 1
 

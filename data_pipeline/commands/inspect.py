@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import dask.base
 import numpy as np
 import typer
 import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
+from data_pipeline.commands.options import Scheduler
 from data_pipeline.coverage import longest_gap
 from data_pipeline.figures import draw_store
 from data_pipeline.layout import blocks, channel_names
+from data_pipeline.scheduler import computed, connected
 from data_pipeline.stores import open_store
 from data_pipeline.summary import statistics
 
@@ -25,12 +26,17 @@ def inspect(
     store: Annotated[Path, typer.Argument(help="The store to look into.")],
     figures: Annotated[Path | None, typer.Option(help="Folder to draw coverage and histograms to.")] = None,
     cell: Annotated[float | None, typer.Option(min=0.01, max=30, help="Side (degrees) of cells of coverage.")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Show the dimensions, channels, time span, coverage, sources and history of a store.
 
     Example: dino-data inspect stores/tracks.zarr --figures figures/tracks
     """
-    ds = open_store(store)
+    with connected(scheduler):
+        _show(open_store(store), store, figures, cell)
+
+
+def _show(ds: xr.Dataset, store: Path, figures: Path | None, cell: float | None) -> None:
     console = Console(soft_wrap=not Console().is_terminal)
 
     def tell(label: str, text: str) -> None:
@@ -66,7 +72,7 @@ def describe(ds: xr.Dataset, store: Path) -> list[tuple[str, str]]:
         ("time", f"{first} to {last}"),
     ]
     for name in ("longitude", "latitude"):
-        low, high = dask.base.compute(ds[name].min(), ds[name].max())
+        low, high = computed((ds[name].min(), ds[name].max()))
         lines.append((name, f"{float(low):.4f} to {float(high):.4f}"))
     return lines + (_of_observations(ds) if ds.attrs["dino_store"] == "observations" else _of_maps(ds))
 

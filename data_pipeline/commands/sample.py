@@ -1,18 +1,21 @@
 """dino-data sample: observe a field store along satellite orbits or at random points."""
 
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from data_pipeline.commands.options import Scheduler
+from data_pipeline.daily import write_days
 from data_pipeline.errors import ConfigError
 from data_pipeline.missions import MISSIONS
 from data_pipeline.progress import reported
+from data_pipeline.scheduler import connected
 from data_pipeline.settings import load_settings, refuse_existing
-from data_pipeline.stores import open_store, write_store
-from data_pipeline.swaths import SampleConfig
-from data_pipeline.swaths import sample as observe
+from data_pipeline.stores import open_store
+from data_pipeline.swaths import SampleConfig, sample_days
 
 _PIXEL_KM = 2.0
 
@@ -64,6 +67,7 @@ def sample(
     trajectory: Annotated[int | None, typer.Option(help="Which trajectory to observe.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the errors, of random points and of clouds.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
+    scheduler: Scheduler = None,
 ) -> None:
     """Observe a field store as satellites would and write an observation store, the truth beside each value.
 
@@ -93,10 +97,12 @@ def sample(
             "there is no instrument; give --mission, --ephemeris, --orbit random, or --config with instruments"
         )
     settings = load_settings(SampleConfig, config, override or [], given)
-    with reported("sampling") as progress:
-        observations = observe(open_store(store), settings, progress=progress)
-    write_store(observations, out, overwrite=overwrite)
-    typer.echo(f"wrote {out}: {observations.sizes['obs']} observations on {observations.sizes['day']} days")
+    with ExitStack() as stack:
+        stack.enter_context(connected(scheduler))
+        progress = stack.enter_context(reported("sampling"))
+        days = stack.enter_context(closing(sample_days(open_store(store), settings, progress=progress)))
+        sizes = write_days(days, out, overwrite=overwrite)
+    typer.echo(f"wrote {out}: {sizes['obs']} observations on {sizes['day']} days")
 
 
 def _of_mission(name: str, view: View | None) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from data_pipeline.commands.options import Scheduler
 from data_pipeline.errors import ConfigError
 from data_pipeline.growing import grow_store
 from data_pipeline.layout import channel_names
 from data_pipeline.parts import FieldParts
 from data_pipeline.progress import reported
+from data_pipeline.scheduler import connected
 from data_pipeline.settings import load_settings, refuse_existing
 from data_pipeline.simulators import navier_stokes, quasi_geostrophic, shallow_water, wave
 from data_pipeline.simulators.sequences import SequencesConfig
@@ -60,6 +62,7 @@ def simulate(
     override: Annotated[list[str] | None, typer.Option("--set", help="A setting, e.g. workers=2; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the initial states and of the forcing.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
+    scheduler: Scheduler = None,
 ) -> None:
     """Simulate a system and write its fields as a field store; a run that was stopped continues where it was.
 
@@ -74,7 +77,7 @@ def simulate(
     kind, parts_of = _SYSTEMS[name]
     given = {"seed": seed}
     parts = parts_of(load_settings(kind, config, override or [], given, base=_preset(name, kind, preset, part)))
-    with reported(f"simulating ({name.value})") as progress:
+    with connected(scheduler), reported(f"simulating ({name.value})") as progress:
         grow_store(parts, out, overwrite=overwrite, progress=progress)
     sizes = ", ".join(f"{size} {dim}" for dim, size in parts.fields.sizes.items())
     typer.echo(f"wrote {out}: {', '.join(channel_names(parts.fields))}, {sizes}")

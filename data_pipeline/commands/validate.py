@@ -5,15 +5,18 @@ from typing import Annotated
 
 import typer
 
+from data_pipeline.commands.options import Scheduler
+from data_pipeline.scheduler import connected
 from data_pipeline.validation import validate_store
 
 
-def validate(store: Annotated[Path, typer.Argument(help="The store to check.")]) -> None:
+def validate(store: Annotated[Path, typer.Argument(help="The store to check.")], scheduler: Scheduler = None) -> None:
     """Check every rule of the layout of a store and every value; exit with 1 when something is wrong.
 
     Example: dino-data validate stores/tracks.zarr
     """
-    problems = validate_store(store)
+    with connected(scheduler):
+        problems = validate_store(store)
     for problem in problems:
         typer.echo(f"{store}: {problem}")
     if problems:

@@ -42,6 +42,7 @@ def ingest(
     keep_flagged: bool = False,
     strict: bool = False,
     keep_repeats: bool = False,
+    provenances: Mapping[Path, Mapping[str, Any] | None] | None = None,
 ) -> xr.Dataset:
     """Files (paths or glob patterns) of one product as a canonical Dataset, lazy for grids, ready for `write_store`.
 
@@ -50,11 +51,12 @@ def ingest(
     text table. depth: of the level to take [m], the surface when omitted. layout: "points" or "maps", what suits the
     file when omitted. keep_flagged: keep what the product's own flags condemn. strict: raise for the first bad file,
     instead of leaving bad ones out as long as there is a good one; those are told in attribute `left_out` (JSON).
-    keep_repeats: points that several files hold stay, for an archive to sort out.
+    keep_repeats: points that several files hold stay, for an archive to sort out. provenances: those of files that are
+    known already.
 
-    Files are read by the dask scheduler that is set, else one after the other. What was converted, assumed or dropped
-    is told in attribute `history`, and for every file in `sources` (JSON). Raises MissingFileError,
-    UnknownProductError, UnitsError, SchemaError and EmptyDataError.
+    Files are read by a cluster that is connected or by the dask scheduler that is set, else one after the other. What
+    was converted, assumed or dropped is told in attribute `history`, and for every file in `sources` (JSON). Raises
+    MissingFileError, UnknownProductError, UnitsError, SchemaError and EmptyDataError.
     """
     files = expand(paths)
     if layout is not None and layout not in FAMILIES:
@@ -74,7 +76,7 @@ def ingest(
         keep_repeats,
     )
     named = named_product(product) if product else None
-    good, failures = each(files, partial(_read, named=named, options=options), strict)
+    good, failures = each(files, partial(_read, named=named, options=options, known=_by_place(provenances)), strict)
     common = common_product([(path, file.product) for path, file in good])
     ds, counts, notes = _joined(good, options)
     original = _original_attrs([file for _, file in good])
@@ -105,11 +107,15 @@ class _File:
     provenance: dict[str, Any]
 
 
-def _read(path: Path, named: Product | None, options: Options) -> _File:
+def _by_place(provenances: Mapping[Path, Mapping[str, Any] | None] | None) -> dict[Path, dict[str, Any]]:
+    return {path.absolute(): dict(known) for path, known in (provenances or {}).items() if known}
+
+
+def _read(path: Path, named: Product | None, options: Options, known: Mapping[Path, dict[str, Any]]) -> _File:
     product, held = told(path, named, options.family)
     content = (survey_maps if product.family == GRID else read_points)(path, product, options)
     attrs = {name: str(held[name]) for name in ("history", *_COPIED_ATTRS) if name in held}
-    return _File(product, content, attrs, provenance(path))
+    return _File(product, content, attrs, known.get(path.absolute()) or provenance(path))
 
 
 def _joined(good: Sequence[tuple[Path, _File]], options: Options) -> tuple[xr.Dataset, list[Counts], list[str]]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -25,6 +24,7 @@ NETCDF = "netcdf"
 TEXT = "text"
 # The NetCDF library is not safe for threads, and xarray guards the reading of values alone.
 _NETCDF_LOCK = threading.RLock()
+_DECODED = ("mask_and_scale", "decode_times", "decode_timedelta", "concat_characters", "decode_coords")
 _NETCDF_MAGIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")
 
 
@@ -68,14 +68,14 @@ def expand(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> 
 def content_of(path: Path) -> str:
     """NETCDF or TEXT, from the first bytes; UnknownProductError for anything else, EmptyDataError for an empty file."""
     if path.is_dir():
-        raise UnknownProductError(f"{str(path)!r} is a folder; name NetCDF or text files, or a pattern in quotes")
+        raise UnknownProductError(f"{path.name!r} is a folder; name NetCDF or text files, or a pattern in quotes")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
-        raise MissingFileError(f"{str(path)!r} cannot be read ({error.strerror}); check its permissions") from error
+        raise MissingFileError(f"{path.name!r} cannot be read ({error.strerror}); check its permissions") from error
     if not head:
-        raise EmptyDataError(f"{str(path)!r} is empty (0 bytes); fetch it again")
+        raise EmptyDataError(f"{path.name!r} is empty (0 bytes); fetch it again")
     if head.startswith(_NETCDF_MAGIC):
         return NETCDF
     try:
@@ -90,7 +90,7 @@ def content_of(path: Path) -> str:
 
 def foreign(path: Path) -> UnknownProductError:
     """The error for a file that is neither NetCDF nor text."""
-    return UnknownProductError(f"{str(path)!r} is neither NetCDF nor a table of text; convert it or name another file")
+    return UnknownProductError(f"{path.name!r} is neither NetCDF nor a table of text; convert it or name another file")
 
 
 @contextmanager
@@ -126,11 +126,15 @@ def tables(path: Path) -> list[xr.Dataset]:
         raise UnknownProductError(
             f"{path.name!r} is text where NetCDF is wanted; leave out --product to have it detected"
         )
-    root = _decoded(path)
-    if has_positions(root):
-        return [root]
-    found = flat({"/": root} | {name: _decoded(path, name) for name in _group_names(path)})
-    return found or [root]
+    # One handle for all groups: HDF5 crashes on a text variable that was read through another one, closed since.
+    groups = xr.open_groups(path, engine="netcdf4", **dict.fromkeys(_DECODED, False))
+    root = _decoded(groups["/"], path)
+    found = [root] if has_positions(root) else []
+    if not found:
+        found = flat({"/": root} | {name: _decoded(ds, path) for name, ds in groups.items() if name != "/"}) or [root]
+    for ds in found:
+        ds.set_close(groups["/"].close)
+    return found
 
 
 def lazily(ds: xr.Dataset) -> xr.Dataset:
@@ -151,13 +155,12 @@ def block_lengths(sizes: Mapping[Any, int]) -> dict[Any, int]:
     return lengths
 
 
-def _decoded(path: Path, group: str | None = None) -> xr.Dataset:
-    options: dict[str, Any] = {"group": group, "decode_timedelta": False}
+def _decoded(raw: xr.Dataset, path: Path) -> xr.Dataset:
     try:
-        ds = xr.open_dataset(path, **options)
+        ds = xr.decode_cf(raw, decode_timedelta=False)
     except (ValueError, OverflowError, TypeError):  # of times that are no times
         try:
-            ds = xr.open_dataset(path, decode_times=False, **options)
+            ds = xr.decode_cf(raw, decode_timedelta=False, decode_times=False)
         except (ValueError, TypeError) as error:
             raise SchemaError(
                 f"{path.name!r} cannot be decoded ({_first_line(error)}); mend its scale factors and fill values"
@@ -172,22 +175,10 @@ def _decoded(path: Path, group: str | None = None) -> xr.Dataset:
     return ds
 
 
-def _group_names(path: Path) -> list[str]:
-    """Every group of a NetCDF-4 file, "data_01" and "data_01/ku"; none of an older one."""
-
-    def below(group: Any) -> Iterator[str]:
-        for held in group.groups.values():
-            yield held.path
-            yield from below(held)
-
-    with netCDF4.Dataset(path) as file:
-        return list(below(file))
-
-
 def damaged(path: Path, error: Exception) -> UnknownProductError:
     """The error for a NetCDF file that does not open or cannot be read to its end."""
     reason = f"{type(error).__name__}: {_first_line(error)}"
-    return UnknownProductError(f"{str(path)!r} cannot be read as NetCDF ({reason}); fetch it again, it may be damaged")
+    return UnknownProductError(f"{path.name!r} cannot be read as NetCDF ({reason}); fetch it again, it may be damaged")
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import dask.config
 import numpy as np
@@ -157,3 +158,25 @@ def test_the_command_tells_and_exits_with_one(days, capsys, workers):
     assert "4 bad files are not in it" in output.err
     assert output.out == f"wrote {out}: copernicus-l3, sla, 36 obs, 4 day\n"
     assert len(json.loads(open_store(out).attrs["left_out"])) == 4
+
+
+def test_a_file_that_is_appended_is_digested_once(days, monkeypatch, capsys):
+    digested, digest = [], hashlib.file_digest
+
+    def counted(file, name):
+        digested.append(Path(file.name).name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    arguments = ["ingest", str(days / "day?.nc"), "--append", "--out", str(days / "a.archive")]
+    for commit in (1, 2):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert sorted(digested) == [f"day{number}.nc" for number in range(3 + commit)]
+        sources = {
+            entry["file"]: entry["sha256"] for entry in json.loads(open_store(days / "a.archive").attrs["sources"])
+        }
+        assert sources == {name: hashlib.sha256((days / name).read_bytes()).hexdigest() for name in digested}
+        assert open_store(days / "a.archive").attrs["dino_commit"] == commit
+        digested.clear()
+        day(days, 4)
