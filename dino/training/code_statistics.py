@@ -97,7 +97,8 @@ def _some(series: Series, prior: Gaussian, affine: bool, frames: int) -> tuple[S
     times = len(series.times)
     if affine:
         return series, prior, slice(None, None, max(1, series.count * times // frames))
-    stride = max(1, times // TIMES_BY_STEPS)
+    # More times where there are few series, as in the pool of a streamed store.
+    stride = max(1, times // max(TIMES_BY_STEPS, STATISTICS_FRAMES_BY_STEPS // series.count))
     wanted = max(1, STATISTICS_FRAMES_BY_STEPS // len(range(0, times, stride)))
     which = torch.linspace(0, series.count - 1, min(wanted, series.count)).long().to(series.values.device)
     return series.subset(which), prior, slice(None, None, stride)

@@ -10,6 +10,7 @@ from data_pipeline import stores
 from data_pipeline.stores import write_store
 from dino.config import Config, FieldConfig
 from dino.errors import ConfigError
+from dino.training.code_statistics import _some
 from dino.training.field_stage import draw_frames
 from dino.training.loop import Interrupted
 from dino.training.moments import moments
@@ -115,6 +116,13 @@ def test_steps_draw_maps_with_the_weights_of_their_chart(pair):
         alike = [torch.equal(weight, own) for own in streamed.series.cut.weights]
         for drawn in group:
             assert (known[torch.tensor(alike)] == drawn).flatten(2).all(-1).any()
+
+
+def test_statistics_of_a_decoder_that_is_not_affine_see_the_whole_pool(pair):
+    _, streamed, model = pair
+    pool = streamed.training.at(0)
+    some, _, frames = _some(pool, model.code_prior, affine=False, frames=1)
+    assert some.values[:, frames].shape[:2] == pool.values.shape[:2]
 
 
 def test_validation_maps_are_the_held_out_ones(pair):
