@@ -26,6 +26,7 @@ from data_pipeline.scheduler import computed, connected, here, in_order
 from data_pipeline.schema import fields_dataset
 from data_pipeline.stores import write_store
 
+PATIENCE = 300.0
 OCEAN = ["simulate", "quasi-geostrophic", "--set", "grid=16", "--set", "trajectories=9", "--set", "days=4"]
 OCEAN += ["--set", "spin_up_days=1"]
 SAMPLE = ["sample", "../ocean.zarr", "--mission", "swot", "--orbit", "random", "--trajectory", "1", "--seed", "5"]
@@ -40,6 +41,13 @@ COMMANDS = {
     "inspect": ["inspect", "../ocean.zarr", "--figures", "figures"],
     "inspect points": ["inspect", "old.archive"],
 }
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """However busy the machine is."""
+    monkeypatch.setattr(scheduler, "CONNECT_SECONDS", PATIENCE)
+    monkeypatch.setattr(scheduler, "WORKERS_SECONDS", PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -136,65 +144,6 @@ def test_a_command_gives_the_same_bytes(command, full, inputs, stopped_clock, mo
     assert ("old.archive/commits/00000002/commit.json" in files) == (command == "append")
 
 
-@pytest.mark.parametrize(("command", "gate"), [("append", "day3.nc"), ("sample", "ocean.zarr/ssh/c/0/0/0/0")])
-def test_a_worker_killed_as_it_reads_changes_nothing(
-    command, gate, full, inputs, stopped_clock, monkeypatch, capsys, tmp_path
-):
-    alone = done(COMMANDS[command], inputs / f"{command} undisturbed", monkeypatch, capsys)
-    held = Gate(inputs / gate)
-    killer = threading.Thread(target=held.killed, args=(full,))
-    killer.start()
-    arguments = [*COMMANDS[command], "--scheduler", full.address]
-    together = done(arguments, inputs / f"{command} disturbed", monkeypatch, capsys)
-    killer.join()
-    assert [worker.process.poll() for worker in full.workers].count(None) == 1
-    assert together == alone
-
-
-def parts_of(folder):
-    whole = fields_dataset(
-        np.datetime64("2014-05-15", "ns") + np.arange(3) * np.timedelta64(1, "D"),
-        np.arange(5.0),
-        np.arange(4.0),
-        {"ssh": dask.array.zeros((4, 3, 4, 5), dtype=np.float32)},
-    )
-    return FieldParts(whole, (1, 1, 1, 1), partial(held_up, str(folder)), "a")
-
-
-def test_a_worker_killed_as_it_simulates_changes_nothing(full, tmp_path):
-    (tmp_path / "gate").write_bytes(b"")
-    alone = grow_store(parts_of(tmp_path), tmp_path / "alone.zarr")
-    killer = threading.Thread(target=Gate(tmp_path / "gate").killed, args=(full,))
-    killer.start()
-    with connected(full.address):
-        together = grow_store(parts_of(tmp_path), tmp_path / "together.zarr")
-    killer.join()
-    assert [worker.process.poll() for worker in full.workers].count(None) == 1
-    files = [{str(f.relative_to(s)): f.read_bytes() for f in s.rglob("*") if f.is_file()} for s in (alone, together)]
-    assert files[0] == files[1]
-
-
-def test_a_scheduler_without_workers_or_lost_is_told_and_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(scheduler, "WORKERS_SECONDS", 0.2)
-    with Cluster(tmp_path, 0) as lost:
-        with pytest.raises(SchedulerError, match=r"no worker for 0\.2 s; start some with"), connected(lost.address):
-            pass
-        lost.fill(1)
-        (tmp_path / "gate").write_bytes(b"")
-        gate = Gate(tmp_path / "gate")
-
-        def lose():
-            with open(gate.path, "wb"):
-                lost.scheduler.kill()
-
-        loser = threading.Thread(target=lose)
-        loser.start()
-        with pytest.raises(SchedulerError, match="was lost"), connected(lost.address):
-            grow_store(parts_of(tmp_path), tmp_path / "a.zarr")
-        loser.join()
-    assert not (tmp_path / "a.zarr").exists()
-
-
 def test_workers_of_other_code_are_refused(full, monkeypatch):
     monkeypatch.setattr(scheduler, "_CODE", "another")
     with (
@@ -264,3 +213,67 @@ def test_an_address_where_no_scheduler_answers_is_told(who, monkeypatch):
 def test_workers_of_both_kinds_are_refused(capsys, inputs):
     assert _run(["ingest", str(inputs / "day0.nc"), "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"]) == 2
     assert "give one of the two" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "gate"),
+    [("append", "day3.nc"), pytest.param("sample", "ocean.zarr/ssh/c/0/0/0/0", marks=pytest.mark.slow)],
+)
+def test_a_worker_killed_as_it_reads_changes_nothing(
+    command, gate, full, inputs, stopped_clock, monkeypatch, capsys, tmp_path
+):
+    alone = done(COMMANDS[command], inputs / f"{command} undisturbed", monkeypatch, capsys)
+    held = Gate(inputs / gate)
+    killer = threading.Thread(target=held.killed, args=(full,))
+    killer.start()
+    arguments = [*COMMANDS[command], "--scheduler", full.address]
+    together = done(arguments, inputs / f"{command} disturbed", monkeypatch, capsys)
+    killer.join()
+    assert [worker.process.poll() for worker in full.workers].count(None) == 1
+    assert together == alone
+
+
+def parts_of(folder):
+    whole = fields_dataset(
+        np.datetime64("2014-05-15", "ns") + np.arange(3) * np.timedelta64(1, "D"),
+        np.arange(5.0),
+        np.arange(4.0),
+        {"ssh": dask.array.zeros((4, 3, 4, 5), dtype=np.float32)},
+    )
+    return FieldParts(whole, (1, 1, 1, 1), partial(held_up, str(folder)), "a")
+
+
+def test_a_worker_killed_as_it_simulates_changes_nothing(full, tmp_path):
+    (tmp_path / "gate").write_bytes(b"")
+    alone = grow_store(parts_of(tmp_path), tmp_path / "alone.zarr")
+    killer = threading.Thread(target=Gate(tmp_path / "gate").killed, args=(full,))
+    killer.start()
+    with connected(full.address):
+        together = grow_store(parts_of(tmp_path), tmp_path / "together.zarr")
+    killer.join()
+    assert [worker.process.poll() for worker in full.workers].count(None) == 1
+    files = [{str(f.relative_to(s)): f.read_bytes() for f in s.rglob("*") if f.is_file()} for s in (alone, together)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_or_lost_is_told_and_nothing_is_written(tmp_path, monkeypatch):
+    with Cluster(tmp_path, 0) as lost:
+        monkeypatch.setattr(scheduler, "WORKERS_SECONDS", 0.2)
+        with pytest.raises(SchedulerError, match=r"no worker for 0\.2 s; start some with"), connected(lost.address):
+            pass
+        monkeypatch.setattr(scheduler, "WORKERS_SECONDS", PATIENCE)
+        lost.fill(1)
+        (tmp_path / "gate").write_bytes(b"")
+        gate = Gate(tmp_path / "gate")
+
+        def lose():
+            with open(gate.path, "wb"):
+                lost.scheduler.kill()
+
+        loser = threading.Thread(target=lose)
+        loser.start()
+        with pytest.raises(SchedulerError, match="was lost"), connected(lost.address):
+            grow_store(parts_of(tmp_path), tmp_path / "a.zarr")
+        loser.join()
+    assert not (tmp_path / "a.zarr").exists()
