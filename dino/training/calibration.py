@@ -1,11 +1,15 @@
 """What the trained dynamics get wrong, measured on held-out data: the model error of forecasts and assimilation."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from ..dynamics import integrate
 from ..model import LEADS, OceanModel
 from .dynamics_stage import Codes, Segments, all_segments, forecast_unresolved, gather_steps
+
+SEGMENTS = 2048  # forecasts looked at together
 
 
 @torch.no_grad()
@@ -34,24 +38,43 @@ def measure_model_error(model: OceanModel, validation: Codes) -> None:
     """Fill the model's error statistics from every held-out start; later leads continue the last growth."""
     # Half as far again as training looked: beyond, a few starts of a short record would speak for all.
     reach = min(LEADS - 1, round(1.5 * model.spec.dynamics.horizons[-1]))
-    segments = all_segments(model, validation, reach)
-    squared = segments.mean((segments.forecast - segments.target).double().square())
-    reach = segments.forecast.shape[1]
-    history = gather_steps(validation.unresolved, segments.series, segments.start, range(-model.lags, 1))
-    leads = torch.arange(1.0, reach + 1) * model.spec.interval_days
-    after = segments.start[:, None] + torch.arange(1, reach + 1, device=segments.start.device)
-    last = validation.unresolved.shape[1] - 1
-    target = validation.unresolved[segments.series[:, None], after.clamp_max(last)]
-    rest = segments.mean((forecast_unresolved(model, history, leads) - target).double().square().mean(-1))
-    model.process_noise.copy_(_state_jump(model, validation, segments) / model.spec.interval_days)
+    squared, rest, known, jump = (torch.zeros((), dtype=torch.float64, device=model.code_variance.device),) * 4
+    starts = 0
+    for part in _some_at_a_time(validation):
+        segments = all_segments(model, part, reach)
+        known = known + segments.known.double().sum(0)
+        missed = (segments.forecast - segments.target).double().square() * segments.known[..., None]
+        squared = squared + missed.sum(0)
+        rest = rest + (_unresolved_errors(model, part, segments) * segments.known).sum(0)
+        jumps = _state_jumps(model, part, segments)
+        jump, starts = jump + jumps.T @ jumps, starts + len(jumps)
+    squared, rest = squared / known[:, None], rest / known
+    model.process_noise.copy_(_shrunk(jump / starts, model) / model.spec.interval_days)
     model.unresolved_variance.fill_(float(validation.unresolved.square().mean()))
     model.lead_error.copy_(_extend(squared, LEADS).to(model.lead_error))
     unresolved = _extend(rest[:, None], LEADS).to(model.unresolved_error)
     model.unresolved_error.copy_(unresolved.expand_as(model.unresolved_error))
 
 
-def _state_jump(model: OceanModel, data: Codes, segments: Segments) -> Tensor:
-    """(state, state) covariance of the difference between states forecast over one interval and initialised then.
+def _some_at_a_time(data: Codes) -> Iterator[Codes]:
+    """Series whose forecasts from all starts are looked at together: those of all would be many times the codes."""
+    series = max(1, SEGMENTS // data.codes.shape[1])
+    for first in range(0, len(data.codes), series):
+        yield data.subset(slice(first, first + series))
+
+
+def _unresolved_errors(model: OceanModel, data: Codes, segments: Segments) -> Tensor:
+    """(segment, lead) mean squared error of forecasts of what the codes leave."""
+    history = gather_steps(data.unresolved, segments.series, segments.start, range(-model.lags, 1))
+    reach = segments.forecast.shape[1]
+    leads = torch.arange(1.0, reach + 1) * model.spec.interval_days
+    after = segments.start[:, None] + torch.arange(1, reach + 1, device=segments.start.device)
+    target = data.unresolved[segments.series[:, None], after.clamp_max(data.unresolved.shape[1] - 1)]
+    return (forecast_unresolved(model, history, leads) - target).double().square().mean(-1)
+
+
+def _state_jumps(model: OceanModel, data: Codes, segments: Segments) -> Tensor:
+    """(segment, state) states forecast over one interval less those initialised then.
 
     A code that jumps takes its tendency along: without that correlation a filter reads old motion as a lasting trend.
     """
@@ -60,11 +83,12 @@ def _state_jump(model: OceanModel, data: Codes, segments: Segments) -> Tensor:
     right = model.dynamics.bind(data.context[series], data.amplitude[series, None])
     interval = torch.tensor([model.spec.interval_days])
     before = model.initialiser(segments.history)
-    forecast = integrate(right, before, interval, model.spec.dynamics.method, model.step_days)[0]
-    jump = (forecast - after).double()
-    covariance = jump.T @ jump / len(jump)
-    # Shrunk as the population is: correlations between modes are noise in a sample of this size.
-    blocks = torch.eye(model.dynamics.code_size, device=jump.device, dtype=jump.dtype).repeat(
+    return (integrate(right, before, interval, model.spec.dynamics.method, model.step_days)[0] - after).double()
+
+
+def _shrunk(covariance: Tensor, model: OceanModel) -> Tensor:
+    """Correlations between modes halved, as the population's are shrunk: they are noise in a sample of this size."""
+    blocks = torch.eye(model.dynamics.code_size, device=covariance.device, dtype=covariance.dtype).repeat(
         *[model.dynamics.order] * 2
     )
     return covariance * (0.5 + 0.5 * blocks)
