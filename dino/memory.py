@@ -7,6 +7,7 @@ a step.
 
 import ctypes
 import sys
+from typing import Any
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -15,10 +16,23 @@ _NEVER = 2**31 - 1
 
 def keep_freed_memory() -> bool:
     """Ask the C library to keep what is freed; True where it can be asked (glibc), elsewhere nothing happens."""
+    mallopt = _function("mallopt")
+    return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, _NEVER))
+
+
+def release_freed_memory() -> bool:
+    """Return what is freed to the system after all, between stages whose blocks are of other sizes; True if asked."""
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
+    return trim is not None
+
+
+def _function(name: str) -> Any:
+    """A function of glibc, None where there is another C library."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library
-        return False
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, _NEVER))
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None

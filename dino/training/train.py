@@ -8,6 +8,7 @@ from ..checkpoint import load_run_config, save_config, save_model
 from ..config import Config
 from ..decoders import decode
 from ..errors import ConfigError
+from ..memory import release_freed_memory
 from ..model import OceanModel
 from .calibration import measure_model_error, state_population
 from .code_statistics import encode_series, learn_code_statistics, series_metric
@@ -58,12 +59,14 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
         loop.run(FieldStage(model, training, held, config.field, generator, group), report)
         learn_code_statistics(model, [series.at(config.field.steps) for series in training], config.field, group)
         del training, held  # and with them the maps that a streamed store keeps to draw from
+        release_freed_memory()
         loop.checkpoint(model, generator)
 
     data = [_codes(model, split.series.to(group.device), group) for split in splits]
     seen = [_training_codes(codes, split) for codes, split in zip(data, splits, strict=True)]
     seen += [_codes(model, copy, group) for copy in copies]
     held = _held_out_codes(data[0], splits[0], history=model.lags)
+    release_freed_memory()
     if not loop.done("dynamics"):
         _set_rates(model, seen)
         if config.dynamics.form == "quadratic":

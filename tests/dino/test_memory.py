@@ -1,5 +1,6 @@
 """Freed blocks are used again, measured in a process of its own."""
 
+import resource
 import subprocess
 import sys
 
@@ -29,3 +30,27 @@ def test_freed_memory_is_used_again():
     if kept != "True":
         pytest.skip("this C library cannot be asked")
     assert count < 0.2 * faults("leave")[1]
+
+
+RELEASED = """
+import sys, torch
+from pathlib import Path
+from dino.memory import keep_freed_memory, release_freed_memory
+resident = lambda: int(Path("/proc/self/statm").read_text().split()[1])
+keep_freed_memory()
+blocks = [torch.ones(2**22) for _ in range(8)]
+last = torch.ones(2**10)  # above the blocks, so that the heap cannot shrink from its end
+del blocks
+before = resident()
+sys.stdout.write(f"{release_freed_memory()} {before - resident()}")
+"""
+
+
+def test_freed_memory_is_returned_when_asked():
+    if not sys.platform.startswith("linux"):
+        pytest.skip("there is no /proc here")
+    made = subprocess.run([sys.executable, "-c", RELEASED], capture_output=True, text=True, check=True)
+    asked, pages = made.stdout.split()
+    if asked != "True":
+        pytest.skip("this C library cannot be asked")
+    assert int(pages) * resource.getpagesize() > 6 * 4 * 2**22
