@@ -25,6 +25,7 @@ from dino.training.prepare import prepare as prepare_training
 
 CALIBRATION_STEPS = 6
 FRAMES = 64
+BASIS_FRAMES = 1024  # maps that the best linear basis is found from
 PER_KIND = {
     "fourier": {"hidden": 128, "scale": 6.0, "learning_rate": 0.02, "frames_per_step": 256},
     "siren": {"hidden": 64, "learning_rate": 0.01, "frames_per_step": 32},
@@ -85,11 +86,13 @@ def _descend(store: Path, kind: str, code: int, seed: int, steps: int):
 
 
 def _linear_basis(training: Tensor, held: Tensor, code: int) -> float:
-    """What `code` principal components of the training maps (series, frame, point, channel) leave of held-out ones."""
-    seen = training.flatten(0, 1).flatten(1).double()
+    """What `code` principal components of training maps (series, frame, point, channel) leave of held-out ones."""
+    seen = training.flatten(0, 1).flatten(1)
+    seen = seen[:: max(1, len(seen) // BASIS_FRAMES)].double()
     mean = seen.mean(0)
-    gram = (seen - mean).T @ (seen - mean)
-    modes = torch.linalg.eigh(gram).eigenvectors[:, -code:]
+    # By way of the maps, which are fewer than their values.
+    variance, weights = torch.linalg.eigh((seen - mean) @ (seen - mean).T)
+    modes = (seen - mean).T @ (weights[:, -code:] / variance[-code:].sqrt())
     rest = held.flatten(1).double() - mean
     return float((rest - (rest @ modes) @ modes.T).square().mean())
 
