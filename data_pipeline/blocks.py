@@ -92,7 +92,8 @@ class ObservationBlocks:
         first = 0
         for day in range(1, len(edges)):
             if day == len(edges) - 1 or edges[day + 1] - edges[first] > most:
-                self.regions.append(slice(int(edges[first]), int(edges[day])))
+                if edges[day] > edges[first]:  # days without a point are no block
+                    self.regions.append(slice(int(edges[first]), int(edges[day])))
                 first = day
 
     def __len__(self) -> int:

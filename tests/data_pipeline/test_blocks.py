@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from data_pipeline import stores
@@ -76,6 +76,7 @@ def test_fields_and_observations_are_not_mixed_up(toy_observations, toy_fields):
 
 
 @quickly
+@example(days=[0, 0, 2, 2], most=1, stored=False)
 @given(days=st.lists(st.integers(0, 12), min_size=1, max_size=40), most=st.integers(1, 12), stored=st.booleans())
 def test_days_stay_whole(tmp_path_factory, days, most, stored):
     time = np.datetime64("2014-05-01", "ns") + np.sort(days) * np.timedelta64(1, "D")
