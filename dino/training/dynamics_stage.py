@@ -135,9 +135,9 @@ class DynamicsStage:
 
     def _unresolved_loss(self, store: Codes, series: Tensor, start: Tensor, horizon: int, count: int) -> Tensor:
         cells = torch.randint(store.unresolved.shape[-1], (UNRESOLVED_CELLS,), generator=self.generator)
-        values = store.unresolved[..., send(cells, series.device)]
-        history = gather_steps(values, series, start, range(-self.model.lags, 1))
-        target = gather_steps(values, series, start, range(1, horizon + 1))
+        cells = send(cells, series.device)  # of the segments alone: the whole record at some cells is large
+        history = gather_steps(store.unresolved, series, start, range(-self.model.lags, 1))[..., cells]
+        target = gather_steps(store.unresolved, series, start, range(1, horizon + 1))[..., cells]
         forecast = forecast_unresolved(
             self.model, history, torch.arange(1.0, horizon + 1) * self.model.spec.interval_days
         )
