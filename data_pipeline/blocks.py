@@ -38,7 +38,7 @@ class FieldBlocks:
         self, ds: Store, channels: Sequence[str], block_bytes: int = BLOCK_BYTES, period: slice = slice(None)
     ) -> None:
         self.ds = opened(ds)
-        self.channels = tuple(fields_asked(self.ds, channels))
+        self.channels = tuple(_fields_asked(self.ds, channels))
         self.arrays = {} if isinstance(ds, xr.Dataset) else _arrays(ds, self.channels)
         lead = self.ds[self.channels[0]]
         first, stop, _ = period.indices(lead.sizes["time"])
@@ -161,7 +161,7 @@ def opened(ds: Store) -> xr.Dataset:
     return ds if isinstance(ds, xr.Dataset) else open_store(ds)
 
 
-def fields_asked(ds: xr.Dataset, names: Sequence[str]) -> list[str]:
+def _fields_asked(ds: xr.Dataset, names: Sequence[str]) -> list[str]:
     """The names again, if they are channels of this field store; SchemaError otherwise."""
     unknown = [name for name in names if name not in channel_names(ds)]
     if ds.attrs.get("dino_store") != "fields" or unknown or not names:

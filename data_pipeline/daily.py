@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 from dask.delayed import delayed
 
-from data_pipeline.errors import EmptyDataError, StoreError
-from data_pipeline.folders import remove_leftovers
+from data_pipeline.errors import EmptyDataError
+from data_pipeline.folders import remove_leftovers, writing
 from data_pipeline.layout import ONE_DAY, channel_names
 from data_pipeline.scheduler import here
 from data_pipeline.schema import described_observations
@@ -38,7 +38,7 @@ def write_days(
     path = Path(path)
     refuse_existing(path, overwrite)
     folder = path.parent / f".{path.name}.{KIND}-{os.getpid()}"
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path, (KIND,))
         shutil.rmtree(folder, ignore_errors=True)
@@ -49,10 +49,6 @@ def write_days(
                 write_store(ds, path, overwrite=overwrite)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; free space or choose another --out"
-        ) from error
     return {str(dim): size for dim, size in ds.sizes.items()}
 
 

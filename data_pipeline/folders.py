@@ -32,6 +32,17 @@ def claimed(lock: Path, busy: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """StoreError for whatever the system has against `path` being written inside: a full disk, missing rights."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; free space or choose another --out"
+        ) from error
+
+
 def remove_leftovers(path: Path, kinds: tuple[str, ...]) -> None:
     """Delete the hidden siblings `.name.<kind>-<pid>` of `path` whose writers are dead."""
     for kind in kinds:

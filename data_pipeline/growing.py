@@ -18,8 +18,7 @@ import numpy as np
 import xarray as xr
 from dask.delayed import delayed
 
-from data_pipeline.errors import StoreError
-from data_pipeline.folders import claimed
+from data_pipeline.folders import claimed, writing
 from data_pipeline.layout import channel_names
 from data_pipeline.parts import FieldParts, Progress
 from data_pipeline.scheduler import here
@@ -40,7 +39,7 @@ def grow_store(
     path = Path(path)
     refuse_existing(path, overwrite)
     folder = path.parent / f".{path.name}.growing"
-    try:
+    with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
         busy = f"{str(path)!r} is being made by another process ({{writer}}); wait for it or choose another --out"
         with claimed(folder / "lock", busy):
@@ -54,10 +53,6 @@ def grow_store(
             with here():  # workers of a cluster need not see this folder
                 write_store(_assembled(folder, parts), path, overwrite=overwrite)
             shutil.rmtree(folder)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; free space or choose another --out"
-        ) from error
     return path
 
 

@@ -21,7 +21,7 @@ from data_pipeline.archive.commits import is_archive
 from data_pipeline.archive.reading import open_archive
 from data_pipeline.channels import in_registry_order
 from data_pipeline.errors import MissingFileError, StoreError, reason
-from data_pipeline.folders import remove_leftovers
+from data_pipeline.folders import remove_leftovers, writing
 from data_pipeline.layout import SCHEMA_VERSION, channel_names, check_fields, check_observations
 from data_pipeline.scheduler import in_order
 
@@ -88,7 +88,7 @@ def write_store(
         check_fields(ds)
     _recover(path)
     _refuse_taken(path, overwrite)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path, ("partial", "previous"))
         partial = path.parent / f".{path.name}.partial-{os.getpid()}"
@@ -97,10 +97,6 @@ def write_store(
             _put_in_place(partial, path, overwrite)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; free space or choose another --out"
-        ) from error
     return path
 
 

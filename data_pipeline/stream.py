@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from data_pipeline.blocks import Store, fields_asked, opened, read_ahead
+from data_pipeline.blocks import FieldBlocks, Store, opened, read_ahead
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.schema import index_by_day
 
@@ -47,32 +47,20 @@ def iterate_blocks(ds: Store, channels: str | Sequence[str], block: int | None =
     arrays with the variable's dims, (time, latitude, longitude) or (trajectory, time, latitude, longitude); with a
     sequence of channels these are stacked on a new first axis. Memory: two blocks.
     """
-    ds = opened(ds)
-    names = fields_asked(ds, [channels] if isinstance(channels, str) else channels)
-    if block is not None and block < 1:
-        raise SchemaError(f"a block of {block} times is asked for; it holds at least one")
-    lead = ds[names[0]]
-    chunk = {str(dim): lengths[0] for dim, lengths in lead.chunksizes.items()}
-    steps = {"time": block or chunk.get("time", lead.sizes["time"])}
-    if "trajectory" in lead.dims:
-        steps["trajectory"] = chunk.get("trajectory", lead.sizes["trajectory"])
-    regions = list(_regions(lead, steps))
-
-    def load(number: int) -> np.ndarray:
-        arrays = [ds[name].isel(regions[number]).to_numpy() for name in names]
-        return arrays[0] if isinstance(channels, str) else np.stack(arrays)
-
-    yield from read_ahead(load, range(len(regions)))
-
-
-def _regions(variable: xr.DataArray, steps: dict[str, int]) -> Iterator[dict[str, slice]]:
-    trajectories = range(0, variable.sizes.get("trajectory", 1), steps.get("trajectory", 1))
-    for trajectory in trajectories:
-        for time in range(0, variable.sizes["time"], steps["time"]):
-            region = {"time": slice(time, time + steps["time"])}
-            if "trajectory" in variable.dims:
-                region["trajectory"] = slice(trajectory, trajectory + steps["trajectory"])
-            yield region
+    single = isinstance(channels, str)
+    blocks = FieldBlocks(ds, [channels] if single else channels, block_bytes=1)
+    regions = blocks.regions
+    if block is not None:
+        if block < 1:
+            raise SchemaError(f"a block of {block} times is asked for; it holds at least one")
+        starts = range(0, blocks.times, block)
+        rows = [which for which, times in regions if times.start == 0]
+        regions = [(which, slice(start, min(start + block, blocks.times))) for which in rows for start in starts]
+    for values in read_ahead(lambda number: blocks.read_region(*regions[number]), range(len(regions))):
+        stacked = np.moveaxis(values, 2, 0)
+        if "trajectory" not in blocks.ds[blocks.channels[0]].dims:
+            stacked = stacked[:, 0]
+        yield stacked[0] if single else stacked
 
 
 def _moment(moment: Any) -> np.datetime64:

@@ -15,7 +15,8 @@ from data_pipeline.archive.commits import Draft, drafting, is_archive, load_stat
 from data_pipeline.archive.merging import day_edges, days_of, merge
 from data_pipeline.archive.reading import CHUNK, read_rows
 from data_pipeline.archive.records import Commit, FileEntry, Piece, State
-from data_pipeline.errors import SchemaError, StoreError
+from data_pipeline.errors import SchemaError
+from data_pipeline.folders import writing
 from data_pipeline.layout import check_observations
 from data_pipeline.products.files import provenance
 from data_pipeline.scheduler import in_order
@@ -36,18 +37,13 @@ def append(ds: xr.Dataset, path: str | os.PathLike[str]) -> Commit | None:
     """
     path = Path(path)
     check_observations(ds)
-    try:
-        with drafting(path) as draft:
-            new = arrivals(ds, draft.state)
-            if not new:
-                return None
-            commit = _written(draft, new, new_rows(ds, new), ds)
-            draft.publish(commit)
-            return commit
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; free space or choose another --out"
-        ) from error
+    with writing(path), drafting(path) as draft:
+        new = arrivals(ds, draft.state)
+        if not new:
+            return None
+        commit = _written(draft, new, new_rows(ds, new), ds)
+        draft.publish(commit)
+        return commit
 
 
 def unseen(files: Sequence[Path], path: Path) -> dict[Path, dict[str, Any] | None]:

@@ -29,8 +29,8 @@ def each(
     """(what `read` made of each good file, failures), in the order of `paths`.
 
     Files are read at once by a cluster that is connected, or by the scheduler that dask is set to, else one after the
-    other. With `strict` the first
-    error that is met is raised and the rest left unread; when no file is good, that of the first one.
+    other. With `strict` the first error that is met is raised and the rest left unread; when no file is good, that of
+    the first one.
     """
     if on_a_cluster():
         # Workers have working directories of their own.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,7 +39,6 @@ class StreamedSeries:
     within: slice
     at_points: slice = field(default_factory=lambda: slice(None))
     device: str = "cpu"
-    _pools: list["_Pool"] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def charts(self) -> int:
@@ -86,29 +86,32 @@ class StreamedSeries:
 
     def trajectories(self, which: slice) -> "StreamedSeries":
         """Some of the trajectories."""
-        return self._with(which=_within(self.which, which))
+        return replace(self, which=_within(self.which, which))
 
     def frames(self, which: slice) -> "StreamedSeries":
         """Part of the times."""
-        return self._with(within=_within(self.within, which))
+        return replace(self, within=_within(self.within, which))
 
     def points(self, which: slice) -> "StreamedSeries":
         """Some of the points."""
         every = slice(0, len(self.cut.coordinates))
-        return self._with(at_points=_within(_within(every, self.at_points), which))
+        return replace(self, at_points=_within(_within(every, self.at_points), which))
 
     def to(self, device: str) -> "StreamedSeries":
         """The same, read to another device."""
-        return self._with(device=device)
+        return replace(self, device=device)
 
     def at(self, step: int) -> Series:
         """The maps that a step draws from: (chart, map) of the blocks that are in the pool then, times without meaning.
 
         A function of the step alone, whatever was drawn before, so that a run may go on from any step.
         """
-        if not self._pools:
-            self._pools.append(_Pool(self))
-        return self._pools[0].at(step)
+        return self._pool.at(step)
+
+    @cached_property
+    def _pool(self) -> "_Pool":
+        # Of a twin: with this one the two would hold each other, and the blocks with them, after their last use.
+        return _Pool(replace(self))
 
     def loaded(self) -> Series:
         """In memory, as much as half of the pool's size allows: the first times of the first trajectories."""
@@ -123,7 +126,7 @@ class StreamedSeries:
         """This process's share of the blocks: numbers of their series, their times, and the series themselves."""
         regions = self.regions()
         mine = range(group.rank, len(regions), group.size)
-        made = read_ahead(lambda number: self._read(regions[number]), mine)
+        made = read_ahead(lambda number: self.read(regions[number]), mine)
         for number, series in zip(mine, made, strict=True):
             which, within = regions[number]
             rows = self.rows(slice(which.start - self.which.start, which.stop - self.which.start))
@@ -136,7 +139,8 @@ class StreamedSeries:
         ]
         return [(which, within) for which, within in both if which.start < which.stop and within.start < within.stop]
 
-    def _read(self, region: tuple[slice, slice]) -> Series:
+    def read(self, region: tuple[slice, slice]) -> Series:
+        """The series of some trajectories and times of the store."""
         return self._series(self.maps.read(*region), region[1])
 
     def _series(self, values: NDArray[np.float32], within: slice) -> Series:
@@ -146,9 +150,6 @@ class StreamedSeries:
     def _of_charts(self, values: Tensor) -> Tensor:
         each = self.count // self.charts
         return values[:, None].expand(-1, each, *values.shape[1:]).flatten(0, 1).to(self.device)
-
-    def _with(self, **changes: object) -> "StreamedSeries":
-        return replace(self, **changes, _pools=[])  # type: ignore[arg-type]
 
 
 class _Pool:
@@ -171,8 +172,10 @@ class _Pool:
         for position in self._wanted(step):
             self._put(position, self.coming.pop(position, None))
         following = self._wanted(step + 1)[:MOST_COMING]
+        # What is read ahead knows the store, not the pool, which may go while it is read.
         self.coming = {
-            position: self.coming.get(position) or self.reader.submit(self._block, position) for position in following
+            position: self.coming.get(position) or self.reader.submit(self.series.read, self._region(position))
+            for position in following
         }
         series, cut, device = self.series, self.series.cut, self.values.device
         return Series(
@@ -194,15 +197,15 @@ class _Pool:
 
     def _put(self, position: int, coming: Future[Series] | None) -> None:
         """Bring a block to its place; a shorter one, at the end of the store, is repeated to fill it."""
-        block = self._block(position) if coming is None else coming.result()
+        block = self.series.read(self._region(position)) if coming is None else coming.result()
         maps = block.values.unflatten(0, (self.series.charts, -1)).flatten(1, 2)
         place = position % self.blocks
         numbers = torch.arange(self.slot, device=maps.device) % maps.shape[1]
         self.values[:, place * self.slot : (place + 1) * self.slot] = maps[:, numbers]
         self.held[place] = position
 
-    def _block(self, position: int) -> Series:
-        return self.series._read(self.regions[self.order.at(position)])
+    def _region(self, position: int) -> tuple[slice, slice]:
+        return self.regions[self.order.at(position)]
 
 
 def _within(whole: slice, part: slice) -> slice:

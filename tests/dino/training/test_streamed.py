@@ -1,6 +1,7 @@
 """Stores larger than memory: the same maps, codes and statistics as in memory, from a few blocks at a time."""
 
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -104,6 +105,15 @@ def test_the_pool_is_a_function_of_the_step(pair):
     walked = [one.at(step).values.clone() for step in range(last + 1)]
     for step in (last, 3, last // 2, 0):
         assert torch.equal(other.at(step).values, walked[step])
+
+
+def test_the_pool_goes_with_its_series(pair):
+    """At once, without waiting for the collector of cycles: it holds a good part of the memory that is allowed."""
+    _, streamed, _ = pair
+    training = streamed.training
+    held = weakref.ref(training.at(0).values)
+    del training
+    assert held() is None
 
 
 def test_steps_draw_maps_with_the_weights_of_their_chart(pair):
