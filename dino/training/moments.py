@@ -14,7 +14,7 @@ from .field_maps import Maps, StoredMaps
 class Moments:
     """What a pass through the maps tells of every cell: mean and mean square (channel, row, column) in float64.
 
-    Both are over the training times of all trajectories, and NaN where a cell has a gap at any time.
+    Both are over what training sees, and NaN where a cell has a gap at any time.
     """
 
     longitude: NDArray[np.float64]
@@ -44,14 +44,17 @@ class Moments:
         return spread
 
 
-def moments(maps: Maps | StoredMaps, training: slice) -> Moments:
-    """Moments over some times of all maps. Raises EmptyDataError when no cell is there at all times."""
-    seen = np.zeros(len(maps.times), bool)
-    seen[training] = True
+def moments(maps: Maps | StoredMaps, training: slice, trajectories: slice = slice(None)) -> Moments:
+    """Moments over the times and trajectories that training may see; which cells have gaps is asked of all maps.
+
+    Raises EmptyDataError when no cell is there at all times.
+    """
+    seen, learned = np.zeros(len(maps.times), bool), np.zeros(maps.trajectories, bool)
+    seen[training], learned[trajectories] = True, True
     whole, total, square = np.ones(maps.grid, bool), 0.0, 0.0
-    for _, times, values in maps.parts():
+    for rows, times, values in maps.parts():
         whole &= np.isfinite(values).all(axis=(0, 1, 2))
-        wanted = values[:, seen[times]]
+        wanted = values[learned[rows]][:, seen[times]]
         total = total + wanted.sum(axis=(0, 1), dtype=np.float64)
         square = square + np.square(wanted, dtype=np.float64).sum(axis=(0, 1))
     if not whole.any():
@@ -59,6 +62,6 @@ def moments(maps: Maps | StoredMaps, training: slice) -> Moments:
             "no cell of the store is valid at all times; fields with moving gaps are observations: "
             "sample them into an observation store, or choose a period without gaps"
         )
-    count = int(seen.sum()) * maps.trajectories
+    count = int(seen.sum() * learned.sum())
     mean, mean_square = (np.where(whole, sums / count, np.nan) for sums in (total, square))
     return Moments(maps.longitude, maps.latitude, mean, mean_square)

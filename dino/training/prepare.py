@@ -89,7 +89,7 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
                 maps = translated(maps, config.data.translations, held, config.seed)
             frames = slice(None) if held else _training_frames(len(maps.times), config, interval)
         kept = kept_cells(maps.grid, config.data.keep, config.data.keep_seed)
-        seen = moments(maps, frames)
+        seen = moments(maps, frames, slice(0, maps.trajectories - held))
         background = seen.grid_map(store.climatology, kept)
         if own:
             spread = seen.spread(background, kept)

@@ -193,3 +193,13 @@ def test_frames_and_subset_agree_with_the_arrays(box_dataset):
     assert torch.equal(part.values, series.values[[2, 0]][:, 1:4])
     np.testing.assert_array_equal(part.times, series.times[1:4])
     assert part.weights.shape[0] == part.amplitude.shape[0] == part.context.shape[0] == 2
+
+
+def test_held_out_trajectories_enter_neither_mean_nor_spread(box_dataset):
+    dataset = box_dataset(trajectories=3, days=4)
+    seen = moments(open_maps(dataset, ["ssh"]).loaded(), ALL, slice(0, 2))
+    dataset["ssh"][2] = 1000.0
+    again = moments(open_maps(dataset, ["ssh"]).loaded(), ALL, slice(0, 2))
+    np.testing.assert_array_equal(seen.mean, again.mean)
+    np.testing.assert_array_equal(seen.square, again.square)
+    np.testing.assert_allclose(seen.mean[0], dataset["ssh"][:2].mean(("trajectory", "time")), rtol=1e-6, atol=1e-7)
