@@ -142,14 +142,28 @@ class AssimilationConfig(_Section):
 
 
 class TransferConfig(_Section):
-    """Adaptation to sparse observations."""
+    """Adaptation to sparse observations; what a strategy does not use is without effect."""
 
-    strategy: Literal["modulation"] = "modulation"
-    rounds: int = Field(default=3, ge=1, description="alternations of analysis and decoder steps")
-    steps: int = Field(default=60, ge=1, description="decoder steps a round")
+    strategy: Literal[
+        "none",
+        "modulation",
+        "full",
+        "context",
+        "shared-residual",
+        "adversarial",
+        "optimal-transport",
+        "physics",
+    ] = "modulation"
+    rounds: int = Field(default=3, ge=1, description="alternations of analysis and adaptation")
+    steps: int = Field(default=60, ge=1, description="steps of descent a round")
     learning_rate: float = Field(default=3e-3, gt=0)
-    pull: float = Field(default=1.0, ge=0, description="strength of the pull towards the simulated weights")
-    window_days: float = Field(default=20.0, gt=0)
+    pull: float = Field(default=1.0, ge=0, description="strength of the pull towards what was learned in simulation")
+    window_days: float = Field(default=15.0, gt=0, description="days analysed, at most the assimilation's window")
+    horizon_days: float = Field(default=5.0, gt=0, description="days after a window whose observations are forecast")
+    stride_days: float = Field(default=2.0, gt=0, description="days between the ends of windows")
+    held_share: float = Field(default=0.25, gt=0, lt=1, description="share of the windows held out, the last ones")
+    context_size: int = Field(default=4, ge=1, description="context: numbers that are fitted")
+    hidden: int = Field(default=64, ge=1, description="width of the networks that strategies add")
 
 
 class EvaluationConfig(_Section):

@@ -12,7 +12,7 @@ from .config import DecoderConfig, DynamicsConfig
 from .cover import Cover
 from .decoders import FourierDecoder, SirenDecoder
 from .domain import Domain
-from .dynamics import HistoryInitialiser, LatentODE, QuadraticODE
+from .dynamics import AdaptedODE, HistoryInitialiser, LatentODE, QuadraticODE
 from .gridmap import GridMap
 from .inference import Gaussian
 
@@ -30,6 +30,14 @@ class ChannelSpec(BaseModel):
     spread: float
 
 
+class ResidualSpec(BaseModel):
+    """What a transfer added to the dynamics, see `AdaptedODE`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    hidden: int
+    drifts: bool
+
+
 class ModelSpec(BaseModel):
     """Everything about a model that is not a weight: enough to build it again and to know where it applies."""
 
@@ -43,6 +51,7 @@ class ModelSpec(BaseModel):
     interval_days: float
     noise_variance: float
     data_digest: str
+    residuals: list[ResidualSpec] = []
 
     @property
     def cover(self) -> Cover:
@@ -84,6 +93,7 @@ class OceanModel(nn.Module):
     unresolved_error: Tensor
     unresolved_variance: Tensor
     process_noise: Tensor
+    dynamics: LatentODE | QuadraticODE | AdaptedODE
 
     def __init__(self, spec: ModelSpec, background: GridMap) -> None:
         super().__init__()
@@ -96,6 +106,8 @@ class OceanModel(nn.Module):
             self.dynamics = QuadraticODE(code, d.products)
         else:
             self.dynamics = LatentODE(code, d.order, context, d.hidden, d.depth)
+        for residual in spec.residuals:
+            self.dynamics = AdaptedODE(self.dynamics, residual.hidden, residual.drifts)
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)
         # What the basis leaves out is carried cell by cell with the same kind of dynamics, linear and one for all.
         self.unresolved_dynamics = LatentODE(1, d.order, depth=0)

@@ -26,7 +26,7 @@ from ..forecaster import Forecaster
 from ..observations import Observations
 from ..plotting import plot_observations, plot_training
 from ..training.train import train
-from ..transfer import strategy
+from ..transfer import Task, strategy
 from .common import Overrides, console
 from .evaluate import draw
 
@@ -60,7 +60,7 @@ def demo(
     screen.print("[bold]3/5[/] transfer to the observed ocean, on its observations before the scored days")
     past = Observations.from_dataset(read_window(seen, "1900-01-01", sizes.scored_from), model.spec.names)
     with reported("transfer") as report:
-        result = strategy(settings.transfer.strategy)(forecaster, past, settings.transfer, seed, report)
+        result = strategy(settings.transfer.strategy)(Task(forecaster, past, settings), report)
     save_model(model, out / "transferred")
     save_config(settings, out / "transferred")
     screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}")

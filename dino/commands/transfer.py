@@ -12,6 +12,7 @@ from ..checkpoint import load_run_config, save_config, save_model
 from ..errors import ConfigError
 from ..forecaster import Forecaster
 from ..observations import Observations
+from ..transfer import STRATEGIES, Task
 from ..transfer import strategy as named
 from .common import AsOf, Overrides, RunFolder, console, open_kind
 
@@ -21,7 +22,8 @@ def transfer(
     observations: Annotated[Path, typer.Argument(help="Observation store of the real ocean.")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     strategy: Annotated[
-        str | None, typer.Option("--strategy", help="How to adapt: modulation; the configuration's when absent.")
+        str | None,
+        typer.Option("--strategy", help=f"How to adapt: {', '.join(STRATEGIES)}; the configuration's when absent."),
     ] = None,
     start: Annotated[str | None, typer.Option(help="First moment used, e.g. 2014-05-15.")] = None,
     stop: Annotated[str | None, typer.Option(help="First moment no longer used.")] = None,
@@ -29,6 +31,8 @@ def transfer(
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Adapt a run that learned on simulated grids to sparse observations.
+
+    `context` and `adversarial` read the run's training stores, at the paths that its config.yaml names.
 
     Example: dino transfer runs/simulated stores/tracks.zarr --out runs/real --stop 2014-05-30
     """
@@ -42,7 +46,7 @@ def transfer(
         dataset = read_window(dataset, start or "1900-01-01", stop or "2200-01-01")
     seen = Observations.from_dataset(dataset, forecaster.model.spec.names)
     with reported("transfer") as report:
-        result = adapt(forecaster, seen, config.transfer, config.seed, report)
+        result = adapt(Task(forecaster, seen, config), report)
     save_model(forecaster.model, out)
     save_config(config, out)
     console().print(

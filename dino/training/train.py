@@ -17,7 +17,7 @@ from .descent_stage import DescentStage
 from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage
 from .field_stage import FieldStage
 from .loop import Loop, Report
-from .parallel import Group
+from .parallel import ALONE, Group
 from .prepare import Split, prepare
 from .series import Series
 from .streamed import StreamedSeries
@@ -84,6 +84,12 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     if group.leads:
         save_model(model, folder)
     return model.eval()
+
+
+def latent_trajectories(config: Config, model: OceanModel) -> list[Codes]:
+    """Codes of the maps that a trained model has learned from, one entry a store of `config`."""
+    splits, _ = prepare(config)
+    return [_training_codes(_codes(model, split.series, ALONE), split) for split in splits]
 
 
 def _silent(done: int, total: int) -> None:

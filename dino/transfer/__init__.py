@@ -1,5 +1,6 @@
 """Transfer: adapt a run that learned on simulated grids to sparse real observations."""
 
-from .base import Strategy, Transferred, strategy
+from .base import Strategy, Task, Transferred
+from .strategies import STRATEGIES, strategy
 
-__all__ = ["Strategy", "Transferred", "strategy"]
+__all__ = ["STRATEGIES", "Strategy", "Task", "Transferred", "strategy"]

@@ -15,7 +15,7 @@ from dino.training.code_statistics import encode_series, series_metric
 from dino.training.field_stage import FieldStage
 from dino.training.prepare import prepare
 from dino.training.train import train
-from dino.transfer import strategy
+from dino.transfer import Task, strategy
 
 DAY = np.timedelta64(1, "D")
 SHORT = {"window_days": 4.0, "node_days": 2.0, "iterations": 3}
@@ -134,8 +134,9 @@ def test_points_are_analysed_and_the_analysis_fits_them(run, ocean, grid, scatte
 def test_transfer_moves_the_modulation_alone(run, ocean, scattered):
     forecaster = dino.Forecaster(dino.load(run).model, AssimilationConfig(**SHORT))
     observations = dino.Observations.from_dataset(scattered(ocean, ["ssh"], 300), ("ssh",))
-    settings = TransferConfig(rounds=1, steps=5, window_days=4.0, learning_rate=1e-3)
-    result = strategy("modulation")(forecaster, observations, settings, 0, lambda *step: None)
+    settings = TransferConfig(rounds=1, steps=5, window_days=4.0, horizon_days=2.0, learning_rate=1e-3)
+    config = load_run_config(run).model_copy(update={"transfer": settings})
+    result = strategy("modulation")(Task(forecaster, observations, config), lambda *step: None)
     before = dino.load(run).model.state_dict()
     moved = {n for n, value in forecaster.model.state_dict().items() if not torch.equal(value, before[n])}
     names = {f"decoder.{name}" for name in ("scale", "scale_bias", "shift", "shift_bias")}
