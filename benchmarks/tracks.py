@@ -4,9 +4,7 @@ Every mission is withheld in turn and every analysis time has a window of its ow
 interpolation, after it forecasts, scored by day of lead. The covariance of optimal interpolation is fitted to the
 assimilated observations of that window alone. The model learned sea level of 2005: its default variant, `dino`, is
 given the observations less the mean of their departure from its mean field, as optimal interpolation takes a constant
-mean from them; `dino_raw` is given them as they are. Scores are of raw values in both. `dino_transferred` adapts the
-decoder's modulation to the same observations first.
-"""
+mean from"""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -31,17 +29,16 @@ from realdata import (
 from data_pipeline.progress import reported
 from data_pipeline.stores import open_store
 from dino.checkpoint import load_run_config
-from dino.config import TransferConfig
+from dino.config import Config
 from dino.evaluation.interpolation import fitted_interpolation
 from dino.evaluation.tracks import predict_along_track
 from dino.forecaster import Forecaster
 from dino.observations import Observations
 from dino.plotting import plot_tracks
-from dino.transfer import strategy
+from dino.transfer import STRATEGIES, Task, strategy
 
 Array = NDArray[np.float64]
 Predictions = dict[str, Array]
-TRANSFER_WINDOWS = 4
 
 
 @dataclass(frozen=True)
@@ -96,12 +93,11 @@ def mean_departure(forecaster: Forecaster, seen: Observations) -> float:
     return float(np.mean(seen.values[:, 0] - forecaster.model.background.at(seen.longitude, seen.latitude)[:, 0]))
 
 
-def transferred(fresh: Callable[[], Forecaster], split: Split, offset: float, seed: int) -> Forecaster:
-    """A fresh copy of the run, its modulation adapted to the assimilated observations of the window."""
+def transferred(fresh: Callable[[], Forecaster], split: Split, offset: float, config: Config, name: str) -> Forecaster:
+    """A fresh copy of the run, adapted by a strategy to the assimilated observations of the window."""
     forecaster = fresh()
-    config = TransferConfig(window_days=0.999 * float(np.ptp(split.seen.time)) / TRANSFER_WINDOWS)
     seen = replace(split.seen, values=split.seen.values - offset)
-    strategy(config.strategy)(forecaster, seen, config, seed, lambda done, total: None)
+    strategy(name)(Task(forecaster, seen, config), lambda done, total: None)
     return forecaster
 
 
@@ -149,7 +145,9 @@ def normalised_error(table: dict[str, NDArray], method: str, noise: float) -> di
     return {name: float(np.sqrt(np.mean(part**2))) if len(part) else None for name, part in parts.items()}
 
 
-def variants(arguments: argparse.Namespace, fresh: Callable[[], Forecaster]) -> Callable[[Split], Predictions]:
+def variants(
+    arguments: argparse.Namespace, config: Config, fresh: Callable[[], Forecaster]
+) -> Callable[[Split], Predictions]:
     """A function that predicts with every method; `fresh` loads the run anew."""
     forecaster, window, seed = fresh(), arguments.window, arguments.seed
 
@@ -158,9 +156,9 @@ def variants(arguments: argparse.Namespace, fresh: Callable[[], Forecaster]) -> 
         made = interpolate(split, seed)
         made |= predict(forecaster, split, window, "dino", offset)
         made |= predict(forecaster, split, window, "dino_raw", 0.0)
-        if arguments.transfer:
-            adapted = transferred(fresh, split, offset, seed)
-            made |= predict(adapted, split, window, "dino_transferred", offset)
+        for name in arguments.strategies:
+            adapted = transferred(fresh, split, offset, config, name)
+            made |= predict(adapted, split, window, f"dino_{name}", offset)
         return made
 
     return all_methods
@@ -177,7 +175,7 @@ def run_of(arguments: argparse.Namespace, work: Path) -> Path:
 
 
 def collect(
-    arguments: argparse.Namespace, work: Path, fresh: Callable[[], Forecaster]
+    arguments: argparse.Namespace, work: Path, config: Config, fresh: Callable[[], Forecaster]
 ) -> tuple[dict[str, NDArray], int]:
     """Everything predicted, in columns, and the number of analyses."""
     make_stores(work, arguments.data, TRACKS)
@@ -187,7 +185,7 @@ def collect(
     todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
     todo = todo[: arguments.analyses]
     columns: dict[str, list[NDArray]] = {}
-    predict_all = variants(arguments, fresh)
+    predict_all = variants(arguments, config, fresh)
     with reported("tracks") as progress:
         for done, split in enumerate(todo):
             made: dict[str, NDArray] = dict(predict_all(split))
@@ -204,7 +202,7 @@ def main() -> None:
     options = parser(__doc__ or "")
     add_options(options)
     options.add_argument("--run", type=Path, help="a run of adt; trained with --config when absent")
-    options.add_argument("--transfer", action="store_true", help="also adapt the decoder to each window")
+    options.add_argument("--strategies", nargs="*", default=[], choices=STRATEGIES, help="also adapt the run by these")
     options.add_argument("--window", type=float, default=15.0, help="days of observations analysed")
     options.add_argument("--days-ahead", type=int, default=5, help="days scored after the window")
     options.add_argument("--every", type=float, default=1.0, help="days between the analyses")
@@ -214,14 +212,15 @@ def main() -> None:
     skip_without(arguments.data, TRACKS if arguments.run is not None else TRACKS | MAPS)
     with work_folder(arguments.work) as work:
         run = run_of(arguments, work)
-        assimilation = load_run_config(run, arguments.overrides).assimilation
+        config = load_run_config(run, arguments.overrides)
+        assimilation = config.assimilation
 
         def fresh() -> Forecaster:
             return Forecaster(Forecaster.load(run).model, assimilation)
 
-        table, analyses = collect(arguments, work, fresh)
+        table, analyses = collect(arguments, work, config, fresh)
         methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence", "mean"]
-        methods += ["dino_transferred"] * arguments.transfer
+        methods += [f"dino_{name}" for name in arguments.strategies]
         noise = assimilation.default_error
         for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
             std = np.hypot(table["dino_std"], noise)[where]

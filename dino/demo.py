@@ -31,6 +31,7 @@ QUICK = DemoSizes(
 QUICK_SETTINGS = [
     "decoder.code_size=32", "data.translations=2", "field.steps=80", "dynamics.steps=150", "dynamics.hidden=64",
     "assimilation.window_days=8", "transfer.rounds=1", "transfer.steps=20", "transfer.window_days=8",
+    "transfer.horizon_days=3", "transfer.stride_days=3",
     "evaluation.stride=5", "evaluation.leads_days=[1, 3, 5]", "dynamics.horizons=[3, 6]",
 ]  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What every transfer strategy is given and gives back, and the loop that all of them share."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import Config, TransferConfig
-from ..errors import EmptyDataError
+from ..errors import EmptyDataError, NonFiniteError
 from ..forecaster import Forecaster
 from ..model import OceanModel
 from ..observations import Observations
@@ -94,11 +95,18 @@ def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Tra
         return found
 
     for turn in range(rounds):
-        adapt(analyse)
-        scores.append(held_out_misfit(forecaster, record, plan))
+        try:
+            adapt(analyse)
+            scores.append(held_out_misfit(forecaster, record, plan))
+        except (
+            NonFiniteError
+        ):  # steps too long for this ocean: a round like any other that made things worse, and the last
+            scores.append(float("inf"))
         if scores[-1] < best:
             best, kept = scores[-1], _weights(model)
         report(turn + 1, rounds)
+        if not math.isfinite(scores[-1]):
+            break
     model.load_state_dict(kept)
     return Transferred(scores[0], best, scores)
 

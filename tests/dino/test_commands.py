@@ -24,6 +24,10 @@ FAST = [
     "assimilation.iterations=1",
 ]
 
+QUICK = []
+for setting in ("rounds=1", "steps=3", "window_days=4", "horizon_days=6", "stride_days=6"):
+    QUICK += ["--set", f"transfer.{setting}"]
+
 
 def run(*arguments) -> int:
     with pytest.raises(SystemExit) as stop:
@@ -107,9 +111,8 @@ def test_forecast_on_a_grid(sea_run, sea_store, seen, tmp_path):
 
 
 def test_transfer_writes_a_run_of_its_own(sea_run, seen, tmp_path, capsys):
-    quick = ["--set", "transfer.rounds=1", "--set", "transfer.steps=3", "--set", "transfer.window_days=9"]
     out = tmp_path / "moved"
-    assert run("transfer", sea_run, seen, "--out", out, "--stop", "2005-04-22", *quick, *FAST) == 0
+    assert run("transfer", sea_run, seen, "--out", out, "--stop", "2005-04-22", *QUICK, *FAST) == 0
     assert "held-out misfit" in capsys.readouterr().out
     (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
     made = tmp_path / "made.nc"
@@ -155,8 +158,7 @@ def test_a_forecast_is_repeated_with_what_was_known_then(sea_run, seen, tmp_path
     assert "has commits 1 to 2" in refused(
         "forecast", sea_run, archive, "--out", tmp_path / "x.nc", *at, "--as-of", "3"
     )
-    quick = ["--set", "transfer.rounds=1", "--set", "transfer.steps=3", "--set", "transfer.window_days=9"]
-    moved = ("transfer", sea_run, archive, "--out", tmp_path / "moved", "--stop", "2005-04-22", *quick, *FAST)
+    moved = ("transfer", sea_run, archive, "--out", tmp_path / "moved", "--stop", "2005-04-22", *QUICK, *FAST)
     assert run(*moved, "--as-of", "1") == 0
     assert "made in one piece" in refused("transfer", sea_run, seen, "--out", tmp_path / "x", "--as-of", "1")
 

@@ -7,6 +7,7 @@ import xarray as xr
 
 import dino
 from data_pipeline.stores import open_store
+from dino.checkpoint import load_run_config
 from dino.config import AssimilationConfig, Config, DecoderConfig, TransferConfig
 from dino.decoders import FourierDecoder, SirenDecoder
 from dino.evaluation.tracks import predict_along_track
