@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
+from .commands.benchmark import benchmark
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.forecast import forecast
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in (train, transfer, forecast, evaluate, demo, reproduce):
     app.command()(command)
+app.add_typer(benchmark, name="benchmark")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,8 +23,12 @@ class DemoSizes:
     scored_from: str = "2000-02-20"
     length_km: float = 640.0
     spin_up_days: int = 100
+    real_shear_m_s: float = 0.13
+    real_radius_km: float = 38.0
 
 
+# An ocean with more energy and smaller eddies than any that was simulated to learn from.
+FAR = DemoSizes(real_shear_m_s=0.2, real_radius_km=30.0)
 QUICK = DemoSizes(
     runs=12, trajectories=12, days=24, grid=24, real_days=40, scored_from="2000-01-21", length_km=500.0, spin_up_days=40
 )
@@ -55,11 +59,11 @@ def make_oceans(folder: Path, sizes: DemoSizes, seed: int, report: Report) -> tu
     model = simulate(known, progress=report)
     truth = simulate(
         QuasiGeostrophicConfig(
-            **{**box, "shear_m_s": 0.13},
+            **{**box, "shear_m_s": sizes.real_shear_m_s},
             trajectories=1,
             days=sizes.real_days,
             seed=seed + 7919,
-            deformation_radius_km=38,
+            deformation_radius_km=sizes.real_radius_km,
         )
     )
     model_path = write_store(model, folder / "model_ocean.zarr", overwrite=True)

@@ -50,7 +50,7 @@ def demo(
     with reported("simulating") as report:
         model_store, real_store, seen_store = make_oceans(out, sizes, seed, report)
     settings = load_settings(Config, config, [*(QUICK_SETTINGS if quick else []), *overrides])
-    settings = _filled(settings, model_store, sizes, seed)
+    settings = filled(settings, model_store, sizes, seed)
     screen.print("[bold]2/5[/] training on the model ocean")
     with reported("training") as report:
         model = train(settings, out / "run", report)
@@ -72,7 +72,7 @@ def demo(
     _summary(screen, evaluation, out, time.perf_counter() - began, seed)
 
 
-def _filled(settings: Config, store: Path, sizes: DemoSizes, seed: int) -> Config:
+def filled(settings: Config, store: Path, sizes: DemoSizes, seed: int) -> Config:
     """The configuration with what only the demo knows: its store, its scored days, its seed."""
     content = yaml.safe_load(settings.to_yaml())
     content["seed"] = seed

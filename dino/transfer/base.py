@@ -15,7 +15,7 @@ from ..model import OceanModel
 from ..observations import Observations
 from ..training.dynamics_stage import Codes
 from ..training.train import latent_trajectories
-from .windows import Window, cut, held_out_misfit, windows
+from .windows import UNUSABLE, Window, cut, held_out_misfit, windows
 
 Report = Callable[[int, int], None]
 
@@ -48,7 +48,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Transferred:
-    """What a strategy did: mean squared innovation over its variance on held-out observations, by round."""
+    """What a strategy did: mean squared innovation over its variance on held-out observations, by round.
+
+    `after` is that of the weights that were kept, `before` again where no round beat it by more than chance.
+    """
 
     before: float
     after: float
@@ -78,12 +81,13 @@ def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Tra
     """Rounds of analysis with the present model and adaptation, in the manner of expectation-maximisation.
 
     adapt : moves the weights of the model; it is given a function that analyses the windows to be fitted
-    The weights of the round that forecasts held-out observations best are kept, those before the first among them.
+    The weights of the round that forecasts held-out observations best are kept, if it does so by more than chance
+    (`Verdict.beats`), else those before the first.
     """
     model, rounds, forecaster, record = task.model, task.settings.rounds, task.forecaster, task.observations
     plan = cut(record, task.settings, forecaster.assimilation)
-    scores = [held_out_misfit(forecaster, record, plan)]
-    kept, best = _weights(model), scores[0]
+    origin = held_out_misfit(forecaster, record, plan)
+    scores, kept, best = [origin.mean], _weights(model), origin.mean
 
     def analyse() -> list[Window]:
         found = list(windows(forecaster, record, plan, plan.fitted))
@@ -97,13 +101,13 @@ def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Tra
     for turn in range(rounds):
         try:
             adapt(analyse)
-            scores.append(held_out_misfit(forecaster, record, plan))
-        except (
-            NonFiniteError
-        ):  # steps too long for this ocean: a round like any other that made things worse, and the last
-            scores.append(float("inf"))
-        if scores[-1] < best:
-            best, kept = scores[-1], _weights(model)
+            verdict = held_out_misfit(forecaster, record, plan)
+        except NonFiniteError:
+            # Steps were too long for this ocean: a round that made things worse, and the last one.
+            verdict = UNUSABLE
+        scores.append(verdict.mean)
+        if verdict.mean < best and verdict.beats(origin):
+            best, kept = verdict.mean, _weights(model)
         report(turn + 1, rounds)
         if not math.isfinite(scores[-1]):
             break

@@ -17,6 +17,7 @@ from ..model import OceanModel
 from ..observations import Observations
 
 SHORTEST_DAYS = 0.5  # of a record: in less there is no forecast to check
+OVERFLIGHT_DAYS = 1 / 32  # longer than a satellite is over a sea, shorter than its orbit
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Points:
     """Observed values (row,) of all charts in their normalised units.
 
     value = offset + operator @ code at `fraction` of the way from `node` to the next, to first order about the
-    population's mean where the decoder is not affine; coordinates (row, input) and channel tell where and what.
+    population's mean where the decoder is not affine; coordinates (row, input) and channel tell where and what, and
+    `overflight` which of them were seen together.
     """
 
     chart: Tensor
@@ -50,6 +52,7 @@ class Points:
     offset: Tensor
     coordinates: Tensor
     channel: Tensor
+    overflight: Tensor
 
     def __len__(self) -> int:
         return len(self.value)
@@ -62,6 +65,36 @@ class Points:
         """The codes (row, code) at the observations of trajectories (node, chart, code)."""
         following = (self.node + 1).clamp_max(len(codes) - 1)
         return torch.lerp(codes[self.node, self.chart], codes[following, self.chart], self.fraction[:, None])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How held-out points are met: the mean squared misfit over variance of every overflight, and its points."""
+
+    misfit: np.ndarray
+    points: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Over all points."""
+        return float(np.average(self.misfit, weights=self.points))
+
+    def beats(self, other: "Verdict") -> bool:
+        """Whether the mean is lower than another's by more than chance between overflights would have it.
+
+        By twice the standard error of the paired difference, overflights taken as independent. A few passes that are
+        met better by luck would otherwise decide for a change that later forecasts pay for.
+        """
+        if self.misfit.shape != other.misfit.shape or len(self.misfit) < 2:
+            return False
+        share = self.points / self.points.sum()
+        gains = other.misfit - self.misfit
+        gain = float(share @ gains)
+        error = np.sqrt(float(np.square(share * (gains - gain)).sum()) * len(share) / (len(share) - 1))
+        return bool(np.isfinite(gain)) and gain > 2.0 * error
+
+
+UNUSABLE = Verdict(np.full(1, np.inf), np.ones(1))
 
 
 @dataclass(frozen=True)
@@ -136,9 +169,11 @@ def points_of(model: OceanModel, observations: Observations, nodes: np.ndarray, 
         rows = rows_of_chart(model, chart, observations, nodes, default_error)
         number = torch.full_like(rows.node, chart)
         values = rows.innovation + rows.offset
+        moment = np.interp((rows.node + rows.fraction).double().cpu().numpy(), np.arange(len(nodes)), nodes)
+        together = torch.as_tensor(np.floor(moment / OVERFLIGHT_DAYS).astype(np.int64))
         parts.append(
             (number, rows.node, rows.fraction, values, rows.variance, rows.operator, rows.offset, rows.coordinates,
-             rows.channel)
+             rows.channel, together)
         )  # fmt: skip
     return Points(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
@@ -164,11 +199,15 @@ def misfit(model: OceanModel, points: Points, codes: Tensor, decoder_moves: bool
 
 
 @torch.no_grad()
-def held_out_misfit(forecaster: Forecaster, observations: Observations, plan: Plan) -> float:
-    """Mean squared misfit over variance of the forecasts of held-out windows; infinite when no point is met."""
-    total, count = 0.0, 0
+def held_out_misfit(forecaster: Forecaster, observations: Observations, plan: Plan) -> Verdict:
+    """Squared misfit over variance of the forecasts of held-out windows; infinite when no point is met."""
+    losses, passes = [], []
     for window in windows(forecaster, observations, plan, plan.held):
         codes = window.ahead.along(forecast_codes(forecaster.model, window))
-        total += float(misfit(forecaster.model, window.ahead, codes).sum())
-        count += len(window.ahead)
-    return total / count if count else float("inf")
+        losses.append(misfit(forecaster.model, window.ahead, codes).double().cpu().numpy())
+        passes.append(window.ahead.overflight.cpu().numpy())
+    if not losses:
+        return UNUSABLE
+    _, group, count = np.unique(np.concatenate(passes), return_inverse=True, return_counts=True)
+    total = np.bincount(group, np.concatenate(losses))
+    return Verdict(total / count, count.astype(float))

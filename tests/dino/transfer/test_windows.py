@@ -13,7 +13,7 @@ from dino.config import AssimilationConfig, TransferConfig
 from dino.errors import EmptyDataError
 from dino.observations import Observations
 from dino.transfer import Task, strategy
-from dino.transfer.windows import cut, forecast_codes, misfit, windows
+from dino.transfer.windows import UNUSABLE, Verdict, cut, forecast_codes, held_out_misfit, misfit, windows
 
 
 def record(days: float, first: float = 20000.0) -> Observations:
@@ -85,6 +85,32 @@ def test_tiles_and_gaps_of_a_record_are_passed_over(sea_run, sea_store, scattere
     assert len(list(windows(given_task.forecaster, kept, plan, plan.fitted))) < len(plan.fitted)
     result = strategy("modulation")(given_task, lambda *step: None)
     assert result.after <= result.before < float("inf")
+
+
+def test_a_gain_is_one_when_overflights_agree_on_it():
+    points = np.full(20, 50.0)
+    before = Verdict(np.linspace(1.0, 3.0, 20), points)
+    rng = np.random.default_rng(0)
+    assert Verdict(before.misfit - 0.1 + 0.05 * rng.normal(size=20), points).beats(before)
+    assert not Verdict(before.misfit - 0.1 + 1.0 * rng.permutation(np.linspace(-1, 1, 20)), points).beats(before)
+    assert not before.beats(before)
+    assert not UNUSABLE.beats(before)
+    assert not Verdict(np.array([0.5]), np.array([9.0])).beats(Verdict(np.array([1.0]), np.array([9.0])))
+
+
+def test_chance_is_taken_for_a_gain_as_seldom_as_two_standard_errors_say():
+    rng, points = np.random.default_rng(1), np.full(30, 20.0)
+    before = Verdict(np.ones(30), points)
+    accepted = [Verdict(1.0 + rng.normal(size=30), points).beats(before) for _ in range(2000)]
+    assert 0.01 < np.mean(accepted) < 0.05
+
+
+def test_the_points_of_a_pass_are_counted_together(task):
+    given_task = task()
+    plan = cut(given_task.observations, given_task.settings, given_task.forecaster.assimilation)
+    verdict = held_out_misfit(given_task.forecaster, given_task.observations, plan)
+    days = {day for day in given_task.observations.time if plan.held[0] < day <= plan.held[-1] + plan.horizon}
+    assert len(verdict.misfit) == len(days)  # of a store of daily maps
 
 
 def _task(run, observations, settings, assimilation):

@@ -1,0 +1,103 @@
+"""Transfer strategies compared: the same run, the same observed ocean, few or many of its days and points.
+
+What differs between trials is what transfer saw. The forecasts that are scored begin later, from the same observations
+for all, so that a score tells what the adaptation was worth and nothing else.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..config import Config
+from ..errors import DinoError
+from ..forecaster import Forecaster
+from ..observations import Observations
+from .base import Task
+from .strategies import strategy
+
+Row = dict[str, Any]
+Score = Callable[[Forecaster], list[Row]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One strategy, given the last `days` days before the scored ones and a share of their points."""
+
+    strategy: str
+    days: float
+    share: float
+    seed: int
+
+
+def trials(
+    strategies: Sequence[str], days: Sequence[float], shares: Sequence[float], seeds: Sequence[int]
+) -> list[Trial]:
+    """Every strategy on everything first, then on fewer days, then on fewer points of all days; `none` once a seed."""
+    whole, all_points = max(days), max(shares)
+    pairs = [(whole, all_points)]
+    pairs += [(d, all_points) for d in sorted(days, reverse=True) if d != whole]
+    pairs += [(whole, s) for s in sorted(shares, reverse=True) if s != all_points]
+    made = [Trial("none", whole, all_points, seed) for seed in seeds]
+    return made + [
+        Trial(name, *pair, seed) for pair in pairs for seed in seeds for name in strategies if name != "none"
+    ]
+
+
+def few(observations: Observations, before: float, trial: Trial) -> Observations:
+    """The observations of the `days` before a moment [days since 1950-01-01], a random share of them kept.
+
+    Raises `EmptyDataError` when there is none.
+    """
+    seen = observations.window(before - trial.days, np.nextafter(before, -np.inf))
+    count = max(1, round(trial.share * len(seen)))
+    chosen = np.random.default_rng(trial.seed).choice(len(seen), count, replace=False)
+    return seen.select(np.sort(chosen))
+
+
+def compare(
+    todo: Iterable[Trial],
+    fresh: Callable[[int], Forecaster],
+    observations: Callable[[int], Observations],
+    score: Callable[[int], Score],
+    config: Callable[[int], Config],
+    before: float,
+) -> Iterator[list[Row]]:
+    """The rows of each trial, one a lead and channel; functions of the seed give run, observations, scores, settings.
+
+    A trial that is refused, as transfer on too few points may be, gives one row without a score and with the reason.
+    A model that did not move scores as `none` did.
+    """
+    unmoved: dict[int, list[Row]] = {}
+    for trial in todo:
+        forecaster, began = fresh(trial.seed), time.perf_counter()
+        row = asdict(trial)
+        try:
+            seen = few(observations(trial.seed), before, trial)
+            result = strategy(trial.strategy)(Task(forecaster, seen, config(trial.seed)), lambda done, total: None)
+        except DinoError as error:
+            yield [row | {"refused": str(error), "rmse": None}]
+            continue
+        row |= {"points": len(seen), "misfit_before": result.before, "misfit_after": result.after}
+        row["seconds"] = round(time.perf_counter() - began, 1)
+        if trial.seed not in unmoved:
+            unmoved[trial.seed] = score(trial.seed)(fresh(trial.seed))
+        scored = score(trial.seed)(forecaster) if result.gained else unmoved[trial.seed]
+        yield [row | {"gained": result.gained} | entry for entry in scored]
+
+
+def summary(rows: Sequence[Row], **chosen: Any) -> dict[str, dict[float, float]]:
+    """RMSE over that of `none` by strategy and lead: the mean over seeds, of rows whose fields are as chosen."""
+    none = {(r["seed"], r["channel"], r["lead_days"]): r["rmse"] for r in rows if r["strategy"] == "none" and r["rmse"]}
+    ratios: dict[str, dict[float, list[float]]] = {}
+    for row in rows:
+        if row["rmse"] is None or any(row[name] != value for name, value in chosen.items()):
+            continue
+        ratio = row["rmse"] / none[row["seed"], row["channel"], row["lead_days"]]
+        ratios.setdefault(row["strategy"], {}).setdefault(row["lead_days"], []).append(ratio)
+    return {
+        name: {lead: float(np.mean(found)) for lead, found in sorted(by_lead.items())}
+        for name, by_lead in ratios.items()
+    }
