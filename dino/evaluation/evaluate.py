@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ..config import EvaluationConfig
 from ..errors import EmptyDataError, SchemaError
 from ..forecaster import Analysis, Forecaster
+from ..interpolation.optimal_interpolation import OptimalInterpolation
 from ..maps import encode_maps
 from ..observations import Observations, datetime_of, day_of, days_since_epoch
 from . import baselines
 from .linear_inverse import LinearInverseModel
-from .optimal_interpolation import OptimalInterpolation
 from .report import Row, score_rows
 from .scores import area_weights, crps_gaussian, score_forecasts, spread_skill_ratio
 

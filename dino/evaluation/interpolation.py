@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..interpolation.covariance import fit_covariance
+from ..interpolation.optimal_interpolation import OptimalInterpolation
 from ..observations import Observations, day_of
-from .covariance import fit_covariance
-from .optimal_interpolation import OptimalInterpolation
 
 FITTED_OBSERVATIONS = 6000
 

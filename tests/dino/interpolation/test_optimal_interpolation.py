@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
-from dino.evaluation.covariance import _Subset, positions_km
-from dino.evaluation.optimal_interpolation import Component, Covariance, OptimalInterpolation, fit_covariance
+from dino.interpolation.covariance import Component, Covariance, _Subset, fit_covariance, positions_km
+from dino.interpolation.optimal_interpolation import OptimalInterpolation
 
 TWO_SCALES = Covariance((Component(0.6, 80.0, 6.0), Component(0.4, 300.0, 30.0)), 0.05, 0.1)
 

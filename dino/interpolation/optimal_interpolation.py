@@ -7,9 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.spatial import KDTree
 
-from dino.evaluation.covariance import Component, Covariance, fit_covariance, positions_km, valid_observations
-
-__all__ = ["Component", "Covariance", "OptimalInterpolation", "fit_covariance"]
+from .covariance import Covariance, positions_km, valid_observations
 
 Array = NDArray[np.float64]
 MeanField = Callable[[Array, Array], Array]
