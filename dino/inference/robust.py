@@ -3,8 +3,8 @@
     rho(r) = r^2 / 2 for |r| <= c,    c |r| - c^2 / 2 beyond          (Huber 1964; Tavolato & Isaksen 2015 for 4D-Var)
 
 with r a misfit over the standard deviation of its error. It is minimised by iteratively reweighted least squares: with
-the weights rho'(r) / r = min(1, c / |r|) of the present misfits the quadratic cost lies above Huber's and touches it, so
-that its minimum is lower (Holland & Welsch 1977). An infinite bound is the plain quadratic cost.
+the weights rho'(r) / r = min(1, c / |r|) of the present misfits the quadratic cost lies above Huber's and touches it,
+so that its minimum is lower (Holland & Welsch 1977). An infinite bound is the plain quadratic cost.
 """
 
 from dataclasses import replace
