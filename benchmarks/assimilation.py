@@ -2,8 +2,9 @@
 
 The model is untrained, of the demo's kind (order two, a network of three layers), and the points are drawn from a
 trajectory of its own with 2 cm of noise, one in a hundred a gross error, so that the iterations have the work they have
-in earnest. Every case runs in a process of its own; `added_mb` is what its peak resident memory grew by in the
-analysis, after one of 100 points and the making of the points, and `peak_mb` all of it, libraries included. Powers are fitted to the three sizes.
+in earnest. `processor_seconds` are those of all threads, the fairer figure on a machine with other work. Every case
+runs in a process of its own; `added_mb` is what its peak resident memory grew by in the analysis, after one of 100
+points and the making of the points, and `peak_mb` all of it, libraries included. Powers are fitted to three sizes.
 """
 
 import argparse
