@@ -164,7 +164,7 @@ class Forecaster:
         end = None if until is None else day_of(until)
         low = analysis.time - self.assimilation.window_days
         high = end if end is not None else self._last_time(observations)
-        seen, missed, beyond = self._read(observations, low, high)
+        seen, missed, beyond = self._read(observations, low, max(high, analysis.time))
         made = continue_analysis(self.model, self.assimilation, analysis, seen, end)
         return replace(made, quality=replace(made.quality, missing=missed, outside=made.quality.outside + beyond))
 
