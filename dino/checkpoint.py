@@ -115,6 +115,17 @@ def load_model(folder: Path | str, device: str = "cpu") -> OceanModel:
     return model.to(device).eval()
 
 
+def run_identity(folder: Path | str) -> str:
+    """What tells a run from all others: a digest of its description, which holds that of its weights.
+
+    Raises `MissingFileError` when there is no finished run.
+    """
+    path = Path(folder) / "model.json"
+    if not path.is_file():
+        raise MissingFileError(f"{folder} is no finished run: it has no {path.name}; train one or resume it")
+    return _digest(path)
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
 """The forecaster: analyse observations, forecast at any points. The whole method in one place."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,42 +11,23 @@ from torch import Tensor
 
 from data_pipeline.stream import read_window
 
+from .assimilation import Analysis, analyse_window, continue_analysis
 from .checkpoint import load_model, load_run_config
 from .config import AssimilationConfig
 from .decode import LatentForecast, blocks, decode_points
 from .dynamics import check_finite, integrate
 from .errors import ObservationError
 from .gridmap import GridMap
-from .inference.filtering import Filter
 from .inference.gaussian import cholesky
-from .inference.rows import rows_of_chart
-from .inference.window import SharedPropagators, Trajectory, assimilate_window
 from .maps import EncodedMaps, encode_maps, is_maps
 from .model import OceanModel
 from .observations import Observations, datetime_of, day_of, days_since_epoch
 from .output import as_dataset, target_points
+from .quality import missing
 from .training.dynamics_stage import forecast_unresolved
 
 MEMBERS = 48
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What observations say of the ocean, as Gaussian latent states.
-
-    time : end of the window, days since 1950-01-01
-    mean : (chart, state) there; covariance : (chart, state, state)
-    nodes, window : times (node,) of the window and one trajectory a chart, when points were analysed
-    maps : the encoded frames, when maps were analysed
-    """
-
-    time: float
-    mean: Tensor
-    covariance: Tensor
-    nodes: Array | None = None
-    window: tuple[Trajectory | Filter, ...] | None = None
-    maps: EncodedMaps | None = None
 
 
 class Forecaster:
@@ -171,45 +152,52 @@ class Forecaster:
             return None
         return observations.isel(time=order[recent])
 
+    def update(
+        self, analysis: Analysis, observations: xr.Dataset, until: np.datetime64 | np.ndarray | str | None = None
+    ) -> Analysis:
+        """The state at `until`, by default that of the last observation, from an earlier analysis and newer points.
+
+        The Kalman filter goes on from the analysis, with the model's process noise, over the observations after it;
+        no window is analysed again. `quality` of the result counts what was left out: observations that the analysis
+        took (known) and others that are older than it (late). Raises `DinoError`s for what cannot be used.
+        """
+        end = None if until is None else day_of(until)
+        low = analysis.time - self.assimilation.window_days
+        high = end if end is not None else self._last_time(observations)
+        seen, missed, beyond = self._read(observations, low, max(high, analysis.time))
+        made = continue_analysis(self.model, self.assimilation, analysis, seen, end)
+        return replace(made, quality=replace(made.quality, missing=missed, outside=made.quality.outside + beyond))
+
     def _analyse_points(self, dataset: xr.Dataset, end: float | None) -> Analysis:
         length = self.assimilation.window_days
-        if end is None and dataset.sizes.get("obs", 0) and "time" in dataset:
-            # A store is in time order, and may be long: its last time is that of its last row.
-            last = slice(-1, None) if "day_offset" in dataset else slice(None)
-            end = float(days_since_epoch(dataset["time"].isel(obs=last).values).max())
-        if end is not None and "day_offset" in dataset:
-            # The day index lets a window be read without touching the rest of a long store.
-            start, stop = datetime_of(end - length), datetime_of(end) + np.timedelta64(1, "ms")
-            dataset = read_window(dataset, start, stop)
-        everything = Observations.from_dataset(dataset, self.model.spec.names)
-        end = float(everything.time[-1]) if end is None else end
-        return self.analyse_observations(everything.window(end - length, end), end, length)
+        end = self._last_time(dataset) if end is None else end
+        everything, missed, beyond = self._read(dataset, end - length, end)
+        inside = everything.window(end - length, end)
+        beyond += len(everything) - len(inside)
+        made = self.analyse_observations(inside, end, length)
+        return replace(made, quality=replace(made.quality, missing=missed, outside=made.quality.outside + beyond))
 
-    @torch.no_grad()
+    def _last_time(self, dataset: xr.Dataset) -> float:
+        """The time of the last observation [days since 1950-01-01]."""
+        if "day_offset" in dataset and dataset.sizes["obs"]:
+            # A store is in time order, and may be long: its last time is that of its last row.
+            return float(days_since_epoch(dataset["time"].isel(obs=slice(-1, None)).values)[0])
+        return float(Observations.from_dataset(dataset, self.model.spec.names).time[-1])
+
+    def _read(self, dataset: xr.Dataset, start: float, end: float) -> tuple[Observations, int, int]:
+        """Observations that hold those of a period, how many had no value, time or place, and how many went unread."""
+        unread = 0
+        if "day_offset" in dataset:
+            # The day index lets a window be read without touching the rest of a long store.
+            whole = dataset.sizes["obs"]
+            dataset = read_window(dataset, datetime_of(start), datetime_of(end) + np.timedelta64(1, "ms"))
+            unread = whole - dataset.sizes["obs"]
+        observations = Observations.from_dataset(dataset, self.model.spec.names)
+        return observations, missing(dataset, observations), unread
+
     def analyse_observations(self, observations: Observations, end: float, length: float) -> Analysis:
         """The states at `end` [days since 1950-01-01] from the observations of the `length` days before."""
-        model, config = self.model, self.assimilation
-        model.cover.check(observations.longitude, observations.latitude)
-        count = max(2, int(np.ceil(length / config.node_days)) + 1) if length else 1
-        nodes = np.linspace(end - length, end, count)
-        relative = torch.as_tensor(nodes - nodes[0], dtype=model.code_variance.dtype, device=model.code_variance.device)
-        context, amplitude = model.context(), model.amplitude()
-        size, method = model.dynamics.code_size, model.spec.dynamics.method
-        shared = SharedPropagators(model.dynamics.bind()) if model.dynamics.is_linear else None
-        windows: list[Trajectory | Filter] = []
-        for chart in range(len(amplitude)):
-            rows = rows_of_chart(model, chart, observations, nodes, config.default_error)
-            here = context[min(chart, len(context) - 1)]
-            right = shared or model.dynamics.bind(here, amplitude[chart])
-            common = (right, model.state_prior, rows, relative, size)
-            windows.append(
-                Filter(*common, model.process_noise, method, model.step_days)
-                if config.method == "filter"
-                else assimilate_window(*common, config.iterations, method, model.step_days)
-            )
-        mean = torch.stack([window.end.mean for window in windows])
-        covariance = torch.stack([window.end.covariance for window in windows])
-        return Analysis(end, mean, covariance, nodes, tuple(windows))
+        return analyse_window(self.model, self.assimilation, observations, end, length)
 
     @torch.no_grad()
     def unresolved_maps(self, analysis: Analysis, maps: EncodedMaps, days: Array) -> list[GridMap]:

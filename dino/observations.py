@@ -40,7 +40,7 @@ class Observations:
     longitude, latitude : (n,) degrees, longitude in [-180, 180)
     values : (n, channel) in the channels' units, NaN where a channel was not observed
     error : (n, channel) standard deviation of the observation error, NaN where unknown
-    source : (n,) index of the instrument or mission
+    source : (n,) index of the instrument or mission; sources : their names, where they have any
     """
 
     time: Array
@@ -50,6 +50,7 @@ class Observations:
     error: Array
     source: NDArray[np.int64]
     channels: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.time)
@@ -78,6 +79,10 @@ class Observations:
         names = ("time", "longitude", "latitude", "values", "error", "source")
         return replace(self, **{name: getattr(self, name)[which] for name in names})
 
+    def source_of(self, index: int) -> str:
+        """The name of a source."""
+        return self.sources[index] if 0 <= index < len(self.sources) else f"source {index}"
+
     def window(self, start: float, stop: float) -> "Observations":
         """Observations with start <= time <= stop [days since 1950-01-01]; `EmptyDataError` when there is none."""
         low, high = np.searchsorted(self.time, [start, np.nextafter(stop, np.inf)])
@@ -98,8 +103,8 @@ class Observations:
     def from_dataset(cls, dataset: xr.Dataset, channels: tuple[str, ...]) -> "Observations":
         """From an xr.Dataset in observation layout (dim `obs`) or field layout (gridded maps), with `channels`.
 
-        Cells and points without a value in any channel are dropped. Raises `ObservationError` when a channel is
-        absent, `EmptyDataError` when nothing is left.
+        Cells and points without a value in any channel are dropped, points without a time or a position too. Raises
+        `ObservationError` when a channel is absent, `EmptyDataError` when nothing is left.
         """
         present = [name for name in channels if name in dataset]
         if not present:
@@ -123,7 +128,14 @@ class Observations:
             )
         # Selected before they are checked: over land, grids may have neither values nor coordinates.
         time = days_since_epoch(table["time"].values)
+        placed = np.isfinite(time) & np.isfinite(table["longitude"].values + table["latitude"].values)
+        keep = keep[placed[keep]]
+        if not len(keep):
+            raise EmptyDataError(
+                f"none of the {count} values of {', '.join(present)} has a time and a position; check the file"
+            )
         keep = keep[np.argsort(time[keep], kind="stable")]
+        names = dataset["source_name"].values.tolist() if "source_name" in dataset else []
         source = table["source"].values.astype(np.int64) if "source" in table else np.zeros(count, np.int64)
         return cls(
             time=time[keep],
@@ -133,6 +145,7 @@ class Observations:
             error=error[keep],
             source=source[keep],
             channels=tuple(channels),
+            sources=tuple(str(name) for name in names),
         )
 
 

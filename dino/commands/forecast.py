@@ -12,6 +12,7 @@ from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import open_store
 
 from ..checkpoint import load_run_config
+from ..cycle import advance
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
 from ..observations import datetime_of
@@ -31,6 +32,9 @@ def forecast(
     time: Annotated[str | None, typer.Option(help="Analysis time; the last observation's when absent.")] = None,
     trajectory: Annotated[int, typer.Option(help="Which trajectory of a simulated store.")] = 0,
     as_of: AsOf = None,
+    cycle: Annotated[
+        Path | None, typer.Option(help="Folder of a daily cycle's state: updated with what is new, made at first.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output where there is one.")] = False,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
@@ -46,14 +50,22 @@ def forecast(
     dataset = one_trajectory(open_store(observations, as_of=as_of), trajectory)
     days, moment = _days(leads), _moment(time)
     out.parent.mkdir(parents=True, exist_ok=True)
-    analysis = forecaster.analyse(dataset, moment)
-    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), _target(at, grid, dataset))
+    target = _target(at, grid, dataset)
+    if cycle is None:
+        analysis = forecaster.analyse(dataset, moment)
+    else:
+        analysis = advance(forecaster, run, dataset, moment, cycle)
+    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target)
+    if analysis.maps is None:
+        made.attrs |= analysis.quality.attributes()
     if "dino_commit" in dataset.attrs:
         made.attrs["observations_as_of_commit"] = dataset.attrs["dino_commit"]
     if out.suffix == ".nc":
         made.to_netcdf(out)
     else:
         made.to_zarr(out, mode="w" if overwrite else "w-", consolidated=False, zarr_format=3)
+    for line in analysis.quality.lines() if analysis.maps is None else ():
+        console().print(line, markup=False)
     console().print(
         f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())} from {datetime_of(analysis.time)!s:.16}"
     )

@@ -2,9 +2,10 @@
 
 Where the window treats the model as perfect, the filter adds process noise at every node, so that old observations
 lose weight at the rate at which the model was measured to err. Without process noise, on linear dynamics, it gives
-what the window gives.
+what the window gives. With a bound every node minimises Huber's cost (`robust`), as the window does.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..errors import NonFiniteError
 from .gaussian import Gaussian, cholesky
+from .robust import huber_cost, huber_weight, reweighted
 from .rows import Rows
 from .window import RightHandSide, Trajectory, tangent_flow
 
@@ -36,17 +38,29 @@ class Filter:
     process_noise: Tensor
     method: str = "rk4"
     step: float = 1.0
+    bound: float = math.inf
+
+    @property
+    def end(self) -> Gaussian:
+        """The state at the last node."""
+        return self._forwards[0]
+
+    @property
+    def weight(self) -> Tensor:
+        """(row,) Huber's weights of the observations, 1 where they count in full."""
+        return self._forwards[1]
 
     @cached_property
     @torch.no_grad()
-    def end(self) -> Gaussian:
-        """The state at the last node."""
+    def _forwards(self) -> tuple[Gaussian, Tensor]:
+        """The state at the last node, and the weights."""
+        weight = torch.ones_like(self.rows.innovation)
         mean, covariance = self.prior.mean.double(), self.prior.covariance.double()
         for node in range(len(self.nodes)):
             if node:
                 mean, covariance, _ = self._predict(mean, covariance, node)
-            mean, covariance = self._condition(mean, covariance, node)
-        return Gaussian(mean.to(self.prior.mean), covariance.to(self.prior.mean))
+            mean, covariance = self._condition(mean, covariance, node, weight)
+        return Gaussian(mean.to(self.prior.mean), covariance.to(self.prior.mean)), weight
 
     @property
     def mean(self) -> Tensor:
@@ -63,6 +77,7 @@ class Filter:
     def smoothed(self) -> Trajectory:
         """The trajectory given all observations of the window, by the Rauch-Tung-Striebel recursion."""
         means, covariances, predictions, gains = [], [], [], []
+        weight = torch.ones_like(self.rows.innovation)
         mean, covariance = self.prior.mean.double(), self.prior.covariance.double()
         for node in range(len(self.nodes)):
             if node:
@@ -71,7 +86,7 @@ class Filter:
                 # Smoother gain C = P_f M' P_p^-1, with the Cholesky factor of the predicted covariance.
                 gains.append(torch.cholesky_solve(jacobian @ before, cholesky(covariance)).T)
             predictions.append((mean, covariance))
-            mean, covariance = self._condition(mean, covariance, node)
+            mean, covariance = self._condition(mean, covariance, node, weight)
             means.append(mean)
             covariances.append(covariance)
         for node in range(len(self.nodes) - 2, -1, -1):
@@ -80,7 +95,7 @@ class Filter:
             means[node] = means[node] + gain @ (means[node + 1] - after_mean)
             covariances[node] = covariances[node] + gain @ (covariances[node + 1] - after_covariance) @ gain.T
         like = self.prior.mean
-        return Trajectory(torch.stack(means).to(like), torch.stack(covariances).to(like))
+        return Trajectory(torch.stack(means).to(like), torch.stack(covariances).to(like), weight)
 
     def _predict(self, mean: Tensor, covariance: Tensor, node: int) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and covariance carried from the node before, and the Jacobian of the flow between."""
@@ -90,61 +105,88 @@ class Filter:
         noise = self.process_noise.double() * float(between[1] - between[0])
         return states[-1].double(), jacobian @ covariance @ jacobian.T + noise, jacobian
 
-    def _condition(self, mean: Tensor, covariance: Tensor, node: int) -> tuple[Tensor, Tensor]:
-        nearest = self.rows.node + (self.rows.fraction > 0.5).long()
-        here = nearest == node
-        if self.rows.decoder is None or not bool(here.any()):
-            return _update(mean, covariance, self.rows, here, self.code_size)
-        rows = self.rows.select(here)
-        return _iterated_update(mean, covariance, rows, self.code_size)
+    def _condition(self, mean: Tensor, covariance: Tensor, node: int, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance given the rows at a node, whose weights are written into `weight`."""
+        here = self.rows.node + (self.rows.fraction > 0.5).long() == node
+        if not bool(here.any()):
+            return mean, covariance
+        condition = _reweighted_update if self.rows.decoder is None else _iterated_update
+        state, weight[here] = condition(mean, covariance, self.rows.select(here), self.code_size, self.bound)
+        return state
 
 
-def _iterated_update(mean: Tensor, covariance: Tensor, rows: Rows, code_size: int) -> tuple[Tensor, Tensor]:
+State = tuple[Tensor, Tensor]  # mean and covariance
+
+
+def _reweighted_update(
+    mean: Tensor, covariance: Tensor, rows: Rows, code_size: int, bound: float
+) -> tuple[State, Tensor]:
+    """Condition on rows of an affine decoder: the minimum of Huber's cost, and the weights (row,) there.
+
+    First, innovations are weighed by their own covariance, H P H' + R: a node without outliers needs no more.
+    """
+    if bound == math.inf:
+        return _update(mean, covariance, rows, code_size), torch.ones_like(rows.innovation)
+    operator, error = rows.operator.double(), rows.variance.double().sqrt()
+    innovation = rows.innovation.double() - operator @ mean[:code_size]
+    expected = (rows.variance + ((operator @ covariance[:code_size, :code_size]) * operator).sum(-1)).sqrt()
+    weight = huber_weight(innovation / expected, bound)
+    for _ in range(UPDATE_ITERATIONS):
+        state = _update(mean, covariance, reweighted(rows, weight), code_size)
+        before, weight = weight, huber_weight((rows.innovation - operator @ state[0][:code_size]) / error, bound)
+        if torch.allclose(weight, before, rtol=0, atol=1e-3):
+            break
+    return state, weight.to(rows.innovation)
+
+
+def _iterated_update(
+    mean: Tensor, covariance: Tensor, rows: Rows, code_size: int, bound: float
+) -> tuple[State, Tensor]:
     """Condition on rows of a decoder that is not affine: the iterated Kalman update, which is Gauss-Newton.
 
     (Bell & Cathey 1993.) With code = mean + P_cc multiplier the cost needs no inverse of the covariance, and a step
     that does not lower it is halved.
     """
-    everything = torch.ones(len(rows), dtype=torch.bool, device=mean.device)
     codes_covariance, like = covariance[:code_size, :code_size], rows.operator
+    error = rows.variance.double().sqrt()
     multiplier = torch.zeros_like(mean[:code_size])
 
-    def about(multiplier: Tensor) -> tuple[Rows, Tensor]:
+    def about(multiplier: Tensor) -> tuple[Rows, Tensor, Tensor]:
+        """The rows about a code, with their weights, and the cost."""
         code = mean[:code_size] + codes_covariance @ multiplier
         seen = rows.about(code.to(like).expand(len(rows), -1))
-        misfit = seen.innovation.double() - seen.operator.double() @ code
-        pull = multiplier @ codes_covariance @ multiplier
-        return seen, 0.5 * (pull + (misfit.square() / seen.variance.double()).sum())
+        scaled = (seen.innovation.double() - seen.operator.double() @ code) / error
+        cost = 0.5 * multiplier @ codes_covariance @ multiplier + huber_cost(scaled, bound).sum()
+        weight = huber_weight(scaled, bound)
+        return reweighted(seen, weight), weight, cost
 
-    seen, cost = about(multiplier)
+    seen, weight, cost = about(multiplier)
     for _ in range(UPDATE_ITERATIONS):
-        solved, _ = _update(mean, covariance, seen, everything, code_size)
+        solved, _ = _update(mean, covariance, seen, code_size)
         misfit = seen.innovation.double() - seen.operator.double() @ solved[:code_size]
         step = seen.operator.double().T @ (misfit / seen.variance.double()) - multiplier
         length = 1.0
-        trial, lower = about(multiplier + step)
+        trial, trial_weight, lower = about(multiplier + step)
         while not lower <= cost * (1 + 1e-9) and length > 1e-3:
             length /= 2
-            trial, lower = about(multiplier + length * step)
+            trial, trial_weight, lower = about(multiplier + length * step)
         if not lower <= cost * (1 + 1e-9):
             break
-        multiplier, seen, gained, cost = multiplier + length * step, trial, cost - lower, lower
+        multiplier, seen, weight, gained, cost = multiplier + length * step, trial, trial_weight, cost - lower, lower
         if bool(gained < 1e-6 * cost):
             break
     if not bool(torch.isfinite(cost)):
         raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")
-    _, updated = _update(mean, covariance, seen, everything, code_size)
-    return mean + covariance[:, :code_size] @ multiplier, updated
+    _, updated = _update(mean, covariance, seen, code_size)
+    return (mean + covariance[:, :code_size] @ multiplier, updated), weight.to(rows.innovation)
 
 
-def _update(mean: Tensor, covariance: Tensor, rows: Rows, here: Tensor, code_size: int) -> tuple[Tensor, Tensor]:
+def _update(mean: Tensor, covariance: Tensor, rows: Rows, code_size: int) -> State:
     """Condition a state on the rows of one node; in information form over codes, so that cost is linear in rows."""
-    if not bool(here.any()):
-        return mean, covariance
-    operator = rows.operator[here].double()
-    weighted = operator / rows.variance[here, None].double()
+    operator = rows.operator.double()
+    weighted = operator / rows.variance[:, None].double()
     information = weighted.T @ operator
-    right = weighted.T @ (rows.innovation[here].double() - operator @ mean[:code_size])
+    right = weighted.T @ (rows.innovation.double() - operator @ mean[:code_size])
     # P+ = P - P_c (I + A P_cc)^-1 A P_c' with A = H'R^-1 H; its symmetric form needs a square root of A only.
     root = _square_root(information)
     columns = covariance[:, :code_size] @ root

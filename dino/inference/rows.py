@@ -21,6 +21,9 @@ class Rows:
     coordinates : (row, input) and channel : (row,) where and what was observed
     decoder : where it is not affine, for `about`; None where the operator is the same about all codes
     node, fraction : (row,) the trajectory node before the observation and the way to the next, 0..1
+    observation : (row,) index of the observation that the value belongs to, where somebody wants to know
+
+    Columns of the operator beyond the decoder's code are those of offsets of sources (`offsets`).
     """
 
     operator: Tensor
@@ -32,24 +35,27 @@ class Rows:
     coordinates: Tensor
     channel: Tensor
     decoder: Decoder | None = None
+    observation: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.innovation)
 
     def select(self, which: Tensor | slice) -> "Rows":
         """Some of the rows, by a mask, indices or a slice."""
-        tensors = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "decoder"}
-        return replace(self, **tensors)
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: column[which] for name, column in columns.items() if isinstance(column, Tensor)})
 
     def about(self, codes: Tensor) -> "Rows":
         """The same observations with the operator of the decoder about other codes (row, code)."""
         if self.decoder is None or not len(self):
             return self
-        basis = at_points(self.decoder, self.coordinates, codes)
+        size = self.decoder.code_size
+        basis = at_points(self.decoder, self.coordinates, codes[:, :size])
         index = torch.arange(len(self), device=codes.device), self.channel
         offset = basis.offset[index]
         innovation = self.innovation + self.offset - offset
-        return replace(self, operator=basis.modes[index], innovation=innovation, offset=offset)
+        operator = torch.cat([basis.modes[index], self.operator[:, size:]], dim=-1)
+        return replace(self, operator=operator, innovation=innovation, offset=offset)
 
     def along(self, nodes: Tensor) -> Tensor:
         """The codes (row, code) of a trajectory (node, code) at the moments of the observations."""
@@ -90,4 +96,5 @@ def rows_of_chart(
         coordinates=coordinates[index[0]],
         channel=index[1],
         decoder=None if model.decoder.is_affine else model.decoder,
+        observation=torch.as_tensor(np.flatnonzero(inside)[observation]),
     )

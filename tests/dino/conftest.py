@@ -10,7 +10,12 @@ import xarray as xr
 
 from data_pipeline.schema import fields_dataset, observations_dataset
 from data_pipeline.stores import write_store
-from dino.config import Config
+from dino.config import Config, DecoderConfig, DynamicsConfig
+from dino.domain import Region
+from dino.dynamics import integrate
+from dino.gridmap import GridMap
+from dino.model import ChannelSpec, ModelSpec, OceanModel
+from dino.observations import Observations, datetime_of
 from dino.training.train import train
 
 LENGTH_KM = 800.0
@@ -175,3 +180,86 @@ def current_run(tmp_path_factory) -> Path:
 def scattered() -> Callable[..., xr.Dataset]:
     """scattered(fields, channels, count, seed, error): observations of random cells of daily maps, in store layout."""
     return scatter
+
+
+class Twin:
+    """An untrained model of a small region with linear dynamics, in float64, and an ocean that obeys it exactly.
+
+    The ocean begins at day `start` as a draw from the model's population; no process noise unless a test sets it.
+    """
+
+    start = 20000.0
+    spread = 0.1
+
+    def __init__(self, code: int = 6) -> None:
+        torch.manual_seed(5)
+        spec = ModelSpec(
+            channels=[ChannelSpec(name="adt", units="m", spread=self.spread)],
+            decoder=DecoderConfig(code_size=code, hidden=16, layers=2, scale=4.0),
+            dynamics=DynamicsConfig(order=2, depth=0, lags=1, step_days=0.25),
+            charts=[Region.from_bounds(0.0, 10.0, 30.0, 40.0)],
+            amplitude=[1.0],
+            tiled=False,
+            interval_days=1.0,
+            noise_variance=0.01,
+            data_digest="twin",
+        )
+        axis = np.linspace(0.0, 10.0, 4)
+        self.model = OceanModel(spec, GridMap(axis, 30.0 + axis, np.zeros((1, 4, 4)))).double().eval()
+        self.model.requires_grad_(False)
+        self.model.dynamics.linear.normal_(0, 0.2)
+        # Fields of a standard deviation of about one spread.
+        grid = np.random.default_rng(0).uniform(0, 10, (2, 500))
+        modes = self.model.decoder.basis(self.model.coordinates(0, grid[0], 30.0 + grid[1])).modes
+        scale = float(modes.square().sum(-1).mean().rsqrt())
+        variance = scale**2 * torch.tensor([1.0, 0.04], dtype=torch.float64).repeat_interleave(code)
+        self.model.state_covariance.copy_(torch.diag(variance))
+        draw = torch.randn(2 * code, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        self.state = self.model.state_covariance.sqrt() @ draw
+
+    def field(self, time: np.ndarray, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+        """The ocean's true values [m] at points (n,) of any times [days since 1950-01-01]."""
+        moments, back = np.unique(time, return_inverse=True)
+        days = torch.as_tensor(moments - self.start)
+        codes = integrate(self.model.dynamics.bind(), self.state, days, step=0.25)[:, : self.model.dynamics.code_size]
+        basis = self.model.decoder.basis(self.model.coordinates(0, longitude, latitude))
+        value = basis.offset[:, 0] + (basis.modes[:, 0] * codes[torch.as_tensor(back)]).sum(-1)
+        return value.numpy() * self.spread
+
+    def observed(
+        self, count: int, days: float, every: float = 0.0, error: float = 0.02, seed: int = 0, first: float = 0.0
+    ) -> Observations:
+        """Noisy points of three missions between days `first` and `days`, at multiples of `every` where it is given."""
+        rng = np.random.default_rng(seed)
+        time = rng.uniform(first, days, count)
+        if every:
+            time = first + every + every * np.floor((time - first) / every)
+        time = np.sort(self.start + time)
+        longitude, latitude = rng.uniform(0.1, 9.9, count), rng.uniform(30.1, 39.9, count)
+        values = self.field(time, longitude, latitude) + error * rng.normal(size=count)
+        source = rng.integers(0, 3, count)
+        errors = np.full((count, 1), error)
+        names = ("alpha", "beta", "gamma")
+        return Observations(time, longitude, latitude, values[:, None], errors, source, ("adt",), names)
+
+    @staticmethod
+    def table(observations: Observations) -> xr.Dataset:
+        """The same in the layout of a store, unsorted and unindexed as any program may make it."""
+        columns = {
+            "adt": ("obs", observations.values[:, 0]),
+            "adt_error": ("obs", observations.error[:, 0]),
+            "source": ("obs", observations.source),
+        }
+        coords = {
+            "time": ("obs", datetime_of(observations.time)),
+            "longitude": ("obs", observations.longitude),
+            "latitude": ("obs", observations.latitude),
+            "source_name": ("source_index", np.array(observations.sources, dtype=object)),
+        }
+        return xr.Dataset(columns, coords)
+
+
+@pytest.fixture(scope="session")
+def make_twin() -> Callable[..., Twin]:
+    """make_twin(code): a model with a perfect ocean; a test may change its own."""
+    return Twin

@@ -320,3 +320,23 @@ def test_a_periodic_box_wraps(box_run, box_dataset):
     period = float(run["longitude"][-1] - west) * 16 / 15
     made = forecaster.forecast(run, ahead(run, 1), points([west + 0.1, west + 0.1 + period], [38.1, 38.1]))
     np.testing.assert_allclose(made["ssh_std"].values[0, 0], made["ssh_std"].values[0, 1], rtol=1e-4)
+
+
+def test_offsets_of_sources_beside_the_state_of_every_tile(forecaster, sparse):
+    config = SHORT.model_copy(update={"bias_error": 0.05})
+    offset = dino.Forecaster(forecaster.model, config)
+    source = np.arange(sparse.sizes["obs"]) % 2
+    high = sparse["adt"] + 0.1 * source.astype(np.float32)
+    told = sparse.drop_vars("source_name").assign(adt=high, source=("obs", source))
+    analysis = offset.analyse(told)
+    assert set(analysis.quality.biases) == {"source 0", "source 1"}
+    low, up = (analysis.quality.biases[f"source {index}"]["adt"] for index in (0, 1))
+    assert 0.05 < up - low < 0.12
+    here = points([4.3, 3.1], [38.0, 37.4])
+    made = offset.forecast(analysis, ahead(analysis, -1, 0, 1), here)
+    assert np.isfinite(made["adt"]).all()
+    later = offset.update(analysis, told, ahead(analysis, 2)[0])
+    assert later.quality.used == 0
+    ahead_of_it = offset.forecast(later, ahead(later, 0), here)
+    direct = offset.forecast(analysis, ahead(analysis, 2), here)
+    np.testing.assert_allclose(ahead_of_it["adt"], direct["adt"], atol=0.02)

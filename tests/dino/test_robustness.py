@@ -312,21 +312,28 @@ def test_maps_in_any_order(forecaster, sea):
         assert torch.equal(one.mean, other.mean)
 
 
-def test_observations_twice_are_observations_of_half_the_variance(forecaster, sparse):
-    """Up to the part of the error that the model adds for what its basis leaves out, which is taken away here."""
+def test_two_instruments_that_agree_are_one_of_half_the_variance_and_one_told_twice_is_one(forecaster, sparse):
+    """Up to the part of the error that the model adds for what its basis leaves out, which is taken away here.
+
+    Without a bound: what lies beyond it depends on the error that is declared.
+    """
+    forecaster = dino.Forecaster(forecaster.model, SHORT.model_copy(update={"bound": None}))
     model = forecaster.model
     kept = model.unresolved_variance.clone()
     model.unresolved_variance.zero_()
     try:
-        twice = xr.concat([sparse, sparse], "obs", data_vars="minimal")
+        agreeing = sparse.assign(ssh=sparse["ssh"] + np.float32(1e-5))
+        twice, same = (xr.concat([sparse, s], "obs", data_vars="minimal") for s in (agreeing, sparse))
         sharper = sparse.assign(ssh_error=sparse["ssh_error"] / np.sqrt(2))
         times = ahead(sparse, 24)
-        one, other, plain = (forecaster.forecast(d, times, here()) for d in (twice, sharper, sparse))
+        one, other, plain, repeated = (forecaster.forecast(d, times, here()) for d in (twice, sharper, sparse, same))
     finally:
         model.unresolved_variance.copy_(kept)
     np.testing.assert_allclose(one["ssh"], other["ssh"], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(one["ssh_std"], other["ssh_std"], rtol=1e-3)
     assert (one["ssh_std"] < plain["ssh_std"]).all()
+    for name in ("ssh", "ssh_std"):
+        np.testing.assert_array_equal(repeated[name], plain[name])
 
 
 def test_a_single_observation(forecaster, sparse, sea):
