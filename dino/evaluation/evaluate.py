@@ -15,8 +15,9 @@ from ..observations import Observations, datetime_of, day_of, days_since_epoch
 from . import baselines
 from .linear_inverse import LinearInverseModel
 from .optimal_interpolation import OptimalInterpolation
+from .probabilistic import crps_gaussian, spread_skill_ratio
 from .report import Row, score_rows
-from .scores import area_weights, crps_gaussian, score_forecasts, spread_skill_ratio
+from .scores import area_weights, score_forecasts
 
 Array = NDArray[np.float64]
 Report = Callable[[int, int], None]
