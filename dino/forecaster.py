@@ -22,7 +22,7 @@ from .inference.gaussian import cholesky
 from .inference.rows import rows_of_chart
 from .inference.window import SharedPropagators, Trajectory, assimilate_window
 from .maps import EncodedMaps, encode_maps, is_maps
-from .model import OceanModel
+from .model import FROM_MAPS, FROM_POINTS, OceanModel
 from .observations import Observations, datetime_of, day_of, days_since_epoch
 from .output import as_dataset, target_points
 from .training.dynamics_stage import forecast_unresolved
@@ -145,7 +145,9 @@ class Forecaster:
             unresolved = model.unresolved_variance.expand_as(unresolved)
         for index in np.flatnonzero(leads < 0):
             codes[index], factor[index] = _inside_window(analysis, float(days[index]), noise, model.dynamics.code_size)
-        return LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved)
+        start = FROM_POINTS if analysis.maps is None else FROM_MAPS
+        calibration = torch.stack([model.calibration(float(lead), start) for lead in leads])
+        return LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
 
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""

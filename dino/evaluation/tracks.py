@@ -63,7 +63,8 @@ def predict_along_track(
             field = torch.einsum("pck,pk->pc", basis.modes, codes) + basis.offset
             shaken = torch.einsum("pck,pkm->pcm", basis.modes, between(latent.factor[:, chart], inside))
             variance = torch.einsum("pck,pk->pc", basis.modes.square(), between(latent.model_error, inside))
-            return field, variance + shaken.square().sum(-1) + between(latent.unresolved, inside)
+            explained = (variance + shaken.square().sum(-1)) * between(latent.calibration, inside)[..., 0].square()
+            return field, explained + between(latent.calibrated_unresolved, inside)
 
         mean[rows], deviation[rows] = blend(forecaster.model, *place, evaluate)
         if carried is not None:
