@@ -17,7 +17,7 @@ from .gridmap import GridMap
 from .inference import Gaussian
 
 LEADS = 32
-# What a forecast starts from, and the parts of its variance: rows of `OceanModel.spread_factor`.
+# What a forecast starts from: rows of `OceanModel.spread_factor`.
 FROM_MAPS, FROM_POINTS = 0, 1
 
 
@@ -87,8 +87,8 @@ class OceanModel(nn.Module):
     lead_error (lead, code) and unresolved_error (lead, channel): mean squared forecast error of a perfectly known
     start after 0, 1, 2 ... intervals, measured on validation data; unresolved_variance (channel,) of what the basis
     leaves out; process_noise (state, state) error covariance that a state gains in a day;
-    spread_factor (start, lead, channel, part) factors of the forecasts' standard deviations after 0, 1, 2 ... intervals,
-    for starts from maps and from points, of the part that codes explain and of the part the basis leaves out: 1 until
+    spread_factor (start, lead, channel, part) factors of forecasts' standard deviations after 0, 1, ... intervals, for
+    starts from maps and from points, of the part that codes explain and of the part the basis leaves out: 1 until
     `dino.uncertainty` fits them.
     """
 

@@ -21,14 +21,14 @@ from ..config import Config
 from ..demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
 from ..evaluation.evaluate import Evaluation, evaluate_observations
 from ..evaluation.interpolation import fitted_interpolation
-from ..evaluation.report import report_table, write_report
+from ..evaluation.report import report_table, spread_table, write_report
 from ..forecaster import Forecaster
 from ..observations import Observations
 from ..plotting import plot_observations, plot_training
 from ..training.train import train
 from ..transfer import Task, strategy
 from .common import Overrides, console
-from .evaluate import draw
+from .evaluate import distributions, draw
 
 
 def demo(
@@ -69,7 +69,7 @@ def demo(
     screen.print("[bold]5/5[/] figures")
     plot_observations(_last_window(seen, settings), out / "figures" / "observations.png")
     draw(evaluation, forecaster, open_store(real_store).isel(trajectory=0), out / "figures")
-    _summary(screen, evaluation, out, time.perf_counter() - began, seed)
+    _summary(screen, evaluation, forecaster, out, time.perf_counter() - began, seed)
 
 
 def _filled(settings: Config, store: Path, sizes: DemoSizes, seed: int) -> Config:
@@ -102,12 +102,15 @@ def _evaluate(forecaster: Forecaster, real_store: Path, seen_store: Path, settin
         return evaluate_observations(forecaster, truth, seen, settings.evaluation, training, interpolation, report)
 
 
-def _summary(screen: Console, evaluation: Evaluation, out: Path, seconds: float, seed: int) -> None:
+def _summary(
+    screen: Console, evaluation: Evaluation, forecaster: Forecaster, out: Path, seconds: float, seed: int
+) -> None:
     channel = evaluation.rows[0]["channel"]
     screen.print(report_table(evaluation.rows, channel))
+    screen.print(spread_table(evaluation.rows, channel))
     write_report(
         out / "scores.json", evaluation.rows, calibration=evaluation.calibration, starts=evaluation.starts,
-        seconds=round(seconds, 1), seed=seed,
+        distributions=distributions(evaluation, forecaster), seconds=round(seconds, 1), seed=seed,
     )  # fmt: skip
     screen.print(
         f"{evaluation.starts} forecasts in {seconds:.0f} s; scores in {out}/scores.json, figures in {out}/figures"
