@@ -80,7 +80,9 @@ def _nodes(time: Array, analysis: Analysis, step: float) -> tuple[Array, NDArray
     """Node times around every time, and for each time (obs,) the node before it and the fraction to the next."""
     cells = np.floor(time / step)
     nodes = np.unique(np.concatenate([cells, cells + 1])) * step
-    earliest = analysis.time if analysis.nodes is None else float(analysis.nodes[0])
+    # Where no point lies inside the window it is not smoothed, which costs as much as the analysis.
+    ahead = analysis.nodes is None or bool((time >= analysis.time).all())
+    earliest = analysis.time if ahead or analysis.nodes is None else float(analysis.nodes[0])
     # A window begins and ends between two nodes: before its start there is nothing, at its end the trajectory bends.
     nodes = np.union1d(np.maximum(nodes, min(earliest, time.min())), [analysis.time])
     low = np.clip(np.searchsorted(nodes, time, side="right") - 1, 0, max(len(nodes) - 2, 0))
