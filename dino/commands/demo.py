@@ -27,7 +27,7 @@ from ..observations import Observations
 from ..plotting import plot_observations, plot_training
 from ..training.train import train
 from ..transfer import Task, strategy
-from .common import Overrides, console
+from .common import Overrides, calibrate_transferred, console
 from .evaluate import distributions, draw
 
 
@@ -59,11 +59,13 @@ def demo(
     seen = open_store(seen_store)
     screen.print("[bold]3/5[/] transfer to the observed ocean, on its observations before the scored days")
     past = Observations.from_dataset(read_window(seen, "1900-01-01", sizes.scored_from), model.spec.names)
+    task = Task(forecaster, past, settings)
     with reported("transfer") as report:
-        result = strategy(settings.transfer.strategy)(Task(forecaster, past, settings), report)
+        result = strategy(settings.transfer.strategy)(task, report)
+    spread = calibrate_transferred(task, result)
     save_model(model, out / "transferred")
     save_config(settings, out / "transferred")
-    screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}")
+    screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}; {spread}")
     screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
     evaluation = _evaluate(forecaster, real_store, seen_store, settings)
     screen.print("[bold]5/5[/] figures")
