@@ -87,7 +87,7 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     model.state_covariance.copy_(state_population(model, seen))
     measure_model_error(model, held)
     model.eval()
-    calibrate_from_maps(Forecaster(model, config.assimilation), _held_out_maps(config, model, splits[0]))
+    calibrate_from_maps(Forecaster(model, config.assimilation), held_out_maps(config, model, splits[0]))
     loop.checkpoint(model, generator)
     if group.leads:
         save_model(model, folder)
@@ -120,7 +120,7 @@ def _held_out_codes(codes: Codes, split: Split, history: int) -> Codes:
     return codes.subset(split.series.rows(split.held_rows)).frames(split.held_frames(history))
 
 
-def _held_out_maps(config: Config, model: OceanModel, split: Split) -> list[Segment]:
+def held_out_maps(config: Config, model: OceanModel, split: Split) -> list[Segment]:
     """Forecasts to be checked on maps that were held out, from the store itself: the series are cut and normalised."""
     dataset = open_fields(config.data.stores[0])
     days = days_since_epoch(dataset["time"].values)

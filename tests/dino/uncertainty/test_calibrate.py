@@ -12,7 +12,7 @@ from dino.errors import EmptyDataError
 from dino.evaluation.tracks import predict_along_track
 from dino.model import FROM_MAPS, FROM_POINTS
 from dino.training.prepare import prepare
-from dino.training.train import _held_out_maps
+from dino.training.train import held_out_maps
 from dino.uncertainty import calibrate_from_maps, calibrate_from_points, segments_of
 from dino.uncertainty.maps import Segment, _samples
 from dino.uncertainty.samples import Samples, split_variance
@@ -52,7 +52,7 @@ def test_training_fits_the_factors_on_what_it_held_out(sea_run):
     assert (model.spread_factor[FROM_POINTS] == 1).all()
     splits, _ = prepare(config)
     kept = model.spread_factor.clone()
-    held = _held_out_maps(config, model, splits[0])
+    held = held_out_maps(config, model, splits[0])
     first = splits[0].training_frames.stop
     times = open_store(config.data.stores[0].path)["time"].values
     assert all((s.maps["time"].values[s.start + 1 :] >= times[first]).all() for s in held)
@@ -66,7 +66,7 @@ def test_trajectories_that_were_trained_on_are_not_used(box_run):
     assert splits[0].held == 1
     store = open_store(config.data.stores[0].path)
     last = store["ssh"].isel(trajectory=-1).values
-    for segment in _held_out_maps(config, model, splits[0]):
+    for segment in held_out_maps(config, model, splits[0]):
         day = int(np.flatnonzero(store["time"].values == segment.maps["time"].values[0])[0])
         np.testing.assert_array_equal(segment.maps["ssh"].values, last[day : day + segment.maps.sizes["time"]])
 
