@@ -40,9 +40,10 @@ def calibrate_from_points(
     """
     model, length = forecaster.model, forecaster.assimilation.window_days
     first, last = float(observations.time[0]), float(observations.time[-1])
-    earliest = max(held_from - reach_days, first + min(length, 0.5 * (last - first)))
-    # The last forecasts reach a tenth as far as the first: short leads are met by all of them.
-    ends = np.linspace(earliest, max(last - EDGES[1] * reach_days, earliest), forecasts)
+    # The first and the last forecast meet a tenth of the leads, and those between them all.
+    margin = EDGES[1] * reach_days
+    earliest = max(held_from + margin - reach_days, first + min(length, 0.5 * (last - first)))
+    ends = np.linspace(earliest, max(last - margin, earliest), forecasts)
     before = model.spread_factor[FROM_POINTS].clone()
     model.spread_factor[FROM_POINTS] = 1.0
     samples = samples_of_points(forecaster, observations, np.unique(ends), reach_days, held_from)

@@ -81,7 +81,9 @@ def test_the_mask_leaves_pairs_out(judged):
     references = References.of(values, times, LEADS)
     truth, mask = np.zeros((2, 3, 1, 25)), np.ones((2, 3, 1, 25), bool)
     truth[0], mask[0] = 1e6, False
-    honesty = judge(truth, np.zeros_like(truth), np.ones_like(truth), np.zeros((2, 1, 25)), references, np.ones(25), mask)
+    honesty = judge(
+        truth, np.zeros_like(truth), np.ones_like(truth), np.zeros((2, 1, 25)), references, np.ones(25), mask
+    )
     assert (honesty["dino"].crps < 1.0).all()
 
 

@@ -46,7 +46,9 @@ def test_parts_are_told_apart_and_still_match_the_mean_square():
     true = np.array([[0.6, 1.8], [1.0, 1.0], [1.5, 0.7]])
     data = samples(true, count=200_000)
     found = fit_factors(data, EDGES, separate=True)
-    np.testing.assert_allclose(found.factors[:, 0], true, rtol=0.12)
+    # The pull towards a common factor moves them a little.
+    np.testing.assert_allclose(found.factors[:, 0], true, rtol=0.2)
+    assert found.factors[0, 0, 0] < 0.75 < 1.6 < found.factors[0, 0, 1]
     for lead, (code, rest) in zip((1.0, 2.5, 6.0), found.factors[:, 0] ** 2, strict=True):
         part = data.select(data.lead == lead)
         predicted = part.weight @ (code * part.explained + rest * part.unresolved)
