@@ -114,12 +114,11 @@ def _summaries(parts: Iterator[Judged], truth: Array, weights: Array) -> Iterato
 
 def _joined(parts: list[Honesty]) -> Honesty:
     """Leads put together."""
-    curves = [vars(part.reliability).values() for part in parts]
-    plain = [[value for name, value in vars(part).items() if name != "reliability"] for part in parts]
-    return Honesty(
-        *(np.concatenate(column) for column in zip(*plain, strict=True)),
-        Reliability(*(np.concatenate(column) for column in zip(*curves, strict=True))),
-    )
+    plain = ("crps", "spread_skill_ratio", "covered", "histogram")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in plain}
+    curves = ("forecast", "observed", "share")
+    curve = {name: np.concatenate([getattr(part.reliability, name) for part in parts]) for name in curves}
+    return Honesty(**joined, reliability=Reliability(**curve))
 
 
 def _number(value: float) -> float | None:

@@ -57,7 +57,7 @@ def plot_spread(
     dress_curves(curve, "forecast probability of an anomaly beyond one std", "observed frequency")
     handles, labels = ratio.get_legend_handles_labels()
     named = {method_label(method): text for method, text in DISTRIBUTION_LABELS.items()}
-    labels = [named.get(text, text) for text in labels]
+    labels = [named.get(str(text), str(text)) for text in labels]
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=LABEL_SIZE, frameon=False)
     if title:
         figure.suptitle(title, fontsize=TITLE_SIZE)

@@ -77,7 +77,7 @@ def _fit(samples: Samples, channel: int, separate: bool) -> Array:
     whole = weight @ (explained + rest)
     if not whole > 0:
         return np.ones(2)
-    common = max(weight @ excess, 0.0) / whole
+    common = float(max(weight @ excess, 0.0) / whole)
     shares = np.array([weight @ explained, weight @ rest]) / whole
     if separate and common > 0 and shares.min() > NEGLIGIBLE:
         return np.sqrt(_separate(explained, rest, excess, samples.noise[known, channel], weight, common))

@@ -88,8 +88,8 @@ def _space(maps: xr.Dataset, model: OceanModel) -> tuple[str, ...]:
 
 def _usable(maps: xr.Dataset, model: OceanModel) -> bool:
     steps = np.diff(days_since_epoch(maps["time"].values))
-    known = [np.isfinite(maps[name]).any(_space(maps, model)).all() for name in model.spec.names]
-    return bool(all(known)) and bool(np.allclose(steps, model.spec.interval_days, atol=1e-3))
+    known = [maps[name].notnull().any(_space(maps, model)).all() for name in model.spec.names]
+    return all(bool(there) for there in known) and bool(np.allclose(steps, model.spec.interval_days, atol=1e-3))
 
 
 def _reach(model: OceanModel) -> int:

@@ -46,7 +46,7 @@ def calibrate_from_points(
     ends = np.linspace(earliest, max(last - margin, earliest), forecasts)
     before = model.spread_factor[FROM_POINTS].clone()
     model.spread_factor[FROM_POINTS] = 1.0
-    samples = samples_of_points(forecaster, observations, np.unique(ends), reach_days, held_from)
+    samples = samples_of_points(forecaster, observations, np.unique(ends).tolist(), reach_days, held_from)
     if len(np.unique(samples.start)) < 2:
         model.spread_factor[FROM_POINTS] = before
         raise EmptyDataError(
@@ -63,7 +63,7 @@ def samples_of_points(
 ) -> Samples:
     """Analyse the window before each of `ends` and compare its forecast with the points of the `reach` days after."""
     model, length = forecaster.model, forecaster.assimilation.window_days
-    parts = [Samples(*np.zeros((3, 0)), *np.zeros((4, 0, len(model.spec.channels))))]
+    parts = [Samples.none(len(model.spec.channels))]
     for number, end in enumerate(ends):
         seen = _between(observations, end - length, end)
         ahead = _between(observations, np.nextafter(max(end, held_from), np.inf), end + reach)

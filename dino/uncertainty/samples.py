@@ -37,6 +37,12 @@ class Samples:
         return len(self.lead)
 
     @classmethod
+    def none(cls, channels: int) -> Self:
+        """No value at all."""
+        nothing = np.zeros((0, channels))
+        return cls(np.zeros(0), np.zeros(0, np.int64), np.zeros(0), nothing, nothing, nothing, nothing)
+
+    @classmethod
     def join(cls, parts: Sequence["Samples"]) -> Self:
         """All of several samples."""
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
@@ -47,7 +53,7 @@ class Samples:
 
 
 def split_variance(
-    model: OceanModel, deviation: Array, unresolved: Tensor, longitude: Array, latitude: Array
+    model: OceanModel, deviation: NDArray[np.floating], unresolved: Tensor, longitude: Array, latitude: Array
 ) -> tuple[Array, Array]:
     """Variances (time, point, channel) of what codes explain and of what the basis leaves out.
 
