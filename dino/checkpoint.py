@@ -18,7 +18,8 @@ from .gridmap import GridMap
 from .model import ModelSpec, OceanModel
 
 FORMAT = "dino-run"
-VERSION = 1
+VERSION = 2
+READ = (1, 2)  # version 1 had no factors of the spread: `OceanModel` takes 1 for them
 _MAPS = ("background.longitude", "background.latitude", "background.values")
 
 
@@ -86,10 +87,9 @@ def load_model(folder: Path | str, device: str = "cpu") -> OceanModel:
         raise CheckpointError(f"{description} is not readable JSON; copy the run again or train anew") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{description} does not describe a run of dino; give a folder made by `dino train`")
-    if content.get("version") != VERSION:
-        raise CheckpointError(
-            f"{description} has version {content.get('version')}, this program reads {VERSION}; train anew"
-        )
+    version = content.get("version")
+    if version not in READ:
+        raise CheckpointError(f"{description} has version {version}, this program reads up to {VERSION}; train anew")
     try:
         spec = ModelSpec.model_validate(content["spec"])
         tensors = load_file(weights)

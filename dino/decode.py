@@ -24,13 +24,20 @@ class LatentForecast:
 
     codes : (time, chart, code); factor : (time, chart, code, member) with covariance factor factor';
     model_error : (time, code) variance added to every chart; unresolved : (time, channel) variance of what the basis
-    leaves out. All in the charts' normalised units.
+    leaves out; calibration : (time, channel, part) factors of the standard deviation of what codes explain and of what
+    is unresolved. All in the charts' normalised units.
     """
 
     codes: Tensor
     factor: Tensor
     model_error: Tensor
     unresolved: Tensor
+    calibration: Tensor
+
+    @property
+    def calibrated_unresolved(self) -> Tensor:
+        """(time, channel) variance of what the basis leaves out, with its factor."""
+        return self.unresolved * self.calibration[..., 1].square()
 
 
 def blocks(count: int) -> Iterator[slice]:
@@ -106,7 +113,7 @@ def _field(
         return decode(decoder, coordinates, codes), None
     if decoder.is_affine:
         basis = decoder.linearise(coordinates, codes)
-        variance = _variance(basis.modes, factor, forecast.model_error, forecast.unresolved) if spread else None
+        variance = _variance(basis.modes, factor, forecast, slice(None)) if spread else None
         return basis.decode(codes), variance
     fields, variances = [], []
     for time in range(len(codes)):  # a Jacobian a time: all of them together would fill the memory
@@ -114,17 +121,22 @@ def _field(
         basis = decoder.linearise(coordinates, codes[now])
         modes = basis.modes[0]
         fields.append(basis.offset + modes @ codes[time])
-        variances.append(_variance(modes, factor[now], forecast.model_error[now], forecast.unresolved[now]))
+        variances.append(_variance(modes, factor, forecast, now))
     return torch.cat(fields), torch.cat(variances)
 
 
-def _variance(modes: Tensor, factor: Tensor, model_error: Tensor, unresolved: Tensor) -> Tensor:
-    """(time, point, channel) variance of the field through modes (point, channel, code)."""
+def _variance(modes: Tensor, factor: Tensor, forecast: LatentForecast, times: slice) -> Tensor:
+    """(time, point, channel) variance of the field at some times through modes (point, channel, code).
+
+    factor : (time, code, member) that of the chart, at all times
+    """
+    factor = factor[times]
     points, channels, size = modes.shape
     flat = modes.reshape(points * channels, size)
-    times, _, members = factor.shape
-    variance = flat.square() @ model_error.T
+    count, _, members = factor.shape
+    variance = flat.square() @ forecast.model_error[times].T
     if members:
-        columns = factor.permute(1, 0, 2).reshape(size, times * members)
-        variance = variance + (flat @ columns).reshape(-1, times, members).square().sum(-1)
-    return variance.T.unflatten(1, (points, channels)) + unresolved[:, None, :]
+        columns = factor.permute(1, 0, 2).reshape(size, count * members)
+        variance = variance + (flat @ columns).reshape(-1, count, members).square().sum(-1)
+    explained = variance.T.unflatten(1, (points, channels)) * forecast.calibration[times, None, :, 0].square()
+    return explained + forecast.calibrated_unresolved[times, None, :]

@@ -20,7 +20,7 @@ from .errors import ObservationError
 from .gridmap import GridMap
 from .inference.gaussian import cholesky
 from .maps import EncodedMaps, encode_maps, is_maps
-from .model import OceanModel
+from .model import FROM_MAPS, FROM_POINTS, OceanModel
 from .observations import Observations, datetime_of, day_of, days_since_epoch
 from .output import as_dataset, target_points
 from .quality import missing
@@ -83,15 +83,22 @@ class Forecaster:
         days = days_since_epoch(np.atleast_1d(np.asarray(times, "datetime64[ns]")))
         points = target_points(at)
         self.model.cover.check(points.longitude, points.latitude)
+        mean, deviation = self.predict(analysis, days, points.longitude, points.latitude, spread)
+        return as_dataset(self.model.spec, points, days, analysis.time, mean, deviation)
+
+    def predict(
+        self, analysis: Analysis, days: Array, longitude: Array, latitude: Array, spread: bool = True
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Mean and standard deviation (time, point, channel) at `days` since 1950-01-01, as `forecast` has them."""
         latent = self.forecast_latent(analysis, days, spread)
-        mean, deviation = decode_points(self.model, latent, points.longitude, points.latitude, spread)
+        mean, deviation = decode_points(self.model, latent, longitude, latitude, spread)
         if analysis.maps is not None:
             for row, carried in enumerate(self.unresolved_maps(analysis, analysis.maps, days)):
-                for block in blocks(len(points.longitude)):
+                for block in blocks(len(longitude)):
                     # A point without a place is missing in `mean` already, and interpolation refuses NaN.
-                    place = np.nan_to_num(points.longitude[block]), np.nan_to_num(points.latitude[block])
+                    place = np.nan_to_num(longitude[block]), np.nan_to_num(latitude[block])
                     mean[row, block] += carried.at(*place)
-        return as_dataset(self.model.spec, points, days, analysis.time, mean, deviation)
+        return mean, deviation
 
     @torch.no_grad()
     def forecast_latent(self, analysis: Analysis, days: Array, spread: bool = True) -> LatentForecast:
@@ -126,7 +133,9 @@ class Forecaster:
             unresolved = model.unresolved_variance.expand_as(unresolved)
         for index in np.flatnonzero(leads < 0):
             codes[index], factor[index] = _inside_window(analysis, float(days[index]), noise, model.dynamics.code_size)
-        return LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved)
+        start = FROM_POINTS if analysis.maps is None else FROM_MAPS
+        calibration = torch.stack([model.calibration(float(lead), start) for lead in leads])
+        return LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
 
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""

@@ -17,6 +17,8 @@ from .gridmap import GridMap
 from .inference import Gaussian
 
 LEADS = 32
+# What a forecast starts from: rows of `OceanModel.spread_factor`.
+FROM_MAPS, FROM_POINTS = 0, 1
 
 
 class ChannelSpec(BaseModel):
@@ -84,7 +86,10 @@ class OceanModel(nn.Module):
     code_variance (code,) of the population, its mean being zero; state_covariance (state, state) of the population;
     lead_error (lead, code) and unresolved_error (lead, channel): mean squared forecast error of a perfectly known
     start after 0, 1, 2 ... intervals, measured on validation data; unresolved_variance (channel,) of what the basis
-    leaves out; process_noise (state, state) error covariance that a state gains in a day.
+    leaves out; process_noise (state, state) error covariance that a state gains in a day;
+    spread_factor (start, lead, channel, part) factors of forecasts' standard deviations after 0, 1, ... intervals, for
+    starts from maps and from points, of the part that codes explain and of the part the basis leaves out: 1 until
+    `dino.uncertainty` fits them.
     """
 
     code_variance: Tensor
@@ -93,6 +98,7 @@ class OceanModel(nn.Module):
     unresolved_error: Tensor
     unresolved_variance: Tensor
     process_noise: Tensor
+    spread_factor: Tensor
     dynamics: LatentODE | QuadraticODE | AdaptedODE
 
     def __init__(self, spec: ModelSpec, background: GridMap) -> None:
@@ -118,6 +124,8 @@ class OceanModel(nn.Module):
         self.register_buffer("unresolved_error", torch.zeros(LEADS, channels))
         self.register_buffer("unresolved_variance", torch.zeros(channels))
         self.register_buffer("process_noise", torch.zeros(d.order * code, d.order * code))
+        self.register_buffer("spread_factor", torch.ones(2, LEADS, channels, 2))
+        self.register_load_state_dict_pre_hook(_without_factors)
 
     @property
     def code_prior(self) -> Gaussian:
@@ -157,11 +165,30 @@ class OceanModel(nn.Module):
 
         Linear between the measured leads; beyond the last one the growth of the last interval goes on.
         """
-        position = min(lead_days / self.spec.interval_days, 1e4)
-        low = min(math.floor(position), LEADS - 2)
-        fraction = position - low
+        low, fraction = self._between_leads(min(lead_days / self.spec.interval_days, 1e4))
 
         def at(table: Tensor) -> Tensor:
             return (table[low] + fraction * (table[low + 1] - table[low])).clamp_min(0)
 
         return at(self.lead_error), at(self.unresolved_error)
+
+    def calibration(self, lead_days: float, start: int) -> Tensor:
+        """Factors (channel, part) of standard deviations after `lead_days` from maps or points.
+
+        Linear between the leads of the table, constant beyond them.
+        """
+        position = min(max(lead_days / self.spec.interval_days, 0.0), LEADS - 1.0)
+        low, fraction = self._between_leads(position)
+        return torch.lerp(self.spread_factor[start, low], self.spread_factor[start, low + 1], fraction)
+
+    @staticmethod
+    def _between_leads(position: float) -> tuple[int, float]:
+        """Row of a table of leads below a position, and the fraction of the way to the next; more than 1 beyond."""
+        low = min(math.floor(position), LEADS - 2)
+        return low, position - low
+
+
+def _without_factors(model: nn.Module, tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Weights saved before spreads had factors are those of factors of 1."""
+    assert isinstance(model, OceanModel)
+    tensors.setdefault(prefix + "spread_factor", torch.ones_like(model.spread_factor))

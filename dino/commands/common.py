@@ -11,7 +11,11 @@ from rich.console import Console
 from data_pipeline.stores import open_store
 
 from ..config import Config
-from ..errors import ConfigError, MissingFileError, SchemaError
+from ..errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
+from ..transfer import Task
+from ..transfer.base import Transferred
+from ..transfer.windows import cut
+from ..uncertainty import calibrate_from_points
 
 Overrides = Annotated[list[str], typer.Option("--set", help="A setting, e.g. dynamics.order=1; repeatable.")]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, as made by `dino train`.")]
@@ -60,3 +64,24 @@ def training_maps(config: Config) -> xr.Dataset | None:
         return None
     bounds = [None if t is None else t.replace(tzinfo=None) for t in (config.data.train_start, config.data.train_end)]
     return dataset.sel(time=slice(*bounds))
+
+
+def calibrate_transferred(task: Task, result: Transferred) -> str:
+    """Fit the spread of forecasts from points to what transfer held out of the record; returns what to tell the user.
+
+    Where no round was kept the model has learned from no observation, and all of them are held out. A record too short
+    leaves the spread as it was.
+    """
+    record, config = task.observations, task.config
+    held_from = float(record.time[0])
+    if result.gained:
+        held_from = min(cut(record, task.settings, task.forecaster.assimilation).held)
+    try:
+        fitted = calibrate_from_points(
+            task.forecaster, record, held_from=held_from, reach_days=max(config.evaluation.leads_days)
+        )
+    except EmptyDataError as error:
+        return f"the spread of forecasts stays as it was: {error}"
+    factors = ", ".join(f"{f:.2f} at {d:.1f} d" for d, f in zip(fitted.leads, fitted.factors[:, 0, 0], strict=True))
+    suspicious = "; errors so far from their spread have another cause" if fitted.cut else ""
+    return f"factors of the spread on {fitted.forecasts.max()} held-out forecasts: {factors}{suspicious}"

@@ -21,14 +21,14 @@ from ..config import Config
 from ..demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
 from ..evaluation.evaluate import Evaluation, evaluate_observations
 from ..evaluation.interpolation import fitted_interpolation
-from ..evaluation.report import report_table, write_report
+from ..evaluation.report import report_table, spread_table, write_report
 from ..forecaster import Forecaster
 from ..observations import Observations
 from ..plotting import plot_observations, plot_training
 from ..training.train import train
 from ..transfer import Task, strategy
-from .common import Overrides, console
-from .evaluate import draw
+from .common import Overrides, calibrate_transferred, console
+from .evaluate import distributions, draw
 
 
 def demo(
@@ -59,17 +59,19 @@ def demo(
     seen = open_store(seen_store)
     screen.print("[bold]3/5[/] transfer to the observed ocean, on its observations before the scored days")
     past = Observations.from_dataset(read_window(seen, "1900-01-01", sizes.scored_from), model.spec.names)
+    task = Task(forecaster, past, settings)
     with reported("transfer") as report:
-        result = strategy(settings.transfer.strategy)(Task(forecaster, past, settings), report)
+        result = strategy(settings.transfer.strategy)(task, report)
+    spread = calibrate_transferred(task, result)
     save_model(model, out / "transferred")
     save_config(settings, out / "transferred")
-    screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}")
+    screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}; {spread}")
     screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
     evaluation = _evaluate(forecaster, real_store, seen_store, settings)
     screen.print("[bold]5/5[/] figures")
     plot_observations(_last_window(seen, settings), out / "figures" / "observations.png")
     draw(evaluation, forecaster, open_store(real_store).isel(trajectory=0), out / "figures")
-    _summary(screen, evaluation, out, time.perf_counter() - began, seed)
+    _summary(screen, evaluation, forecaster, out, time.perf_counter() - began, seed)
 
 
 def filled(settings: Config, store: Path, sizes: DemoSizes, seed: int) -> Config:
@@ -102,12 +104,15 @@ def _evaluate(forecaster: Forecaster, real_store: Path, seen_store: Path, settin
         return evaluate_observations(forecaster, truth, seen, settings.evaluation, training, interpolation, report)
 
 
-def _summary(screen: Console, evaluation: Evaluation, out: Path, seconds: float, seed: int) -> None:
+def _summary(
+    screen: Console, evaluation: Evaluation, forecaster: Forecaster, out: Path, seconds: float, seed: int
+) -> None:
     channel = evaluation.rows[0]["channel"]
     screen.print(report_table(evaluation.rows, channel))
+    screen.print(spread_table(evaluation.rows, channel))
     write_report(
         out / "scores.json", evaluation.rows, calibration=evaluation.calibration, starts=evaluation.starts,
-        seconds=round(seconds, 1), seed=seed,
+        distributions=distributions(evaluation, forecaster), seconds=round(seconds, 1), seed=seed,
     )  # fmt: skip
     screen.print(
         f"{evaluation.starts} forecasts in {seconds:.0f} s; scores in {out}/scores.json, figures in {out}/figures"

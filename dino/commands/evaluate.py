@@ -10,10 +10,10 @@ from data_pipeline.progress import reported
 from ..checkpoint import load_run_config
 from ..evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observations
 from ..evaluation.interpolation import fitted_interpolation
-from ..evaluation.report import report_table, write_report
+from ..evaluation.report import report_table, spread_table, write_report
 from ..forecaster import Forecaster
 from ..observations import Observations
-from ..plotting import animate, plot_maps, plot_observations, plot_skill
+from ..plotting import animate, plot_maps, plot_observations, plot_skill, plot_spread
 from .common import Overrides, RunFolder, console, one_trajectory, open_kind, training_maps
 
 
@@ -49,12 +49,24 @@ def evaluate(
     draw(result, forecaster, fields, folder)
     for channel in forecaster.model.spec.names:
         console().print(report_table(result.rows, channel))
+        console().print(spread_table(result.rows, channel))
     if json is not None:
-        write_report(json, result.rows, calibration=result.calibration, starts=result.starts, run=run.name)
+        write_report(
+            json, result.rows, calibration=result.calibration, distributions=distributions(result, forecaster),
+            starts=result.starts, run=run.name,
+        )  # fmt: skip
+
+
+def distributions(result: Evaluation, forecaster: Forecaster) -> dict[str, dict[str, dict]]:
+    """Histograms and reliability curves by channel and method, by lead each."""
+    return {
+        channel: {method: honesty.shape(index) for method, honesty in result.honesty.items()}
+        for index, channel in enumerate(forecaster.model.spec.names)
+    }
 
 
 def draw(result: Evaluation, forecaster: Forecaster, fields, folder: Path) -> None:
-    """Maps of the last scored forecast, skill against lead time and an animation."""
+    """Maps of the last scored forecast, skill and spread against lead time and an animation."""
     spec = forecaster.model.spec.channels[0]
     rows = sorted({0, len(result.leads) // 2, len(result.leads) - 1})
     longitude, latitude = fields["longitude"].values, fields["latitude"].values
@@ -68,3 +80,4 @@ def draw(result: Evaluation, forecaster: Forecaster, fields, folder: Path) -> No
         std=spread, frames_per_second=1.5,
     )  # fmt: skip
     plot_skill(result.rows, folder / "skill.png")
+    plot_spread(result.rows, distributions(result, forecaster)[spec.name], spec.name, folder / "spread.png")

@@ -14,7 +14,7 @@ from ..forecaster import Forecaster
 from ..observations import Observations
 from ..transfer import STRATEGIES, Task
 from ..transfer import strategy as named
-from .common import AsOf, Overrides, RunFolder, console, open_kind
+from .common import AsOf, Overrides, RunFolder, calibrate_transferred, console, open_kind
 
 
 def transfer(
@@ -30,7 +30,7 @@ def transfer(
     as_of: AsOf = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
-    """Adapt a run that learned on simulated grids to sparse observations.
+    """Adapt a run that learned on simulated grids to sparse observations, and calibrate the spread of its forecasts.
 
     `context` and `adversarial` read the run's training stores, at the paths that its config.yaml names.
 
@@ -45,10 +45,13 @@ def transfer(
     if start or stop:
         dataset = read_window(dataset, start or "1900-01-01", stop or "2200-01-01")
     seen = Observations.from_dataset(dataset, forecaster.model.spec.names)
+    task = Task(forecaster, seen, config)
     with reported("transfer") as report:
-        result = adapt(Task(forecaster, seen, config), report)
+        result = adapt(task, report)
+    spread = calibrate_transferred(task, result)
     save_model(forecaster.model, out)
     save_config(config, out)
     console().print(
         f"transferred {out} on {len(seen):,} observations: held-out misfit {result.before:.3f} -> {result.after:.3f}"
     )
+    console().print(spread)

@@ -14,9 +14,11 @@ from ..interpolation.optimal_interpolation import OptimalInterpolation
 from ..maps import encode_maps
 from ..observations import Observations, datetime_of, day_of, days_since_epoch
 from . import baselines
+from .ensembles import References
 from .linear_inverse import LinearInverseModel
 from .report import Row, score_rows
-from .scores import area_weights, crps_gaussian, score_forecasts, spread_skill_ratio
+from .scores import area_weights, common_mask, score_forecasts
+from .uncertainty import Honesty, add_honesty, judge
 
 Array = NDArray[np.float64]
 Report = Callable[[int, int], None]
@@ -24,10 +26,14 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Rows for a report, calibration by lead, and the last forecast for the figures (lead, channel, y, x)."""
+    """Rows for a report, what is known of the spread, and the last forecast for the figures (lead, channel, y, x).
+
+    calibration : of the first channel by lead; honesty : of every method that gives a distribution
+    """
 
     rows: list[Row]
     calibration: dict[str, list[float | None]]
+    honesty: dict[str, Honesty]
     starts: int
     truth: Array
     forecast: Array
@@ -177,7 +183,8 @@ def _score(
     made, spread = np.full(shape, np.nan), np.full(shape, np.nan)
     sparse = bool(interpolated) or analyse(starts[0]).maps is None
     held: dict[str, list[Array]] = {}
-    mean, linear = _climate(truth, names, training)
+    references, linear = _climate(truth, names, training, leads)
+    mean = references.mean
     for row, start in enumerate(starts):
         analysis = analyse(start)
         now = truth.times[start]
@@ -208,23 +215,30 @@ def _score(
     forecasts = {"dino": made, **{name: np.stack(maps) for name, maps in held.items()}}
     scores = score_forecasts(targets, forecasts, mean, truth.weights, without_area_mean=config.remove_mean)
     rows = score_rows(scores, names, [c.units for c in forecaster.model.spec.channels], list(leads))
-    calibration = _calibration(targets, made, spread, truth.weights)
+    mask = common_mask(targets, forecasts) & np.isfinite(mean)
+    persisted = forecasts["persistence"][:, 0]
+    honesty = judge(targets, made, spread, persisted, references, truth.weights, mask)
+    add_honesty(rows, honesty, names, leads)
     complete = [i for i in range(len(starts)) if np.isfinite(targets[i]).any(-1).all()] or [0]
     shown = complete[-1]
     picture = (len(leads), len(names), *truth.shape)
     return Evaluation(
-        rows, calibration, len(starts),
+        rows, _calibration(honesty["dino"]), honesty, len(starts),
         targets[shown].reshape(picture), made[shown].reshape(picture), spread[shown].reshape(picture), leads,
     )  # fmt: skip
 
 
 def _climate(
-    truth: Truth, names: tuple[str, ...], training: xr.Dataset | None
-) -> tuple[Array, LinearInverseModel | None]:
-    """The mean field (channel, point) of the training maps and a linear inverse model fitted to them."""
+    truth: Truth, names: tuple[str, ...], training: xr.Dataset | None, leads: Array
+) -> tuple[References, LinearInverseModel | None]:
+    """The climate and past changes of the training maps, and a linear inverse model fitted to them.
+
+    Without training maps the climate is the mean of the scored ones, which says nothing of its spread.
+    """
     if training is None:
         average = truth.values.mean(axis=(0, 2), where=np.isfinite(truth.values), keepdims=True)[0]
-        return np.broadcast_to(average, truth.values.shape[1:]).copy(), None
+        mean = np.broadcast_to(average, truth.values.shape[1:]).copy()
+        return References(mean, np.full_like(mean, np.nan), np.full((len(leads), 2, *mean.shape), np.nan)), None
     runs = [training]
     if "trajectory" in training.dims:
         runs = [training.isel(trajectory=i) for i in range(training.sizes["trajectory"])]
@@ -233,26 +247,18 @@ def _climate(
     # Runs are set apart in time, so that no lag reaches from one into the next.
     length = np.ptp(parts[0].times) + 1000.0
     times = np.concatenate([part.times + index * length for index, part in enumerate(parts)])
-    mean = baselines.climatology(values)
-    if mean.shape != truth.values.shape[1:]:
+    if values.shape[1:] != truth.values.shape[1:]:
         raise EmptyDataError(
             "the training store has another grid than the store to score; baselines need the same cells"
         )
-    return mean, LinearInverseModel.fit(
-        values, times, truth.weights, lag_days=float(np.median(np.diff(parts[0].times)))
-    )
+    linear = LinearInverseModel.fit(values, times, truth.weights, lag_days=float(np.median(np.diff(parts[0].times))))
+    return References.of(values, times, leads), linear
 
 
-def _calibration(truth: Array, mean: Array, spread: Array, weights: Array) -> dict[str, list[float | None]]:
-    """Spread-skill ratio and CRPS by lead (first channel), None where nothing was scored."""
-
-    def rounded(values: Array) -> list[float | None]:
-        return [float(v) if np.isfinite(v) else None for v in values[:, 0]]
-
-    return {
-        "spread_skill_ratio": rounded(spread_skill_ratio(truth, mean, spread, weights)),
-        "crps": rounded(crps_gaussian(truth, mean, spread, weights)),
-    }
+def _calibration(honesty: Honesty) -> dict[str, list[float | None]]:
+    """Spread-skill ratio, CRPS and coverage of the first channel by lead, None where nothing was scored."""
+    by_lead = [honesty.row(lead, 0) for lead in range(len(honesty.crps))]
+    return {name: [row[name] for row in by_lead] for name in by_lead[0]}
 
 
 def _append(held: dict[str, list[Array]], name: str, maps: Array) -> None:

@@ -25,6 +25,9 @@ METHOD_LABELS = {
     "optimal_interpolation_persistence": "persisted optimal interpolation",
 }
 
+# What a method is called where its distribution is scored.
+DISTRIBUTION_LABELS = {"persistence": "persistence ensemble", "mean": "climatological ensemble"}
+
 # What the field is shown in, where it is not what it is stored in: sea level errors are spoken of in centimetres.
 DISPLAY_UNITS = {"m": (100.0, "cm"), "degC": (1.0, "°C"), "m s-1": (100.0, "cm/s")}
 
@@ -110,6 +113,34 @@ def report_table(rows: Sequence[Row], channel: str, *, reference: str = "persist
             )
             for value in values
         ]
+        table.add_row(f"{lead:g} d", *cells)
+    return table
+
+
+def spread_table(rows: Sequence[Row], channel: str) -> Table:
+    """CRPS at every lead of every method that gives a distribution, then how honest the spread of `dino` is."""
+    chosen = [row for row in rows if row["channel"] == channel and row.get("crps") is not None]
+    methods = _distinct(row["method"] for row in chosen)
+    found = {(row["method"], row["lead_days"]): row for row in chosen}
+    factor, label = display_units(chosen[0]["units"]) if chosen else (1.0, "")
+    smallest = min((abs(row["crps"]) for row in chosen if row["crps"]), default=1.0) * factor
+    decimals = max(0, 2 - math.floor(math.log10(smallest)))
+    table = Table(title=Text(f"Spread of {channel}: CRPS [{label}], and DINo's error bars"), title_style="bold")
+    table.add_column("lead", no_wrap=True, justify="right")
+    for method in methods:
+        table.add_column(f"CRPS, {DISTRIBUTION_LABELS.get(method, method_label(method))}", justify="right")
+    for title in ("spread / error", "in 50 % interval", "in 90 % interval"):
+        table.add_column(title, justify="right")
+    for lead in _distinct(row["lead_days"] for row in chosen):
+        scores = [found.get((method, lead), {}).get("crps") for method in methods]
+        best = min((score for score in scores if score is not None), default=None)
+        cells = [
+            _cell(None if score is None else f"{score * factor:.{decimals}f}", score == best, None) for score in scores
+        ]
+        ours = found.get(("dino", lead), {})
+        shown = [(ours.get("spread_skill_ratio"), "{:.2f}"), (ours.get("coverage_50"), "{:.0%}")]
+        shown.append((ours.get("coverage_90"), "{:.0%}"))
+        cells += [_cell(None if value is None else pattern.format(value), False, None) for value, pattern in shown]
         table.add_row(f"{lead:g} d", *cells)
     return table
 

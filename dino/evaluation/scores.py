@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from data_pipeline.errors import SchemaError
 
@@ -48,7 +47,7 @@ def area_mean(field: Array, weights: Array, mask: Mask | None = None) -> Array:
     """Area mean of every map over its valid points: (..., point) to (...); NaN where a map has none."""
     valid = np.isfinite(field) if mask is None else mask & np.isfinite(field)
     total = np.where(valid, field, 0.0) @ weights
-    return _divide(total, valid @ weights)
+    return ratio(total, valid @ weights)
 
 
 def remove_area_mean(field: Array, weights: Array, mask: Mask | None = None) -> Array:
@@ -58,12 +57,12 @@ def remove_area_mean(field: Array, weights: Array, mask: Mask | None = None) -> 
 
 def rmse(truth: Array, forecast: Array, weights: Array, mask: Mask | None = None) -> Array:
     """Root of the mean squared error over starts and points."""
-    return np.sqrt(_pool((forecast - truth) ** 2, weights, mask))
+    return np.sqrt(pool((forecast - truth) ** 2, weights, mask))
 
 
 def bias(truth: Array, forecast: Array, weights: Array, mask: Mask | None = None) -> Array:
     """Mean of forecast minus truth over starts and points."""
-    return _pool(forecast - truth, weights, mask)
+    return pool(forecast - truth, weights, mask)
 
 
 def anomaly_correlation(
@@ -71,27 +70,12 @@ def anomaly_correlation(
 ) -> Array:
     """Uncentred correlation of the anomalies from a climatology; NaN where a forecast has no anomaly."""
     expected, predicted = truth - climatology, forecast - climatology
-    mask = _valid(expected - predicted, mask)
-    covariance = _pool(expected * predicted, weights, mask)
-    expected_power, predicted_power = _pool(expected**2, weights, mask), _pool(predicted**2, weights, mask)
+    mask = valid(expected - predicted, mask)
+    covariance = pool(expected * predicted, weights, mask)
+    expected_power, predicted_power = pool(expected**2, weights, mask), pool(predicted**2, weights, mask)
     # The climatology as a forecast has no anomaly but rounding, whose correlation would be noise.
     predicted_power = np.where(predicted_power > 1e-24 * expected_power, predicted_power, 0.0)
-    return _divide(covariance, np.sqrt(expected_power * predicted_power))
-
-
-def crps_gaussian(truth: Array, mean: Array, std: Array, weights: Array, mask: Mask | None = None) -> Array:
-    """Continuous ranked probability score of Gaussian forecasts, in the units of the field (Gneiting et al. 2005)."""
-    z = (truth - mean) / np.where(std == 0.0, 1.0, std)
-    density = np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi)
-    crps = std * (z * (2.0 * ndtr(z) - 1.0) + 2.0 * density - 1.0 / np.sqrt(np.pi))
-    # A forecast without spread is a point forecast, whose score is its absolute error.
-    return _pool(np.where(std == 0.0, np.abs(truth - mean), crps), weights, mask)
-
-
-def spread_skill_ratio(truth: Array, mean: Array, std: Array, weights: Array, mask: Mask | None = None) -> Array:
-    """Root-mean-square predicted standard deviation over RMSE: 1 is reliable, below 1 overconfident."""
-    mask = _valid(truth - mean + std, mask)
-    return _divide(np.sqrt(_pool(std**2, weights, mask)), rmse(truth, mean, weights, mask))
+    return ratio(covariance, np.sqrt(expected_power * predicted_power))
 
 
 def score_forecasts(
@@ -132,19 +116,20 @@ def score_forecasts(
     return scores
 
 
-def _pool(values: Array, weights: Array, mask: Mask | None) -> Array:
+def pool(values: Array, weights: Array, mask: Mask | None) -> Array:
     """Weighted mean over starts and points of (start, lead, channel, point)."""
-    valid = _valid(values, mask)
-    total = (np.where(valid, values, 0.0) @ weights).sum(axis=0)
-    return _divide(total, (valid @ weights).sum(axis=0))
+    counted = valid(values, mask)
+    total = (np.where(counted, values, 0.0) @ weights).sum(axis=0)
+    return ratio(total, (counted @ weights).sum(axis=0))
 
 
-def _valid(values: Array, mask: Mask | None) -> Mask:
+def valid(values: Array, mask: Mask | None) -> Mask:
+    """Which values count: finite, and in the mask if there is one."""
     finite = np.isfinite(values)
     return finite if mask is None else mask & finite
 
 
-def _divide(numerator: Array, denominator: Array) -> Array:
+def ratio(numerator: Array, denominator: Array) -> Array:
     """Quotient, NaN where the denominator is zero (nothing to average)."""
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
 

@@ -63,7 +63,8 @@ def predict_along_track(
             field = torch.einsum("pck,pk->pc", basis.modes, codes) + basis.offset
             shaken = torch.einsum("pck,pkm->pcm", basis.modes, between(latent.factor[:, chart], inside))
             variance = torch.einsum("pck,pk->pc", basis.modes.square(), between(latent.model_error, inside))
-            return field, variance + shaken.square().sum(-1) + between(latent.unresolved, inside)
+            explained = (variance + shaken.square().sum(-1)) * between(latent.calibration, inside)[..., 0].square()
+            return field, explained + between(latent.calibrated_unresolved, inside)
 
         mean[rows], deviation[rows] = blend(forecaster.model, *place, evaluate)
         if carried is not None:
@@ -79,7 +80,9 @@ def _nodes(time: Array, analysis: Analysis, step: float) -> tuple[Array, NDArray
     """Node times around every time, and for each time (obs,) the node before it and the fraction to the next."""
     cells = np.floor(time / step)
     nodes = np.unique(np.concatenate([cells, cells + 1])) * step
-    earliest = analysis.time if analysis.nodes is None else float(analysis.nodes[0])
+    # Where no point lies inside the window it is not smoothed, which costs as much as the analysis.
+    ahead = analysis.nodes is None or bool((time >= analysis.time).all())
+    earliest = analysis.time if ahead or analysis.nodes is None else float(analysis.nodes[0])
     # A window begins and ends between two nodes: before its start there is nothing, at its end the trajectory bends.
     nodes = np.union1d(np.maximum(nodes, min(earliest, time.min())), [analysis.time])
     low = np.clip(np.searchsorted(nodes, time, side="right") - 1, 0, max(len(nodes) - 2, 0))

@@ -4,5 +4,15 @@ from dino.plotting.animation import animate
 from dino.plotting.curves import plot_sequences, plot_skill, plot_training
 from dino.plotting.maps import plot_maps
 from dino.plotting.points import plot_observations, plot_tracks
+from dino.plotting.spread import plot_spread
 
-__all__ = ["animate", "plot_maps", "plot_observations", "plot_sequences", "plot_skill", "plot_tracks", "plot_training"]
+__all__ = [
+    "animate",
+    "plot_maps",
+    "plot_observations",
+    "plot_sequences",
+    "plot_skill",
+    "plot_spread",
+    "plot_tracks",
+    "plot_training",
+]

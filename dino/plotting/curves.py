@@ -45,8 +45,8 @@ def plot_skill(rows: Sequence[Mapping[str, Any]], path: str | Path, *, reference
         for number, method in enumerate(methods):
             points = sorted((row["lead_days"], row["rmse"]) for row in chosen if row["method"] == method)
             ratios = [(lead, rmse / base[lead]) for lead, rmse in points if base.get(lead)]
-            _draw_method(left, method, number, [(lead, factor * rmse) for lead, rmse in points])
-            _draw_method(right, method, number, ratios)
+            draw_method(left, method, number, [(lead, factor * rmse) for lead, rmse in points])
+            draw_method(right, method, number, ratios)
             shown += [ratio for _, ratio in ratios]
         dress_curves(left, "lead time [days]", f"RMSE of {channel} [{label}]")
         dress_curves(right, "lead time [days]", f"RMSE / RMSE of {method_label(reference)}")
@@ -57,7 +57,8 @@ def plot_skill(rows: Sequence[Mapping[str, Any]], path: str | Path, *, reference
     return save(figure, path)
 
 
-def _draw_method(axis: Axes, method: str, number: int, points: Sequence[tuple[float, float]]) -> None:
+def draw_method(axis: Axes, method: str, number: int, points: Sequence[tuple[float, float]]) -> None:
+    """A curve of points (x, y) in the method's colour and marker, the model's own in front."""
     colour, marker = METHOD_STYLES.get(method, (PALETTE[number % len(PALETTE)], "h"))
     ours = method == "dino"
     axis.plot(

@@ -2,23 +2,29 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..checkpoint import load_run_config, save_config, save_model
 from ..config import Config
 from ..decoders import decode
 from ..errors import ConfigError
+from ..forecaster import Forecaster
 from ..memory import release_freed_memory
 from ..model import OceanModel
+from ..observations import day_of, days_since_epoch
+from ..uncertainty import calibrate_from_maps, segments_of
+from ..uncertainty.maps import Segment
 from .calibration import measure_model_error, state_population
 from .code_statistics import encode_series, learn_code_statistics, series_metric
 from .collocation import fit_quadratic
+from .cuts import kept_cells
 from .descent_stage import DescentStage
 from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage
 from .field_stage import FieldStage
 from .loop import Loop, Report
 from .parallel import ALONE, Group
-from .prepare import Split, prepare
+from .prepare import Split, open_fields, prepare
 from .series import Series
 from .streamed import StreamedSeries
 
@@ -32,7 +38,7 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     """Train on the stores of `config` and leave a run in `folder`.
 
     Stages: decoder (variable projection), code statistics, dynamics (multiple shooting, or least squares and descent),
-    model error.
+    model error, factors of the spread of forecasts from maps.
     The same seed gives the same run, interrupted or not. The processes of a `group` (see `parallel.joined`) train one
     run together, on the group's devices; its first process reports and writes, and the others return the same model.
     Raises `DinoError`s for stores, channels and periods that do not fit.
@@ -80,10 +86,12 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
         loop.run(stage, report)  # to its end: errors may rise while the rate does
     model.state_covariance.copy_(state_population(model, seen))
     measure_model_error(model, held)
+    model.eval()
+    calibrate_from_maps(Forecaster(model, config.assimilation), held_out_maps(config, model, splits[0]))
     loop.checkpoint(model, generator)
     if group.leads:
         save_model(model, folder)
-    return model.eval()
+    return model
 
 
 def latent_trajectories(config: Config, model: OceanModel) -> list[Codes]:
@@ -110,6 +118,22 @@ def _refuse_another(config: Config, folder: Path) -> None:
 
 def _held_out_codes(codes: Codes, split: Split, history: int) -> Codes:
     return codes.subset(split.series.rows(split.held_rows)).frames(split.held_frames(history))
+
+
+def held_out_maps(config: Config, model: OceanModel, split: Split) -> list[Segment]:
+    """Forecasts to be checked on maps that were held out, from the store itself: the series are cut and normalised."""
+    dataset = open_fields(config.data.stores[0])
+    days = days_since_epoch(dataset["time"].values)
+    low, high = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
+    inside = (days >= (days[0] if low is None else low)) & (days <= (days[-1] if high is None else high))
+    dataset = dataset.isel(time=np.flatnonzero(inside))
+    if split.held:
+        dataset = dataset.isel(trajectory=slice(-split.held, None))
+    kept = None
+    if config.data.keep < 1:
+        shape = [dataset.sizes[d] for d in dataset[config.data.channels[0]].dims if d not in ("time", "trajectory")]
+        kept = kept_cells((shape[0], shape[1]), config.data.keep, config.data.keep_seed)
+    return segments_of(model, dataset, split.held_frames().start or 0, kept)
 
 
 def _training_codes(codes: Codes, split: Split) -> Codes:

@@ -1,12 +1,13 @@
 """A run on disk: it comes back bit for bit, or a typed error says why not."""
 
+import hashlib
 import json
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from dino.checkpoint import load_model, save_model
 from dino.config import DecoderConfig, DynamicsConfig
@@ -108,6 +109,29 @@ def test_other_version(run):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
     with pytest.raises(CheckpointError, match="version 99"):
         load_model(run)
+
+
+def test_the_factors_of_the_spread_are_kept(run):
+    model = small_model()
+    model.spread_factor.copy_(torch.rand(model.spread_factor.shape))
+    save_model(model, run)
+    assert torch.equal(load_model(run).spread_factor, model.spread_factor)
+
+
+def test_a_run_of_the_first_version_has_factors_of_one(run):
+    """Written as that version wrote: without the tensor and with its own number."""
+    model = small_model()
+    weights, description = run / "model.safetensors", run / "model.json"
+    tensors = load_file(weights)
+    del tensors["spread_factor"]
+    save_file(tensors, weights)
+    content = json.loads(description.read_text()) | {"version": 1}
+    del content["tensors"]["spread_factor"]
+    content["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    description.write_text(json.dumps(content))
+    loaded = load_model(run)
+    assert torch.equal(loaded.spread_factor, torch.ones(2, 32, 1, 2))
+    assert torch.equal(loaded.code_variance, model.code_variance)
 
 
 def test_description_that_does_not_validate(run):

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from scipy.integrate import quad
-from scipy.special import ndtr
 
 from data_pipeline.errors import SchemaError
 from dino.evaluation.scores import (
@@ -10,11 +8,9 @@ from dino.evaluation.scores import (
     area_weights,
     bias,
     common_mask,
-    crps_gaussian,
     remove_area_mean,
     rmse,
     score_forecasts,
-    spread_skill_ratio,
 )
 
 
@@ -91,27 +87,6 @@ def test_without_area_mean_an_offset_of_the_basin_costs_nothing():
     np.testing.assert_allclose(scores["other"].bias, 0.0, atol=1e-12)
     with_mean = score_forecasts(truth, forecasts, np.zeros((1, 6)), weights)
     assert (with_mean["offset"].rmse > 0.1).all()
-
-
-def test_crps_against_its_integral():
-    truth, mean, std = 0.7, 0.2, 0.4
-    below, _ = quad(lambda x: ndtr((x - mean) / std) ** 2, -10.0, truth)
-    above, _ = quad(lambda x: (1 - ndtr((x - mean) / std)) ** 2, truth, 10.0)
-    score = crps_gaussian(maps([truth]), maps([mean]), maps([std]), np.ones(1))
-    assert score == pytest.approx(below + above, rel=1e-6)
-
-
-def test_crps_without_spread_is_the_absolute_error():
-    score = crps_gaussian(maps([1.0, 2.0]), maps([1.0, 0.0]), maps([0.0, 0.0]), np.ones(2))
-    assert score == pytest.approx(1.0)
-
-
-def test_spread_skill_is_one_for_a_reliable_forecast():
-    random = np.random.default_rng(1)
-    std = random.uniform(0.5, 2.0, (50, 1, 1, 400))
-    truth = std * random.normal(size=std.shape)
-    ratio = spread_skill_ratio(truth, np.zeros_like(truth), std, np.ones(400))
-    assert ratio == pytest.approx(1.0, abs=0.02)
 
 
 def test_shapes_that_disagree_are_refused():
