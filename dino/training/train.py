@@ -65,7 +65,11 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     data = [_codes(model, split.series.to(group.device), group) for split in splits]
     seen = [_training_codes(codes, split) for codes, split in zip(data, splits, strict=True)]
     seen += [_codes(model, copy, group) for copy in copies]
-    held = _held_out_codes(data[0], splits[0], history=model.lags)
+    apart = splits[0].apart
+    if apart is None:
+        held = _held_out_codes(data[0], splits[0], history=model.lags)
+    else:
+        held = _codes(model, apart.to(group.device), group)
     release_freed_memory()
     if not loop.done("dynamics"):
         _set_rates(model, seen)
