@@ -1,9 +1,9 @@
-"""Seas the model never saw: trained on global sea level without them, relocated to the Gulf Stream, Agulhas and Kuroshio.
+"""Seas the model never saw: trained on global sea level without them, relocated to Gulf Stream, Agulhas, Kuroshio.
 
 Days are those of training, the seas are not. Every start relocates the run with the maps known then (mean, land and
-amplitudes of the tiles) and forecasts from the last maps; scores are pooled over seas, starts and always-valid cells. L4
-maps are interpolated in time with later data, which flatters all methods alike. `--seas validation` scores the areas on
-which settings are chosen.
+amplitudes of the tiles) and forecasts from the last maps; scores are pooled over seas, starts and always-valid cells.
+L4 maps are interpolated in time with later data, which flatters all methods alike. `--seas validation` scores the areas on which
+settings are chosen.
 """
 
 import statistics
@@ -74,14 +74,15 @@ class Sea:
                     sums[row, column : column + 2] = (square * area).sum(), area.sum()
         return sums
 
-    def forecast(self, models: list[OceanModel], start: int, config: Config) -> Array:
+    def forecast(self, models: list[OceanModel], start: int, config: Config, overlap: float) -> Array:
         """Mean forecast (lead, point) of some models, laid over this sea with what is known at the start."""
         store = config.data.stores[0]
         here = StoreConfig(path=store.path, climatology=store.climatology, tile_degrees=store.tile_degrees)
         known = self.maps.isel(time=slice(0, start + 1))
+        domain = config.domain.model_copy(update={"overlap": overlap})
         made = []
         for model in models:
-            moved = relocated(model, known, here, config.domain)
+            moved = relocated(model, known, here, domain)
             forecaster = Forecaster(moved)
             recent = known.isel(time=slice(start - moved.lags, None))
             analysis = forecaster.analyse_maps(encode_maps(moved, recent))
@@ -96,7 +97,7 @@ def within(maps: xr.Dataset, box: Box) -> xr.Dataset:
     return maps.sel(longitude=slice(west, east), latitude=slice(south, north))
 
 
-def scores(seas: dict[str, Sea], runs: list[Path], every: int) -> dict[str, Any]:
+def scores(seas: dict[str, Sea], runs: list[Path], every: int, overlap: float) -> dict[str, Any]:
     """RMSE [cm] by method and lead, over all seas (widened, and their core) and of each."""
     config = load_run_config(runs[0])
     models = [load_model(run) for run in runs]
@@ -108,7 +109,7 @@ def scores(seas: dict[str, Sea], runs: list[Path], every: int) -> dict[str, Any]
                 past = slice(start - FIRST, start + 1)
                 history = sea.truth[past], sea.times[past], LEADS
                 made = {
-                    "dino": sea.forecast(models, start, config),
+                    "dino": sea.forecast(models, start, config, overlap),
                     "persistence": baselines.persistence(*history)[:, 0],
                     "half_trend": baselines.half_trend(*history)[:, 0],
                 }
@@ -173,6 +174,7 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--seas", choices=["test", "validation"], default="test", help="which seas are scored")
     options.add_argument("--every", type=int, default=1, help="every n-th day starts a forecast")
+    options.add_argument("--overlap", type=float, default=0.75, help="of tiles in forecasts")
     options.add_argument("--name", default="seas", help="name of the runs in the work folder")
     options.add_argument("--oceans", help="pattern of simulated stores to train on too")
     options.add_argument("--oceans-weight", type=float, default=1.0, help="their share of batches, the seas' being 1")
@@ -187,7 +189,7 @@ def main() -> None:
         seas = {name: Sea(maps, "sla", box, wider) for name, box in boxes.items()}
         results = {}
         for name, (folder, seconds) in runs.items():
-            results[name] = scores(seas, [folder], arguments.every) | {"training_seconds": seconds}
+            results[name] = scores(seas, [folder], arguments.every, arguments.overlap) | {"training_seconds": seconds}
     report(arguments, {"summary": over_seeds(list(results.values())), **results})
 
 

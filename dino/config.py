@@ -51,7 +51,7 @@ class DataConfig(_Section):
     )
     mirrors: bool = Field(
         default=False,
-        description="tiles: copies of every tile, mirrored into the other hemisphere, with high and low exchanged, both",
+        description="tiles: copies mirrored into the other hemisphere, with high and low exchanged, and both",
     )
     keep: float = Field(default=1.0, gt=0, le=1, description="share of the grid cells that training may see")
     keep_seed: int = Field(default=0, ge=0, description="seed of the random cells that are kept")
@@ -140,6 +140,12 @@ class DynamicsConfig(_Section):
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["euler", "midpoint", "rk4", "dopri5"] = "rk4"
     lead_weight: Literal["uniform", "persistence"] = "persistence"
+    centred: bool = Field(
+        default=False, description="tiles: errors weigh as much as where tiles are blended, little at a tile's edge"
+    )
+    energetic: float = Field(
+        default=0.0, ge=0, description="tiles are drawn in proportion to this power of their amplitude; 0: all alike"
+    )
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
 
 

@@ -122,12 +122,19 @@ class DynamicsStage:
     def _losses(self, store: Codes, horizon: int, count: int) -> tuple[Tensor, Tensor]:
         """What this rank's share of `count` random segments contributes to the errors of codes and of the rest."""
         lags, mine, device = self.model.lags, self.group.share(count), store.codes.device
-        series = torch.randint(store.codes.shape[0], (count,), generator=self.generator)
+        series = self._draw(store, count)
         start = torch.randint(lags, store.codes.shape[1] - horizon, (count,), generator=self.generator)
         series, start = send(series[mine], device), send(start[mine], device)
         square = segment_errors(self.model, store, series, start, horizon)
         loss = (square.sum(0) / count * self._lead_weight(store, horizon)).mean()
         return loss, self._unresolved_loss(store, series, start, horizon, count)
+
+    def _draw(self, store: Codes, count: int) -> Tensor:
+        """Numbers of `count` random series, on the host as all that is drawn."""
+        if not self.config.energetic:
+            return torch.randint(store.codes.shape[0], (count,), generator=self.generator)
+        odds = store.amplitude.cpu() ** self.config.energetic
+        return torch.multinomial(odds, count, replacement=True, generator=self.generator)
 
     def _lead_weight(self, store: Codes, horizon: int) -> Tensor:
         change = store.persistence[:horizon]

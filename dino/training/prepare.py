@@ -17,10 +17,10 @@ from ..model import ChannelSpec, ModelSpec, OceanModel
 from ..observations import day_of
 from .cuts import Cut, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
 from .field_maps import Maps, StoredMaps, open_maps, translated
+from .mirrors import mirrored
 from .moments import moments
 from .series import Series, series_of
 from .streamed import StreamedSeries
-from .mirrors import mirrored
 from .symmetries import symmetric_copies, symmetries_of
 
 # More would only cost: their number sets the scatter of validation errors, a few per cent with these.
