@@ -2,8 +2,8 @@
 
 Days are those of training, the seas are not. Every start relocates the run with the maps known then (mean, land and
 amplitudes of the tiles) and forecasts from the last maps; scores are pooled over seas, starts and always-valid cells.
-L4 maps are interpolated in time with later data, which flatters all methods alike. `--seas validation` scores the areas on which
-settings are chosen.
+L4 maps are interpolated in time with later data, which flatters all methods alike. `--seas validation` scores the areas
+on which settings are chosen.
 """
 
 import statistics

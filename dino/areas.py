@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .domain import Region, wrap_longitude
 
 Box = tuple[float, float, float, float]
@@ -16,6 +19,15 @@ def touches(chart: Region, boxes: Sequence[Box]) -> bool:
 def centred_in(chart: Region, boxes: Sequence[Box]) -> bool:
     """Whether a tile's centre lies inside one of some boxes (west, east, south, north) [degrees]."""
     return any(_near(chart, box, (0.0, 0.0)) for box in boxes)
+
+
+def points_in(longitude: np.ndarray, latitude: np.ndarray, boxes: Sequence[Box]) -> NDArray[np.bool_]:
+    """Which points [degrees] lie in one of some boxes, edges included; the shape of longitude and latitude broadcast."""
+    found = np.zeros(np.broadcast_shapes(np.shape(longitude), np.shape(latitude)), bool)
+    for west, east, south, north in boxes:
+        apart = np.abs(wrap_longitude(np.asarray(longitude, np.float64) - (west + east) / 2))
+        found |= (apart <= (east - west) / 2) & (latitude >= south) & (latitude <= north)
+    return found
 
 
 def widened(box: Box, degrees: float) -> Box:

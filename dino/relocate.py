@@ -1,4 +1,4 @@
-"""A model of tiles laid over another sea: what it learned is kept, only where its tiles lie and how much varies there is new.
+"""A model of tiles laid over another sea: what it learned is kept, where its tiles lie and how much varies is new.
 
 Decoder and dynamics see a tile in coordinates of its own, divided by its amplitude, and know of its place its context
 alone. Nothing of them belongs to the ocean they were trained on.

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..areas import Box, centred_in, touches
+from ..areas import Box, centred_in, points_in, touches
 from ..config import DomainConfig, StoreConfig
 from ..cover import Cover, tile_context, tile_windows
 from ..domain import Domain, PeriodicBox, Region, Sphere
@@ -68,6 +68,12 @@ def kept_cells(shape: tuple[int, int], share: float, seed: int) -> NDArray[np.bo
     kept = np.zeros(math.prod(shape), bool)
     kept[np.random.default_rng(seed).permutation(kept.size)[:count]] = True
     return kept.reshape(shape)
+
+
+def cells_in(maps: Maps | StoredMaps, boxes: Sequence[Box]) -> NDArray[np.bool_]:
+    """Cells (row, column) whose centre lies in one of some boxes."""
+    latitude, longitude = _mesh(maps)
+    return points_in(longitude, latitude, boxes)
 
 
 def choose_domain(maps: Maps | StoredMaps, config: DomainConfig) -> Domain:

@@ -11,11 +11,11 @@ import xarray as xr
 from data_pipeline.stores import open_store
 
 from ..config import Config, StoreConfig
-from ..errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
+from ..errors import ConfigError, DomainError, EmptyDataError, MissingFileError, SchemaError
 from ..gridmap import GridMap
 from ..model import ChannelSpec, ModelSpec, OceanModel
 from ..observations import day_of
-from .cuts import Cut, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
+from .cuts import Cut, cells_in, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
 from .field_maps import Maps, StoredMaps, open_maps, translated
 from .mirrors import mirrored
 from .moments import moments
@@ -97,7 +97,12 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
                 maps = translated(maps, config.data.translations, held, config.seed)
             frames = slice(None) if held or areas else _training_frames(len(maps.times), config, interval)
         kept = kept_cells(maps.grid, config.data.keep, config.data.keep_seed)
+        left_out = [*store.exclude, *(areas if own else ())]
+        if left_out:
+            kept &= ~cells_in(maps, left_out)
         seen = moments(maps, frames, slice(0, maps.trajectories - held))
+        if not (np.isfinite(seen.mean).all(0) & kept).any():
+            raise DomainError(f"the areas left out leave no cell of {store.path} to train on; make them smaller")
         background = seen.grid_map(store.climatology, kept)
         if own:
             spread = seen.spread(background, kept)
