@@ -22,7 +22,7 @@ def centred_in(chart: Region, boxes: Sequence[Box]) -> bool:
 
 
 def points_in(longitude: np.ndarray, latitude: np.ndarray, boxes: Sequence[Box]) -> NDArray[np.bool_]:
-    """Which points [degrees] lie in one of some boxes, edges included; the shape of longitude and latitude broadcast."""
+    """Which points [degrees] lie in one of some boxes, edges included; longitude and latitude broadcast."""
     found = np.zeros(np.broadcast_shapes(np.shape(longitude), np.shape(latitude)), bool)
     for west, east, south, north in boxes:
         apart = np.abs(wrap_longitude(np.asarray(longitude, np.float64) - (west + east) / 2))

@@ -12,6 +12,7 @@ from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import open_store
 
 from ..checkpoint import load_run_config
+from ..chunks import CHUNK_DEGREES, fits_chunks, forecast_chunks, last_map, write_chunks
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
 from ..observations import datetime_of
@@ -46,8 +47,15 @@ def forecast(
     dataset = one_trajectory(open_store(observations, as_of=as_of), trajectory)
     days, moment = _days(leads), _moment(time)
     out.parent.mkdir(parents=True, exist_ok=True)
+    target = _target(at, grid, dataset)
+    if forecaster.model.spec.tiled and out.suffix == ".zarr" and fits_chunks(dataset, target) and _is_wide(target):
+        start = last_map(dataset, moment)
+        parts = forecast_chunks(forecaster, dataset, datetime_of(start + days), target, time=moment)
+        write_chunks(out, parts, target, overwrite)
+        console().print(f"wrote {out}: in chunks of {CHUNK_DEGREES:g} degrees from {datetime_of(start)!s:.16}")
+        return
     analysis = forecaster.analyse(dataset, moment)
-    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), _target(at, grid, dataset))
+    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target)
     if "dino_commit" in dataset.attrs:
         made.attrs["observations_as_of_commit"] = dataset.attrs["dino_commit"]
     if out.suffix == ".nc":
@@ -57,6 +65,11 @@ def forecast(
     console().print(
         f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())} from {datetime_of(analysis.time)!s:.16}"
     )
+
+
+def _is_wide(target: xr.Dataset) -> bool:
+    """Whether a grid is so large that it is forecast in chunks."""
+    return any(np.ptp(target[name].values) > 2 * CHUNK_DEGREES for name in ("longitude", "latitude"))
 
 
 def _days(leads: str) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Mirrored tiles: other oceans that obey the same equations, for nothing.
 
 Seen in a mirror that exchanges north and south, an ocean is one of the other hemisphere: the Coriolis parameter
-changes its sign and its gradient keeps it. Quasi-geostrophic flow has a second symmetry, to the accuracy of that approximation:
-mirrored in the same hemisphere, with high and low exchanged, it obeys the same equation (Vallis, Atmospheric and
+changes its sign and its gradient keeps it. Quasi-geostrophic flow has a second symmetry, as far as that approximation
+goes: mirrored in the same hemisphere, with high and low exchanged, it obeys the same equation (Vallis, Atmospheric and
 Oceanic Fluid Dynamics, chapter 5). Both together exchange high and low, and hemispheres, without a mirror.
 """
 
