@@ -1,8 +1,8 @@
 """Do simulated oceans resemble maps of real ones? Spectrum, amplitude, decorrelation, change in seven days.
 
 Boxes of the size of the simulated ones are cut from global sea level anomaly, away from the seas that models are tested
-on; both lose the mean of every map. Spectra are zonal, of rows with a Hann window. Printed are medians, the tenth and the
-ninetieth percentile over boxes or oceans; `--figure` draws them.
+on; both lose the mean of every map. Spectra are zonal, of rows with a Hann window. Printed are medians and the tenth
+and ninetieth percentile over boxes or oceans; `--figure` draws them.
 """
 
 import glob
