@@ -44,7 +44,7 @@ VALIDATION: dict[str, Box] = {
 LEADS = np.array([1.0, 3.0, 5.0, 7.0, 10.0])
 FIRST = 9  # the first start has nine differences behind it, whatever the model wants
 WIDER = 2.0  # degrees around a test sea that are scored too, as in the first measurements of these seas
-AROUND = 8.0  # degrees around what is scored where tiles may lie
+AROUND = 5.0  # degrees around what is scored where tiles may lie
 
 
 class Sea:

@@ -143,8 +143,11 @@ class DynamicsConfig(_Section):
     centred: bool = Field(
         default=False, description="tiles: errors weigh as much as where tiles are blended, little at a tile's edge"
     )
-    energetic: float = Field(
-        default=0.0, ge=0, description="tiles are drawn in proportion to this power of their amplitude; 0: all alike"
+    scaled_push: bool = Field(
+        default=True, description="tiles: what the MLP adds is multiplied by the tile's amplitude, as advection is"
+    )
+    shrink: bool = Field(
+        default=False, description="scale what the MLP adds, after training, by the factor that held-out data want"
     )
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
 

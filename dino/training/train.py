@@ -14,7 +14,7 @@ from .calibration import measure_model_error, state_population
 from .code_statistics import blended_weights, encode_series, learn_code_statistics, series_metric
 from .collocation import fit_quadratic
 from .descent_stage import DescentStage
-from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage
+from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage, shrink_network
 from .field_stage import FieldStage
 from .loop import Loop, Report
 from .parallel import ALONE, Group
@@ -79,6 +79,9 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
         else:
             stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)
             loop.run(stage, report, config.dynamics.patience)
+    if config.dynamics.shrink and not loop.done("shrink"):
+        loop.record("shrink", shrink_network(model, held, config.dynamics))
+        loop.checkpoint(model, generator)
     if config.dynamics.descent_steps and not loop.done("descent"):
         stage = DescentStage(model, seen, held, config.dynamics, generator, group)
         loop.run(stage, report)  # to its end: errors may rise while the rate does
