@@ -144,6 +144,8 @@ def draw(groups: dict[str, tuple[list[dict[str, float]], list[Array]]], path: Pa
     left.set_xticks([500, 300, 200, 100, 60], labels=["500", "300", "200", "100", "60"])
     left.minorticks_off()
     right.set(xscale="log")
+    right.set_xticks([2, 5, 10, 20, 50], labels=["2", "5", "10", "20", "50"])
+    right.minorticks_off()
     dress_curves(left, "wavelength [km]", "share of variance")
     dress_curves(right, "standard deviation [cm]", "change in 7 days over it")
     left.legend(frameon=False, fontsize=LABEL_SIZE)
