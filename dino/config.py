@@ -140,9 +140,6 @@ class DynamicsConfig(_Section):
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["euler", "midpoint", "rk4", "dopri5"] = "rk4"
     lead_weight: Literal["uniform", "persistence"] = "persistence"
-    centred: bool = Field(
-        default=False, description="tiles: errors weigh as much as where tiles are blended, little at a tile's edge"
-    )
     scaled_push: bool = Field(
         default=True, description="tiles: what the MLP adds is multiplied by the tile's amplitude, as advection is"
     )

@@ -1,7 +1,5 @@
 """Statistics of the codes after the field stage: their population, their principal axes, their metric."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -141,15 +139,6 @@ def population_metric(
         modes = decoder.linearise(coordinates, code).modes.reshape(-1, decoder.code_size).double()
         total += (modes * w).T @ modes / w.sum()
     return total / len(chosen)
-
-
-def blended_weights(series: Series | StreamedSeries) -> Series | StreamedSeries:
-    """Tiles whose points weigh as they do where tiles are blended: most in the middle, nothing at the edge."""
-    bump = torch.cos(0.5 * torch.pi * series.coordinates.clamp(-1, 1)).square().prod(-1)
-    if isinstance(series, Series):
-        return replace(series, weights=series.weights * bump[:, None])
-    cut = replace(series.cut, weights=series.cut.weights * bump[:, None].cpu())
-    return replace(series, cut=cut)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..memory import release_freed_memory
 from ..model import OceanModel
 from .calibration import measure_model_error, state_population
-from .code_statistics import blended_weights, encode_series, learn_code_statistics, series_metric
+from .code_statistics import encode_series, learn_code_statistics, series_metric
 from .collocation import fit_quadratic
 from .descent_stage import DescentStage
 from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage, shrink_network
@@ -139,8 +139,7 @@ def _codes(model: OceanModel, series: Series | StreamedSeries, group: Group) -> 
         codes[rows, times], remainder[rows, times] = found, left.flatten(2)
     group.sum_([codes])
     group.sum_([remainder])
-    weighed = blended_weights(series) if model.spec.dynamics.centred else series
-    return Codes.of(codes, series_metric(model, weighed, codes), remainder, series)
+    return Codes.of(codes, series_metric(model, series, codes), remainder, series)
 
 
 def _set_rates(model: OceanModel, training: list[Codes]) -> None:
