@@ -74,21 +74,16 @@ class Sea:
                     sums[row, column : column + 2] = (square * area).sum(), area.sum()
         return sums
 
-    def forecast(self, models: list[OceanModel], start: int, config: Config, overlap: float) -> Array:
-        """Mean forecast (lead, point) of some models, laid over this sea with what is known at the start."""
+    def forecast(self, model: OceanModel, start: int, config: Config, overlap: float) -> Array:
+        """Forecast (lead, point) of a model that is laid over this sea with what is known at the start."""
         store = config.data.stores[0]
         here = StoreConfig(path=store.path, climatology=store.climatology, tile_degrees=store.tile_degrees)
         known = self.maps.isel(time=slice(0, start + 1))
-        domain = config.domain.model_copy(update={"overlap": overlap})
-        made = []
-        for model in models:
-            moved = relocated(model, known, here, domain)
-            forecaster = Forecaster(moved)
-            recent = known.isel(time=slice(start - moved.lags, None))
-            analysis = forecaster.analyse_maps(encode_maps(moved, recent))
-            fields = forecaster.forecast(analysis, datetime_of(self.times[start] + LEADS), self.grid, spread=False)
-            made.append(fields[self.channel].values.reshape(len(LEADS), -1))
-        return np.mean(made, axis=0)
+        moved = relocated(model, known, here, config.domain.model_copy(update={"overlap": overlap}))
+        forecaster = Forecaster(moved)
+        analysis = forecaster.analyse_maps(encode_maps(moved, known.isel(time=slice(start - moved.lags, None))))
+        fields = forecaster.forecast(analysis, datetime_of(self.times[start] + LEADS), self.grid, spread=False)
+        return fields[self.channel].values.reshape(len(LEADS), -1)
 
 
 def within(maps: xr.Dataset, box: Box) -> xr.Dataset:
@@ -97,10 +92,12 @@ def within(maps: xr.Dataset, box: Box) -> xr.Dataset:
     return maps.sel(longitude=slice(west, east), latitude=slice(south, north))
 
 
-def scores(seas: dict[str, Sea], runs: list[Path], every: int, overlap: float) -> dict[str, Any]:
-    """RMSE [cm] by method and lead, over all seas (widened, and their core) and of each."""
-    config = load_run_config(runs[0])
-    models = [load_model(run) for run in runs]
+def scores(seas: dict[str, Sea], runs: dict[str, Path], every: int, overlap: float) -> dict[str, Any]:
+    """RMSE [cm] by method and lead, over all seas (widened, and their core) and of each, and ratios to persistence.
+
+    Methods are the runs by name, their mean where there are several, persistence and half the trend.
+    """
+    models = {name: (load_model(folder), load_run_config(folder)) for name, folder in runs.items()}
     starts = range(FIRST, len(next(iter(seas.values())).times) - 1, every)
     sums: dict[str, dict[str, Array]] = {}
     with reported("forecasting") as progress:
@@ -108,11 +105,11 @@ def scores(seas: dict[str, Sea], runs: list[Path], every: int, overlap: float) -
             for row, start in enumerate(starts):
                 past = slice(start - FIRST, start + 1)
                 history = sea.truth[past], sea.times[past], LEADS
-                made = {
-                    "dino": sea.forecast(models, start, config, overlap),
-                    "persistence": baselines.persistence(*history)[:, 0],
-                    "half_trend": baselines.half_trend(*history)[:, 0],
-                }
+                made = {run: sea.forecast(model, start, config, overlap) for run, (model, config) in models.items()}
+                if len(made) > 1:
+                    made["mean_of_seeds"] = np.mean(list(made.values()), axis=0)
+                made["persistence"] = baselines.persistence(*history)[:, 0]
+                made["half_trend"] = baselines.half_trend(*history)[:, 0]
                 for method, forecast in made.items():
                     held = sums.setdefault(method, {})
                     held[name] = held.get(name, np.zeros((len(LEADS), 4))) + sea.errors(forecast, start)
@@ -124,11 +121,18 @@ def scores(seas: dict[str, Sea], runs: list[Path], every: int, overlap: float) -
         for name, part in held.items():
             result["seas"].setdefault(name, {})[method] = by_lead(part, 0)
     for name in ("pooled", "pooled_core"):
-        rows = result[name]
-        result[f"{name}_over_persistence"] = {
-            lead: value / rows["persistence"][lead] for lead, value in rows["dino"].items()
-        }
+        result[f"{name}_over_persistence"] = over_persistence(result[name])
     return result
+
+
+def over_persistence(rows: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Each method's RMSE over that of persistence."""
+    reference = rows["persistence"]
+    return {
+        method: {lead: value / reference[lead] for lead, value in row.items()}
+        for method, row in rows.items()
+        if method != "persistence"
+    }
 
 
 def by_lead(sums: Array, column: int) -> dict[str, float]:
@@ -138,12 +142,12 @@ def by_lead(sums: Array, column: int) -> dict[str, float]:
     }
 
 
-def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and scatter over seeds of the model's ratio to persistence."""
+def over_seeds(result: dict[str, Any], seeds: list[str]) -> dict[str, Any]:
+    """Mean and scatter over seeds of the model's RMSE [cm] and of its ratio to persistence."""
     made: dict[str, Any] = {}
-    for name in ("pooled_over_persistence", "pooled_core_over_persistence"):
-        for lead in results[0][name]:
-            values = [result[name][lead] for result in results]
+    for name in ("pooled", "pooled_over_persistence", "pooled_core_over_persistence"):
+        for lead in result[name]["half_trend"]:
+            values = [result[name][seed][lead] for seed in seeds]
             spread = statistics.stdev(values) if len(values) > 1 else None
             made.setdefault(name, {})[lead] = {"mean": statistics.fmean(values), "std": spread}
     return made
@@ -187,10 +191,10 @@ def main() -> None:
         maps = open_store(work / "stores" / "global.zarr")
         boxes, wider = (TEST, WIDER) if arguments.seas == "test" else (VALIDATION, 0.0)
         seas = {name: Sea(maps, "sla", box, wider) for name, box in boxes.items()}
-        results = {}
-        for name, (folder, seconds) in runs.items():
-            results[name] = scores(seas, [folder], arguments.every, arguments.overlap) | {"training_seconds": seconds}
-    report(arguments, {"summary": over_seeds(list(results.values())), **results})
+        folders = {name: folder for name, (folder, _) in runs.items()}
+        result = scores(seas, folders, arguments.every, arguments.overlap)
+    seconds = {name: taken for name, (_, taken) in runs.items()}
+    report(arguments, {"summary": over_seeds(result, list(folders)), **result, "training_seconds": seconds})
 
 
 if __name__ == "__main__":
