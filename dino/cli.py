@@ -9,6 +9,7 @@ from .commands.benchmark import benchmark
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.forecast import forecast
+from .commands.relocate import relocate
 from .commands.reproduce import reproduce
 from .commands.train import train
 from .commands.transfer import transfer
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, transfer, forecast, evaluate, demo, reproduce):
+for command in (train, transfer, relocate, forecast, evaluate, demo, reproduce):
     app.command()(command)
 app.add_typer(benchmark, name="benchmark")
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_pipeline.settings import load_settings
 
+from .areas import Box
+
 LONGEST_HORIZON = 31  # frames; model error is kept for as many leads
 
 
@@ -18,13 +20,18 @@ class _Section(BaseModel):
 
 
 class StoreConfig(_Section):
-    """One training store and how it is cut."""
+    """One training store, or every store that a pattern such as `stores/oceans/*.zarr` finds, and how it is cut."""
 
     path: Path
     channels: list[str] | None = Field(default=None, description="names in this store; data.channels when absent")
     climatology: Literal["map", "constant"] = "constant"
     tile_degrees: float | None = Field(default=None, gt=0, description="tile size; the domain's when absent")
-    weight: float = Field(default=1.0, gt=0, description="relative share of training batches")
+    weight: float = Field(
+        default=1.0, gt=0, description="relative share of training batches, of all stores that a pattern finds together"
+    )
+    exclude: list[Box] = Field(
+        default=[], description="tiles: west, east, south, north of areas; tiles that touch one are not trained on"
+    )
 
 
 class DataConfig(_Section):
@@ -42,6 +49,10 @@ class DataConfig(_Section):
     symmetries: int = Field(
         default=1, ge=1, description="copies of every training trajectory, moved by the symmetries its store declares"
     )
+    mirrors: bool = Field(
+        default=False,
+        description="tiles: copies mirrored into the other hemisphere, with high and low exchanged, and both",
+    )
     keep: float = Field(default=1.0, gt=0, le=1, description="share of the grid cells that training may see")
     keep_seed: int = Field(default=0, ge=0, description="seed of the random cells that are kept")
     memory_gb: float = Field(
@@ -49,6 +60,11 @@ class DataConfig(_Section):
     )
     validation_days: float = Field(default=10.0, ge=0, description="last days of the training period held out")
     validation_trajectories: float = Field(default=0.125, ge=0, lt=1, description="share held out, of eight or more")
+    validation_areas: list[Box] = Field(
+        default=[],
+        description="tiles: areas of the first store to validate on, in place of days; tiles that touch one are not "
+        "trained on, those with their centre in one are validated on",
+    )
 
 
 class DomainConfig(_Section):
@@ -124,6 +140,12 @@ class DynamicsConfig(_Section):
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["euler", "midpoint", "rk4", "dopri5"] = "rk4"
     lead_weight: Literal["uniform", "persistence"] = "persistence"
+    scaled_push: bool = Field(
+        default=True, description="tiles: what the MLP adds is multiplied by the tile's amplitude, as advection is"
+    )
+    shrink: bool = Field(
+        default=False, description="scale what the MLP adds, after training, by the factor that held-out data want"
+    )
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
 
 
@@ -209,6 +231,16 @@ class Config(_Section):
             raise ValueError("dynamics.descent_steps wants dynamics.form=quadratic; a network has dynamics.steps")
         if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):
             raise ValueError("data.keep and data.symmetries want a single chart, not domain.kind=tiles")
+        boxes = self.data.validation_areas + [box for store in self.data.stores for box in store.exclude]
+        if boxes and self.domain.kind != "tiles":
+            raise ValueError(
+                "data.stores[].exclude and data.validation_areas leave out tiles: they want domain.kind=tiles"
+            )
+        for west, east, south, north in boxes:
+            if not (west < east <= west + 360 and -90 <= south < north <= 90):
+                raise ValueError(f"the area {west:g}, {east:g}, {south:g}, {north:g} is not west, east, south, north")
+        if self.data.mirrors and self.domain.kind != "tiles":
+            raise ValueError("data.mirrors wants domain.kind=tiles; data.symmetries serves a single chart")
         if self.data.keep < 1 and any(store.climatology == "map" for store in self.data.stores):
             raise ValueError("data.keep < 1 leaves cells without a mean; set climatology: constant")
         return self

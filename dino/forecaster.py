@@ -115,9 +115,11 @@ class Forecaster:
         ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
         root = cholesky(analysis.covariance)
         generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(members, *analysis.mean.shape, generator=generator).to(root)
+        noise = torch.randn(members, 1, analysis.mean.shape[-1], generator=generator).to(root)
         # Pairs of opposite signs keep the ensemble mean at the analysis exactly.
         noise[members // 2 :] = -noise[: members // 2]
+        # The same in all charts, so that a chart's forecast does not depend on which others there are.
+        noise = noise.expand(-1, len(analysis.mean), -1)
         start = torch.cat([analysis.mean[None], analysis.mean + torch.einsum("cij,mcj->mci", root, noise)])
         right = model.dynamics.bind(model.context(), model.amplitude())
         states = integrate(right, start, ahead, model.spec.dynamics.method, model.step_days)

@@ -111,7 +111,7 @@ class OceanModel(nn.Module):
         if d.form == "quadratic":
             self.dynamics = QuadraticODE(code, d.products)
         else:
-            self.dynamics = LatentODE(code, d.order, context, d.hidden, d.depth)
+            self.dynamics = LatentODE(code, d.order, context, d.hidden, d.depth, scaled_push=d.scaled_push)
         for residual in spec.residuals:
             self.dynamics = AdaptedODE(self.dynamics, residual.hidden, residual.drifts)
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)

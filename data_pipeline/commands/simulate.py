@@ -17,6 +17,7 @@ from data_pipeline.progress import reported
 from data_pipeline.scheduler import connected
 from data_pipeline.settings import load_settings, refuse_existing
 from data_pipeline.simulators import navier_stokes, quasi_geostrophic, shallow_water, wave
+from data_pipeline.simulators.oceans import OceansConfig, simulate_oceans
 from data_pipeline.simulators.sequences import SequencesConfig
 
 
@@ -61,6 +62,10 @@ def simulate(
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="A setting, e.g. workers=2; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the initial states and of the forcing.")] = None,
+    oceans: Annotated[
+        int | None, typer.Option(min=1, help="So many different oceans, one store each in the folder --out.")
+    ] = None,
+    mapped: Annotated[bool, typer.Option("--mapped", help="Of oceans: smoothed as maps of altimetry are.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
     scheduler: Scheduler = None,
 ) -> None:
@@ -72,7 +77,17 @@ def simulate(
     Example: dino-data simulate navier-stokes --out runs/vortices.zarr --preset quick --part test --set workers=2
 
     Example: dino-data simulate quasi-geostrophic --out runs/eddies.zarr --set trajectories=8 --set days=120 --seed 1
+
+    Example: dino-data simulate quasi-geostrophic --oceans 32 --mapped --out runs/oceans
     """
+    if oceans is not None or mapped:
+        _refuse_oceans(name, oceans, preset, part)
+        given = {"seed": seed, "oceans": oceans, "mapped": mapped or None}
+        settings = load_settings(OceansConfig, config, override or [], given)
+        with connected(scheduler), reported("simulating oceans") as progress:
+            made = simulate_oceans(settings, out, overwrite=overwrite, progress=progress)
+        typer.echo(f"wrote {len(made)} oceans of {settings.trajectories} x {settings.days:g} days to {out}")
+        return
     refuse_existing(out, overwrite)
     kind, parts_of = _SYSTEMS[name]
     given = {"seed": seed}
@@ -81,6 +96,14 @@ def simulate(
         grow_store(parts, out, overwrite=overwrite, progress=progress)
     sizes = ", ".join(f"{size} {dim}" for dim, size in parts.fields.sizes.items())
     typer.echo(f"wrote {out}: {', '.join(channel_names(parts.fields))}, {sizes}")
+
+
+def _refuse_oceans(name: Simulator, oceans: int | None, preset: PresetName | None, part: PartName | None) -> None:
+    """Raise ConfigError where options do not go together with --oceans or --mapped."""
+    if name is not Simulator.QUASI_GEOSTROPHIC or preset is not None or part is not None:
+        raise ConfigError("--oceans and --mapped are of quasi-geostrophic, without presets and parts; leave them out")
+    if oceans is None:
+        raise ConfigError("--mapped smooths the stores of --oceans; say how many oceans are wanted")
 
 
 def _preset(

@@ -12,6 +12,7 @@ from data_pipeline.settings import refuse_existing
 from data_pipeline.stores import open_store
 
 from ..checkpoint import load_run_config
+from ..chunks import CHUNK_DEGREES, fits_chunks, forecast_chunks, last_map, write_chunks
 from ..cycle import advance
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
@@ -51,6 +52,13 @@ def forecast(
     days, moment = _days(leads), _moment(time)
     out.parent.mkdir(parents=True, exist_ok=True)
     target = _target(at, grid, dataset)
+    wide = forecaster.model.spec.tiled and out.suffix == ".zarr" and fits_chunks(dataset, target) and _is_wide(target)
+    if wide and cycle is None:
+        start = last_map(dataset, moment)
+        parts = forecast_chunks(forecaster, dataset, datetime_of(start + days), target, time=moment)
+        write_chunks(out, parts, target, overwrite)
+        console().print(f"wrote {out}: in chunks of {CHUNK_DEGREES:g} degrees from {datetime_of(start)!s:.16}")
+        return
     if cycle is None:
         analysis = forecaster.analyse(dataset, moment)
     else:
@@ -69,6 +77,11 @@ def forecast(
     console().print(
         f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())} from {datetime_of(analysis.time)!s:.16}"
     )
+
+
+def _is_wide(target: xr.Dataset) -> bool:
+    """Whether a grid is so large that it is forecast in chunks."""
+    return any(np.ptp(target[name].values) > 2 * CHUNK_DEGREES for name in ("longitude", "latitude"))
 
 
 def _days(leads: str) -> np.ndarray:

@@ -48,6 +48,7 @@ class LatentODE(nn.Module):
     ----------
     code_size, order, context_size : sizes of the state and of the context
     hidden, depth : width and number of linear layers of the MLP (depth 0: linear dynamics only)
+    scaled_push : whether the amplitude multiplies the MLP
     rates : spread of s_j / spread of s_{j-1} per day, one for every order: sets the units of the state
     """
 
@@ -62,9 +63,10 @@ class LatentODE(nn.Module):
         hidden: int = 512,
         depth: int = 4,
         rates: list[float] | None = None,
+        scaled_push: bool = True,
     ) -> None:
         super().__init__()
-        self.code_size, self.order, self.context_size = code_size, order, context_size
+        self.code_size, self.order, self.context_size, self.scaled_push = code_size, order, context_size, scaled_push
         self.hidden, self.depth = hidden, depth
         self.register_buffer("rates", torch.tensor(rates or [1.0] * order, dtype=torch.float32))
         self.register_buffer("bands", mode_bands(code_size), persistent=False)
@@ -96,7 +98,7 @@ class LatentODE(nn.Module):
         if self.network is not None:
             inputs = state if context is None else torch.cat([state, context.expand(*state.shape[:-1], -1)], dim=-1)
             push = self.network(inputs)
-            highest = highest + (push if amplitude is None else amplitude * push)
+            highest = highest + (amplitude * push if self.scaled_push and amplitude is not None else push)
         lower = [self.rates[j] * parts[..., j + 1, :] for j in range(self.order - 1)]
         return torch.cat([*lower, self.rates[-1] * highest], dim=-1)
 

@@ -1,6 +1,7 @@
 """Maps cut into charts and normalised: which cells of a grid a chart holds, and what is taken off their values."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..areas import Box, centred_in, points_in, touches
 from ..config import DomainConfig, StoreConfig
 from ..cover import Cover, tile_context, tile_windows
 from ..domain import Domain, PeriodicBox, Region, Sphere
@@ -24,7 +26,7 @@ class Cut:
     cells : (chart, point) numbers of grid cells, row by row; present : (chart, point) those that hold values
     offset : (channel, cell) mean field; scale : (chart, channel) by which anomalies are divided
     coordinates : (point, input) shared by the charts; weights : (chart, point, channel), zero where not present
-    context : (chart, context); amplitude : (chart,)
+    context : (chart, context); amplitude : (chart,); sides : rows and columns of a tile
     """
 
     cover: Cover
@@ -36,6 +38,7 @@ class Cut:
     weights: Tensor
     context: Tensor
     amplitude: Tensor
+    sides: tuple[int, int] = (0, 0)
 
     @property
     def charts(self) -> int:
@@ -65,6 +68,12 @@ def kept_cells(shape: tuple[int, int], share: float, seed: int) -> NDArray[np.bo
     kept = np.zeros(math.prod(shape), bool)
     kept[np.random.default_rng(seed).permutation(kept.size)[:count]] = True
     return kept.reshape(shape)
+
+
+def cells_in(maps: Maps | StoredMaps, boxes: Sequence[Box]) -> NDArray[np.bool_]:
+    """Cells (row, column) whose centre lies in one of some boxes."""
+    latitude, longitude = _mesh(maps)
+    return points_in(longitude, latitude, boxes)
 
 
 def choose_domain(maps: Maps | StoredMaps, config: DomainConfig) -> Domain:
@@ -132,9 +141,12 @@ def tile_cut(
     moments: Moments,
     background: GridMap,
     spread: NDArray[np.float64],
+    without: Sequence[Box] = (),
+    only: Sequence[Box] = (),
 ) -> Cut:
     """Overlapping tiles of equal cell counts, so that all share their coordinates.
 
+    Tiles that touch a box of `store.exclude` or `without` are left out; with `only`, those with their centre elsewhere.
     Raises ConfigError for tiles too small or a grid without axes, DomainError when no tile holds enough ocean.
     """
     if maps.longitude.ndim != 1:
@@ -157,16 +169,20 @@ def tile_cut(
             latitude, mask = maps.latitude[box[0]], valid[box]
             if mask.mean() < config.minimum_valid or np.abs(latitude).max() > config.maximum_latitude:
                 continue
+            chart = _tile_chart(maps.longitude[box[1]], latitude, steps)
+            if touches(chart, [*store.exclude, *without]) or (only and not centred_in(chart, only)):
+                continue
             amplitude = float(np.sqrt(relative[box][mask].mean()))
             if amplitude == 0:
                 continue
-            charts.append(_tile_chart(maps.longitude[box[1]], latitude, steps))
+            charts.append(chart)
             cells.append(numbers[box].ravel())
             amplitudes.append(amplitude)
     if not charts:
         raise DomainError(
-            f"no tile of {size:g} degrees has {100 * config.minimum_valid:.0f} % ocean cells; "
-            "lower domain.minimum_valid or the tile size"
+            f"no tile of {size:g} degrees has {100 * config.minimum_valid:.0f} % ocean cells"
+            f"{' where it is wanted' if store.exclude or without or only else ''}; "
+            "lower domain.minimum_valid or the tile size, or check the areas left out"
         )
     axes = [(np.arange(n) + 0.5) / n * 2 - 1 for n in sides]
     y, x = np.meshgrid(*axes, indexing="ij")
@@ -184,6 +200,7 @@ def tile_cut(
         weights=tensor(np.repeat((area / mean)[..., None], len(spread), axis=-1)),
         context=tensor([tile_context(chart, a) for chart, a in zip(charts, amplitudes, strict=True)]),
         amplitude=tensor(amplitude),
+        sides=(sides[0], sides[1]),
     )
 
 

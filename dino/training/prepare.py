@@ -1,7 +1,9 @@
 """From the stores of a configuration to what training sees: normalised, cut, held out, and an untrained model."""
 
+import glob
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -9,12 +11,13 @@ import xarray as xr
 from data_pipeline.stores import open_store
 
 from ..config import Config, StoreConfig
-from ..errors import ConfigError, EmptyDataError, SchemaError
+from ..errors import ConfigError, DomainError, EmptyDataError, MissingFileError, SchemaError
 from ..gridmap import GridMap
 from ..model import ChannelSpec, ModelSpec, OceanModel
 from ..observations import day_of
-from .cuts import Cut, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
+from .cuts import Cut, cells_in, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
 from .field_maps import Maps, StoredMaps, open_maps, translated
+from .mirrors import mirrored
 from .moments import moments
 from .series import Series, series_of
 from .streamed import StreamedSeries
@@ -30,13 +33,15 @@ POOL_SHARE, BLOCK_SHARE = 0.25, 1 / 32
 class Split:
     """A store's series, the part of them that training may see, and symmetric copies of that part.
 
-    Held out are the last `held` trajectories or, where that is none, the times after `training_frames`.
+    Held out are the series `apart`, tiles of other areas, or the last `held` trajectories or, where there are none of
+    both, the times after `training_frames`.
     """
 
     series: Series | StreamedSeries
     training_frames: slice
     held: int = 0
     copies: tuple[Series, ...] = ()
+    apart: Series | StreamedSeries | None = None
 
     @property
     def training_rows(self) -> slice:
@@ -64,12 +69,15 @@ class Split:
     @property
     def validation(self) -> Series:
         """What the decoder is validated on, in memory; of a streamed store a part."""
+        if self.apart is not None:
+            return self.apart.loaded()
         return self.series.trajectories(self.held_rows).frames(self.held_frames()).loaded()
 
 
 def prepare(config: Config) -> tuple[list[Split], OceanModel]:
     """Read the stores, normalise and cut them, and build an untrained model for the first one."""
-    target = config.data.stores[0]
+    stores = found_stores(config.data.stores)
+    target, areas = stores[0], config.data.validation_areas
     dataset = open_fields(target)
     start, end = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
     stored = open_maps(target.path, config.data.channels, start, end)
@@ -77,7 +85,7 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
         raise EmptyDataError("the training period holds a single map; dynamics need more, widen data.train_start/end")
     interval = float(np.median(np.diff(stored.times)))
     splits, model_parts, spread = [], None, np.empty(0)
-    for store in config.data.stores:
+    for store in stores:
         own = store is target
         if not own:
             open_fields(store)
@@ -87,22 +95,30 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
             held = _held_trajectories(maps.trajectories, config)
             if isinstance(maps, Maps):
                 maps = translated(maps, config.data.translations, held, config.seed)
-            frames = slice(None) if held else _training_frames(len(maps.times), config, interval)
+            frames = slice(None) if held or areas else _training_frames(len(maps.times), config, interval)
         kept = kept_cells(maps.grid, config.data.keep, config.data.keep_seed)
+        left_out = [*store.exclude, *(areas if own else ())]
+        if left_out:
+            kept &= ~cells_in(maps, left_out)
         seen = moments(maps, frames, slice(0, maps.trajectories - held))
+        if not (np.isfinite(seen.mean).all(0) & kept).any():
+            raise DomainError(f"the areas left out leave no cell of {store.path} to train on; make them smaller")
         background = seen.grid_map(store.climatology, kept)
         if own:
             spread = seen.spread(background, kept)
         if config.domain.kind == "tiles":
-            cut = tile_cut(maps, store, config.domain, seen, background, spread)
+            cut = tile_cut(maps, store, config.domain, seen, background, spread, without=areas if own else ())
         else:
             cut = chart_cut(maps, choose_domain(maps, config.domain), background, spread, kept)
         split = Split(_series(maps, cut, store, config), frames, held)
+        if own and areas:
+            apart = tile_cut(maps, store, config.domain, seen, background, spread, only=areas)
+            split = replace(split, apart=_series(maps, apart, store, config))
         splits.append(_with_copies(split, maps, config, cut, background, kept))
         if own:
             model_parts = (background, cut.cover)
     assert model_parts is not None
-    _refuse_short(splits, config)
+    _refuse_short(splits, stores, config)
     background, cover = model_parts
     spec = ModelSpec(
         channels=[_channel(dataset, name, s) for name, s in zip(config.data.channels, spread, strict=True)],
@@ -113,7 +129,7 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
         tiled=cover.tiled,
         interval_days=interval,
         noise_variance=config.field.noise_std**2,
-        data_digest=hashlib.sha256(repr([open_store(s.path).attrs for s in config.data.stores]).encode()).hexdigest(),
+        data_digest=hashlib.sha256(repr([open_store(s.path).attrs for s in stores]).encode()).hexdigest(),
     )
     return splits, OceanModel(spec, background)
 
@@ -146,16 +162,36 @@ def _series(maps: Maps | StoredMaps, cut: Cut, store: StoreConfig, config: Confi
     )
 
 
-def _refuse_short(splits: list[Split], config: Config) -> None:
+def _refuse_short(splits: list[Split], stores: list[StoreConfig], config: Config) -> None:
     """Raise EmptyDataError when a store's training maps hold no history together with a map to forecast."""
     wanted = (config.dynamics.lags if config.dynamics.order > 1 else 0) + 2
-    for split, store in zip(splits, config.data.stores, strict=True):
+    for split, store in zip(splits, stores, strict=True):
         frames = len(split.series.times[split.training_frames])
         if frames < wanted:
             raise EmptyDataError(
                 f"{store.path} has {frames} maps to train on where dynamics.lags={config.dynamics.lags} wants at least "
                 f"{wanted}; lengthen the training period or lower dynamics.lags"
             )
+
+
+def found_stores(stores: list[StoreConfig]) -> list[StoreConfig]:
+    """The stores of a configuration, a pattern in a path replaced by all that it finds, in the order of their names.
+
+    What a pattern finds has its weight together. Raises MissingFileError when it finds nothing.
+    """
+    found = []
+    for store in stores:
+        if not glob.has_magic(str(store.path)):
+            found.append(store)
+            continue
+        paths = sorted(glob.glob(str(store.path)))
+        if not paths:
+            raise MissingFileError(
+                f"no store matches the pattern {str(store.path)!r} of data.stores; check it, or make the stores first"
+            )
+        each = store.weight / len(paths)
+        found += [store.model_copy(update={"path": Path(path), "weight": each}) for path in paths]
+    return found
 
 
 def open_fields(store: StoreConfig) -> xr.Dataset:
@@ -171,6 +207,8 @@ def _with_copies(
 ) -> Split:
     """The split with the symmetric copies of its training part that the configuration asks for."""
     training = split.training
+    if config.data.mirrors and isinstance(training, Series):
+        return replace(split, copies=tuple(mirrored(training, cut.sides)))
     if config.data.symmetries == 1 or not isinstance(training, Series):
         return split
     _, longitude, latitude = chart_cells(maps, background, kept)

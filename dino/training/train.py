@@ -20,7 +20,7 @@ from .code_statistics import encode_series, learn_code_statistics, series_metric
 from .collocation import fit_quadratic
 from .cuts import kept_cells
 from .descent_stage import DescentStage
-from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage
+from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage, shrink_network
 from .field_stage import FieldStage
 from .loop import Loop, Report
 from .parallel import ALONE, Group
@@ -71,7 +71,11 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     data = [_codes(model, split.series.to(group.device), group) for split in splits]
     seen = [_training_codes(codes, split) for codes, split in zip(data, splits, strict=True)]
     seen += [_codes(model, copy, group) for copy in copies]
-    held = _held_out_codes(data[0], splits[0], history=model.lags)
+    apart = splits[0].apart
+    if apart is None:
+        held = _held_out_codes(data[0], splits[0], history=model.lags)
+    else:
+        held = _codes(model, apart.to(group.device), group)
     release_freed_memory()
     if not loop.done("dynamics"):
         _set_rates(model, seen)
@@ -81,6 +85,9 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
         else:
             stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)
             loop.run(stage, report, config.dynamics.patience)
+    if config.dynamics.shrink and not loop.done("shrink"):
+        loop.record("shrink", shrink_network(model, held, config.dynamics))
+        loop.checkpoint(model, generator)
     if config.dynamics.descent_steps and not loop.done("descent"):
         stage = DescentStage(model, seen, held, config.dynamics, generator, group)
         loop.run(stage, report)  # to its end: errors may rise while the rate does

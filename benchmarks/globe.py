@@ -1,0 +1,94 @@
+"""A forecast of the whole globe from maps: what it adds to the peak of memory in chunks, and in one piece.
+
+A run of tiles (`--run`) is laid over global sea level anomaly; five leads with standard deviations are forecast at each
+cell of the maps. Each way runs in a process of its own, after the maps were read once and the run relocated; `added_mb`
+is what the peak grew by from there, and does not count the output store.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from harness import parser, prepare, report, seconds
+from realdata import add_options, make_stores, skip_without, work_folder
+from seas import LEADS, STORE
+
+from data_pipeline.stores import open_store
+from dino.checkpoint import load_model, load_run_config
+from dino.chunks import forecast_chunks, last_map, write_chunks
+from dino.config import StoreConfig
+from dino.forecaster import Forecaster
+from dino.observations import datetime_of
+from dino.relocate import relocated
+
+WAYS = ("chunks", "whole")
+
+
+def measure(way: str, run: Path, store: Path, rows: int) -> dict[str, Any]:
+    """Seconds and megabytes of a forecast of the first `rows` rows of the maps."""
+    config, maps = load_run_config(run), open_store(store)
+    model = relocated(load_model(run), maps, StoreConfig(path=store), config.domain)
+    forecaster, target = Forecaster(model), maps[["latitude", "longitude"]].isel(latitude=slice(0, rows))
+    times = datetime_of(last_map(maps, None) + LEADS)
+    before = _peak_mb()
+
+    def forecast(folder: str) -> None:
+        if way == "chunks":
+            write_chunks(Path(folder) / "globe.zarr", forecast_chunks(forecaster, maps, times, target), target)
+        else:
+            made: xr.Dataset = forecaster.forecast(maps, times, target)
+            made.to_zarr(Path(folder) / "globe.zarr", consolidated=False, zarr_format=3)
+
+    with tempfile.TemporaryDirectory() as folder:
+        taken = seconds(lambda: forecast(folder))
+        made = xr.open_zarr(Path(folder) / "globe.zarr", consolidated=False)
+        forecast_cells = int(np.isfinite(made["sla"].isel(time=0)).sum())
+    return {
+        "seconds": taken,
+        "added_mb": _peak_mb() - before,
+        "output_mb": 2 * 4 * len(LEADS) * target.sizes["latitude"] * target.sizes["longitude"] / 1e6,
+        "tiles": len(model.cover.charts),
+        "cells": forecast_cells,
+    }
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__ or "")
+    add_options(options)
+    options.add_argument("--run", type=Path, required=True, help="run folder of tiles")
+    options.add_argument("--rows", type=int, nargs="+", default=[720], help="rows of the grid to forecast")
+    options.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    options.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
+    prepare(arguments)
+    skip_without(arguments.data, STORE)
+    if arguments.measure:
+        way, store, rows = arguments.measure
+        print(json.dumps(measure(way, arguments.run, Path(store), int(rows))))
+        return
+    with work_folder(arguments.work) as work:
+        make_stores(work, arguments.data, STORE)
+        results = {}
+        for rows in arguments.rows:
+            for way in arguments.ways:
+                command = [sys.executable, __file__, "--run", arguments.run, "--data", arguments.data]
+                command += ["--threads", arguments.threads, "--measure", way, work / "stores" / "global.zarr", rows]
+                done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
+                results.setdefault(f"rows_{rows}", {})[way] = json.loads(done.stdout.splitlines()[-1])
+    report(arguments, results)
+
+
+if __name__ == "__main__":
+    main()
