@@ -174,6 +174,7 @@ class TransferConfig(_Section):
 
     strategy: Literal[
         "none",
+        "amplitude",
         "modulation",
         "full",
         "context",

@@ -28,7 +28,7 @@ class DemoSizes:
 
 
 # An ocean with more energy and smaller eddies than any that was simulated to learn from.
-FAR = DemoSizes(real_shear_m_s=0.2, real_radius_km=30.0)
+FAR = DemoSizes(real_shear_m_s=0.17, real_radius_km=36.0)
 QUICK = DemoSizes(
     runs=12, trajectories=12, days=24, grid=24, real_days=40, scored_from="2000-01-21", length_km=500.0, spin_up_days=40
 )

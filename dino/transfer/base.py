@@ -86,6 +86,7 @@ def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Tra
     """
     model, rounds, forecaster, record = task.model, task.settings.rounds, task.forecaster, task.observations
     plan = cut(record, task.settings, forecaster.assimilation)
+    unresolved = model.unresolved_variance.clone()
     origin = held_out_misfit(forecaster, record, plan)
     scores, kept, best = [origin.mean], _weights(model), origin.mean
 
@@ -101,7 +102,7 @@ def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Tra
     for turn in range(rounds):
         try:
             adapt(analyse)
-            verdict = held_out_misfit(forecaster, record, plan)
+            verdict = held_out_misfit(forecaster, record, plan, unresolved)
         except NonFiniteError:
             # Steps were too long for this ocean: a round that made things worse, and the last one.
             verdict = UNUSABLE

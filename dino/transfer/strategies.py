@@ -2,6 +2,7 @@
 
 from ..errors import ConfigError
 from .adversarial import translate_codes
+from .amplitude import fit_amplitude
 from .base import Strategy
 from .context import adapt_context
 from .full import adapt_everything
@@ -13,6 +14,7 @@ from .shared_residual import add_residual
 
 STRATEGIES: dict[str, Strategy] = {
     "none": adapt_nothing,
+    "amplitude": fit_amplitude,
     "modulation": adapt_modulation,
     "full": adapt_everything,
     "context": adapt_context,

@@ -199,13 +199,23 @@ def misfit(model: OceanModel, points: Points, codes: Tensor, decoder_moves: bool
 
 
 @torch.no_grad()
-def held_out_misfit(forecaster: Forecaster, observations: Observations, plan: Plan) -> Verdict:
-    """Squared misfit over variance of the forecasts of held-out windows; infinite when no point is met."""
+def held_out_misfit(
+    forecaster: Forecaster, observations: Observations, plan: Plan, unresolved: Tensor | None = None
+) -> Verdict:
+    """Squared misfit over variance of the forecasts of held-out windows; infinite when no point is met.
+
+    unresolved : (channel,) variance of what the basis leaves out that is to count, the model's own when absent: who
+    compares models has to give one for all, or the one that expects more is forgiven more
+    """
+    model = forecaster.model
+    reference = model.unresolved_variance if unresolved is None else unresolved
     losses, passes = [], []
     for window in windows(forecaster, observations, plan, plan.held):
-        codes = window.ahead.along(forecast_codes(forecaster.model, window))
-        losses.append(misfit(forecaster.model, window.ahead, codes).double().cpu().numpy())
-        passes.append(window.ahead.overflight.cpu().numpy())
+        ahead = window.ahead
+        own = misfit(model, ahead, ahead.along(forecast_codes(model, window)))
+        counted = ahead.variance - model.unresolved_variance[ahead.channel] + reference[ahead.channel]
+        losses.append((own * ahead.variance / counted).double().cpu().numpy())
+        passes.append(ahead.overflight.cpu().numpy())
     if not losses:
         return UNUSABLE
     _, group, count = np.unique(np.concatenate(passes), return_inverse=True, return_counts=True)
