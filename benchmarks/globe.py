@@ -1,13 +1,12 @@
 """A forecast of the whole globe from maps: what it adds to the peak of memory in chunks, and in one piece.
 
 A run of tiles (`--run`) is laid over global sea level anomaly; five leads with standard deviations are forecast at each
-cell of the maps. Each way runs in a process of its own, after the maps were read once and the run relocated; `added_mb`
-is what the peak grew by from there, and does not count the output store.
+cell of the maps. Each way runs in a process of its own, which loads the relocated run; `added_mb` is by how much the
+peak grew from there.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from realdata import add_options, make_stores, skip_without, work_folder
 from seas import LEADS, STORE
 
 from data_pipeline.stores import open_store
-from dino.checkpoint import load_model, load_run_config
+from dino.checkpoint import load_model, load_run_config, save_model
 from dino.chunks import forecast_chunks, last_map, write_chunks
 from dino.config import StoreConfig
 from dino.forecaster import Forecaster
@@ -33,9 +32,8 @@ WAYS = ("chunks", "whole")
 
 def measure(way: str, run: Path, store: Path, rows: int) -> dict[str, Any]:
     """Seconds and megabytes of a forecast of the first `rows` rows of the maps."""
-    config, maps = load_run_config(run), open_store(store)
-    model = relocated(load_model(run), maps, StoreConfig(path=store), config.domain)
-    forecaster, target = Forecaster(model), maps[["latitude", "longitude"]].isel(latitude=slice(0, rows))
+    maps, forecaster = open_store(store), Forecaster(load_model(run))
+    target = maps[["latitude", "longitude"]].isel(latitude=slice(0, rows))
     times = datetime_of(last_map(maps, None) + LEADS)
     before = _peak_mb()
 
@@ -54,13 +52,17 @@ def measure(way: str, run: Path, store: Path, rows: int) -> dict[str, Any]:
         "seconds": taken,
         "added_mb": _peak_mb() - before,
         "output_mb": 2 * 4 * len(LEADS) * target.sizes["latitude"] * target.sizes["longitude"] / 1e6,
-        "tiles": len(model.cover.charts),
+        "tiles": len(forecaster.model.cover.charts),
         "cells": forecast_cells,
     }
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    """Peak resident memory of this program; `getrusage` would hand down that of the process that started it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return float(line.split()[1]) / 1e3
+    raise RuntimeError("peak memory is read from /proc/self/status, which tells none here")
 
 
 def main() -> None:
@@ -80,11 +82,14 @@ def main() -> None:
         return
     with work_folder(arguments.work) as work:
         make_stores(work, arguments.data, STORE)
-        results = {}
+        store, results = work / "stores" / "global.zarr", {}
+        config, laid = load_run_config(arguments.run), work / "runs" / "globe"
+        moved = relocated(load_model(arguments.run), open_store(store), StoreConfig(path=store), config.domain)
+        save_model(moved, laid)
         for rows in arguments.rows:
             for way in arguments.ways:
-                command = [sys.executable, __file__, "--run", arguments.run, "--data", arguments.data]
-                command += ["--threads", arguments.threads, "--measure", way, work / "stores" / "global.zarr", rows]
+                command = [sys.executable, __file__, "--run", laid, "--data", arguments.data]
+                command += ["--threads", arguments.threads, "--measure", way, store, rows]
                 done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
                 results.setdefault(f"rows_{rows}", {})[way] = json.loads(done.stdout.splitlines()[-1])
     report(arguments, results)
