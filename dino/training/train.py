@@ -128,7 +128,12 @@ def _held_out_codes(codes: Codes, split: Split, history: int) -> Codes:
 
 
 def held_out_maps(config: Config, model: OceanModel, split: Split) -> list[Segment]:
-    """Forecasts to be checked on maps that were held out, from the store itself: the series are cut and normalised."""
+    """Forecasts to be checked on maps that were held out, from the store itself: the series are cut and normalised.
+
+    None where areas are held out and not times: the run's own tiles are trained on at all of them.
+    """
+    if split.apart is not None:
+        return []
     dataset = open_fields(config.data.stores[0])
     days = days_since_epoch(dataset["time"].values)
     low, high = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
