@@ -174,7 +174,7 @@ class TransferConfig(_Section):
 
     strategy: Literal[
         "none",
-        "amplitude",
+        "statistics",
         "modulation",
         "full",
         "context",

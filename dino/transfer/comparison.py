@@ -4,6 +4,7 @@ What differs between trials is what transfer saw. The forecasts that are scored 
 for all, so that a score tells what the adaptation was worth and nothing else.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -81,6 +82,7 @@ def compare(
             yield [row | {"refused": str(error), "rmse": None}]
             continue
         row |= {"points": len(seen), "misfit_before": result.before, "misfit_after": result.after}
+        row["misfit_of_rounds"] = [value if math.isfinite(value) else None for value in result.rounds]
         row["seconds"] = round(time.perf_counter() - began, 1)
         if trial.seed not in unmoved:
             unmoved[trial.seed] = score(trial.seed)(fresh(trial.seed))

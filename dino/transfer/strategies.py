@@ -2,7 +2,6 @@
 
 from ..errors import ConfigError
 from .adversarial import translate_codes
-from .amplitude import fit_amplitude
 from .base import Strategy
 from .context import adapt_context
 from .full import adapt_everything
@@ -11,10 +10,11 @@ from .none import adapt_nothing
 from .optimal_transport import transport_codes
 from .physics import add_drift
 from .shared_residual import add_residual
+from .statistics import fit_statistics
 
 STRATEGIES: dict[str, Strategy] = {
     "none": adapt_nothing,
-    "amplitude": fit_amplitude,
+    "statistics": fit_statistics,
     "modulation": adapt_modulation,
     "full": adapt_everything,
     "context": adapt_context,

@@ -11,7 +11,7 @@ from dino.checkpoint import save_model
 from dino.dynamics import AdaptedODE
 from dino.errors import ConfigError
 from dino.transfer import STRATEGIES, strategy
-from dino.transfer.amplitude import SCALED
+from dino.transfer.statistics import ENERGY
 
 LEARNING = [name for name in STRATEGIES if name != "none"]
 
@@ -46,7 +46,7 @@ def test_what_moves_is_what_the_strategy_names(done, box_run):
         return
     parts = {entry.split(".")[0] for entry in names}
     expected = {
-        "amplitude": set(SCALED),
+        "statistics": set(ENERGY),
         "modulation": {"decoder"},
         "full": {"decoder", "dynamics"},
         "context": {"dynamics"},
@@ -109,5 +109,5 @@ def test_a_second_transfer_builds_on_the_first(task, tmp_path, box_run):
 
 
 def test_an_unknown_strategy_is_refused():
-    with pytest.raises(ConfigError, match="known: none, amplitude, modulation"):
+    with pytest.raises(ConfigError, match="known: none, statistics, modulation"):
         strategy("magic")

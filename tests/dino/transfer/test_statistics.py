@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from dino.transfer.amplitude import LIMIT, energy_ratio
+from dino.transfer.statistics import LIMIT, energy_ratio
 from dino.transfer.windows import cut, held_out_misfit
 
 
