@@ -85,12 +85,17 @@ class Observations:
 
     def window(self, start: float, stop: float) -> "Observations":
         """Observations with start <= time <= stop [days since 1950-01-01]; `EmptyDataError` when there is none."""
-        low, high = np.searchsorted(self.time, [start, np.nextafter(stop, np.inf)])
-        if low == high:
+        inside = self.between(start, stop)
+        if not len(inside):
             raise EmptyDataError(
                 f"no observation between {datetime_of(start)!s:.16} and {datetime_of(stop)!s:.16}; "
                 f"{self.span()}; choose a window inside that"
             )
+        return inside
+
+    def between(self, start: float, stop: float) -> "Observations":
+        """As `window`, but none where there is none."""
+        low, high = np.searchsorted(self.time, [start, np.nextafter(stop, np.inf)])
         return self.select(np.arange(low, high))
 
     def span(self) -> str:

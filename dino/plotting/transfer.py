@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from data_pipeline.errors import EmptyDataError
 from data_pipeline.figures.style import INK, LABEL_SIZE, PALETTE, dress_curves, save
 
+from ..transfer.comparison import ratios
+
 MARKERS = "osv^DPXh"
 
 
@@ -19,7 +21,7 @@ def plot_strategies(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path
 
     rows : as `dino.transfer.comparison.compare` gives them. Raises EmptyDataError without a score.
     """
-    scored = _ratios(rows)
+    scored = _scored(rows)
     most = max(row["days"] for row in scored), max(row["share"] for row in scored)
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     axis = figure.subplots()
@@ -36,7 +38,7 @@ def plot_few_shot(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
 
     rows : as for `plot_strategies`. Raises EmptyDataError without a score.
     """
-    scored = _ratios(rows)
+    scored = _scored(rows)
     days, share = max(row["days"] for row in scored), max(row["share"] for row in scored)
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -53,14 +55,9 @@ def plot_few_shot(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     return save(figure, path)
 
 
-def _ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _scored(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of strategies with `ratio`, RMSE over that of `none` of the same seed, channel and lead."""
-    none = {(r["seed"], r["channel"], r["lead_days"]): r["rmse"] for r in rows if r["strategy"] == "none" and r["rmse"]}
-    made = [
-        dict(r) | {"ratio": r["rmse"] / none[r["seed"], r["channel"], r["lead_days"]]}
-        for r in rows
-        if r["strategy"] != "none" and r["rmse"] is not None
-    ]
+    made = [row for row in ratios(rows) if row["strategy"] != "none"]
     if not made:
         raise EmptyDataError("no strategy has a score beside that of `none`; compare at least one of them")
     return made

@@ -6,7 +6,7 @@ for all, so that a score tells what the adaptation was worth and nothing else.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,16 +90,23 @@ def compare(
         yield [row | {"gained": result.gained} | entry for entry in scored]
 
 
+def ratios(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows that have a score, with `ratio`, their RMSE over that of `none` of the same seed, channel and lead."""
+    none = {(r["seed"], r["channel"], r["lead_days"]): r["rmse"] for r in rows if r["strategy"] == "none" and r["rmse"]}
+    return [
+        dict(r) | {"ratio": r["rmse"] / none[r["seed"], r["channel"], r["lead_days"]]}
+        for r in rows
+        if r["rmse"] is not None
+    ]
+
+
 def summary(rows: Sequence[Row], **chosen: Any) -> dict[str, dict[float, float]]:
     """RMSE over that of `none` by strategy and lead: the mean over seeds, of rows whose fields are as chosen."""
-    none = {(r["seed"], r["channel"], r["lead_days"]): r["rmse"] for r in rows if r["strategy"] == "none" and r["rmse"]}
-    ratios: dict[str, dict[float, list[float]]] = {}
-    for row in rows:
-        if row["rmse"] is None or any(row[name] != value for name, value in chosen.items()):
-            continue
-        ratio = row["rmse"] / none[row["seed"], row["channel"], row["lead_days"]]
-        ratios.setdefault(row["strategy"], {}).setdefault(row["lead_days"], []).append(ratio)
+    found: dict[str, dict[float, list[float]]] = {}
+    for row in ratios(rows):
+        if all(row[name] == value for name, value in chosen.items()):
+            found.setdefault(row["strategy"], {}).setdefault(row["lead_days"], []).append(row["ratio"])
     return {
-        name: {lead: float(np.mean(found)) for lead, found in sorted(by_lead.items())}
-        for name, by_lead in ratios.items()
+        name: {lead: float(np.mean(values)) for lead, values in sorted(by_lead.items())}
+        for name, by_lead in found.items()
     }

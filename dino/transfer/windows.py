@@ -145,8 +145,8 @@ def windows(forecaster: Forecaster, observations: Observations, plan: Plan, ends
     """The analyses at `ends` with what they saw and what is to come; gaps of the record are passed over."""
     model, error = forecaster.model, forecaster.assimilation.default_error
     for end in ends:
-        seen = _between(observations, end - plan.length, end)
-        ahead = _between(observations, np.nextafter(end, np.inf), end + plan.horizon)
+        seen = observations.between(end - plan.length, end)
+        ahead = observations.between(np.nextafter(end, np.inf), end + plan.horizon)
         if not len(seen) or not len(ahead):
             continue
         analysis = forecaster.analyse_observations(seen, end, plan.length)
@@ -156,10 +156,6 @@ def windows(forecaster: Forecaster, observations: Observations, plan: Plan, ends
         after = points_of(model, ahead, nodes, error)
         if len(after):
             yield Window(analysis, before, analysis.mean.new_tensor(nodes - end), after)
-
-
-def _between(observations: Observations, start: float, stop: float) -> Observations:
-    return observations.select(np.flatnonzero((observations.time >= start) & (observations.time <= stop)))
 
 
 def points_of(model: OceanModel, observations: Observations, nodes: np.ndarray, default_error: float) -> Points:

@@ -65,8 +65,8 @@ def samples_of_points(
     model, length = forecaster.model, forecaster.assimilation.window_days
     parts = [Samples.none(len(model.spec.channels))]
     for number, end in enumerate(ends):
-        seen = _between(observations, end - length, end)
-        ahead = _between(observations, np.nextafter(max(end, held_from), np.inf), end + reach)
+        seen = observations.between(end - length, end)
+        ahead = observations.between(np.nextafter(max(end, held_from), np.inf), end + reach)
         if not _inside(forecaster, seen) or not _inside(forecaster, ahead):
             continue
         ahead = ahead.select(np.unique(np.linspace(0, len(ahead) - 1, POINTS).astype(int)))
@@ -83,10 +83,6 @@ def samples_of_points(
             )
         )  # fmt: skip
     return Samples.join(parts)
-
-
-def _between(observations: Observations, start: float, stop: float) -> Observations:
-    return observations.select(np.flatnonzero((observations.time >= start) & (observations.time <= stop)))
 
 
 def _inside(forecaster: Forecaster, observations: Observations) -> bool:
