@@ -12,6 +12,7 @@ from data_pipeline.stores import open_store
 
 from ..config import Config
 from ..errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
+from ..training.prepare import found_stores
 from ..transfer import Task
 from ..transfer.base import Transferred
 from ..transfer.windows import cut
@@ -57,9 +58,8 @@ def open_kind(path: Path, kind: str, as_of: str | None = None) -> xr.Dataset:
 
 def training_maps(config: Config) -> xr.Dataset | None:
     """The maps that the run's baselines may learn from, or None when its training store is gone."""
-    store = config.data.stores[0]
     try:
-        dataset = open_store(store.path)
+        dataset = open_store(found_stores(config.data.stores)[0].path)
     except MissingFileError:
         return None
     bounds = [None if t is None else t.replace(tzinfo=None) for t in (config.data.train_start, config.data.train_end)]

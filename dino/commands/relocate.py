@@ -24,6 +24,9 @@ def relocate(
     channels: Annotated[
         str | None, typer.Option(help="Names in the store, in the order of the run's channels; the run's when absent.")
     ] = None,
+    tile_degrees: Annotated[
+        float | None, typer.Option(help="Size of the tiles; the run's when absent. A sea of smaller eddies wants smaller.")
+    ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Lay the tiles of a run over another sea: nothing is trained, the sea's own mean and amplitudes are measured.
@@ -38,7 +41,10 @@ def relocate(
     dataset = open_kind(store, "fields")
     first = config.data.stores[0]
     named = channels.split(",") if channels else None
-    here = StoreConfig(path=store, channels=named, climatology=first.climatology, tile_degrees=first.tile_degrees)
+    size = first.tile_degrees if tile_degrees is None else tile_degrees
+    if size is not None and size <= 0:
+        raise ConfigError(f"--tile-degrees {size:g} is no size; give degrees above zero")
+    here = StoreConfig(path=store, channels=named, climatology=first.climatology, tile_degrees=size)
     model = relocated(load_model(run), dataset, here, config.domain, _moment(until))
     end = None if until is None else datetime_of(_moment(until) or 0.0).astype("datetime64[us]").item()
     data = {"stores": [here], "channels": list(model.spec.names), "train_start": None, "train_end": end}

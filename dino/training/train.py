@@ -24,7 +24,7 @@ from .dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage, shrink_netwo
 from .field_stage import FieldStage
 from .loop import Loop, Report
 from .parallel import ALONE, Group
-from .prepare import Split, open_fields, prepare
+from .prepare import Split, found_stores, open_fields, prepare
 from .series import Series
 from .streamed import StreamedSeries
 
@@ -134,7 +134,7 @@ def held_out_maps(config: Config, model: OceanModel, split: Split) -> list[Segme
     """
     if split.apart is not None:
         return []
-    dataset = open_fields(config.data.stores[0])
+    dataset = open_fields(found_stores(config.data.stores)[0])
     days = days_since_epoch(dataset["time"].values)
     low, high = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
     inside = (days >= (days[0] if low is None else low)) & (days <= (days[-1] if high is None else high))
