@@ -2,11 +2,13 @@
 
 Every mission is withheld in turn and every analysis time has a window of its own. Predictions inside the window are
 interpolation, after it forecasts, scored by day of lead. The covariance of optimal interpolation is fitted to the
-assimilated observations of that window alone. The model learned sea level of 2005: its default variant, `dino`, is
+assimilated observations of that window alone; the customary interpolation has one scale, Gaussian in space and time.
+The model learned sea level of 2005: its default variant, `dino`, is
 given the observations less the mean of their departure from its mean field, as optimal interpolation takes a constant
 mean from"""
 
 import argparse
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +32,7 @@ from data_pipeline.progress import reported
 from data_pipeline.stores import open_store
 from dino.checkpoint import load_run_config
 from dino.config import Config
+from dino.errors import DinoError
 from dino.evaluation.interpolation import fitted_interpolation
 from dino.evaluation.tracks import predict_along_track
 from dino.forecaster import Forecaster
@@ -71,7 +74,9 @@ def interpolate(split: Split, seed: int) -> Predictions:
     points = split.withheld
     mean, std = made.predict(points.time, points.longitude, points.latitude)
     held, _ = made.predict(np.minimum(points.time, split.end), points.longitude, points.latitude)
+    gaussian = fitted_interpolation(split.seen, None, seed, customary=True)(split.seen, split.end)
     return {
+        "customary_interpolation": gaussian.predict(points.time, points.longitude, points.latitude)[0],
         "optimal_interpolation": mean,
         "optimal_interpolation_std": std,
         "optimal_interpolation_persistence": held,
@@ -93,11 +98,20 @@ def mean_departure(forecaster: Forecaster, seen: Observations) -> float:
     return float(np.mean(seen.values[:, 0] - forecaster.model.background.at(seen.longitude, seen.latitude)[:, 0]))
 
 
-def transferred(fresh: Callable[[], Forecaster], split: Split, offset: float, config: Config, name: str) -> Forecaster:
-    """A fresh copy of the run, adapted by a strategy to the assimilated observations of the window."""
+def transferred(
+    fresh: Callable[[], Forecaster], split: Split, offset: float, config: Config, name: str, told: list[dict[str, Any]]
+) -> Forecaster:
+    """A fresh copy of the run, adapted by a strategy to what the window assimilates; `told` is given how it went."""
     forecaster = fresh()
     seen = replace(split.seen, values=split.seen.values - offset)
-    strategy(name)(Task(forecaster, seen, config), lambda done, total: None)
+    began, account = time.perf_counter(), {"strategy": name, "mission": split.mission, "end": split.end}
+    try:
+        result = strategy(name)(Task(forecaster, seen, config), lambda done, total: None)
+        account |= {"misfit_of_rounds": result.rounds, "gained": result.gained}
+    except DinoError as error:
+        account |= {"refused": str(error)}
+        forecaster = fresh()
+    told.append(account | {"seconds": time.perf_counter() - began})
     return forecaster
 
 
@@ -145,8 +159,16 @@ def normalised_error(table: dict[str, NDArray], method: str, noise: float) -> di
     return {name: float(np.sqrt(np.mean(part**2))) if len(part) else None for name, part in parts.items()}
 
 
+def alike(table: dict[str, NDArray], methods: list[str]) -> dict[str, float]:
+    """Correlation of the errors in the window with those of optimal interpolation: what the observations leave open."""
+    errors = {m: (table[m] - table["truth"])[table["lead"] <= 0] for m in methods}
+    usable = np.isfinite(list(errors.values())).all(0)
+    ours = errors["optimal_interpolation"][usable]
+    return {m: float(np.corrcoef(error[usable], ours)[0, 1]) for m, error in errors.items()}
+
+
 def variants(
-    arguments: argparse.Namespace, config: Config, fresh: Callable[[], Forecaster]
+    arguments: argparse.Namespace, config: Config, fresh: Callable[[], Forecaster], told: list[dict[str, Any]]
 ) -> Callable[[Split], Predictions]:
     """A function that predicts with every method; `fresh` loads the run anew."""
     forecaster, window, seed = fresh(), arguments.window, arguments.seed
@@ -157,8 +179,11 @@ def variants(
         made |= predict(forecaster, split, window, "dino", offset)
         made |= predict(forecaster, split, window, "dino_raw", 0.0)
         for name in arguments.strategies:
-            adapted = transferred(fresh, split, offset, config, name)
-            made |= predict(adapted, split, window, f"dino_{name}", offset)
+            adapted = transferred(fresh, split, offset, config, name, told)
+            if told[-1].get("gained"):
+                made |= predict(adapted, split, window, f"dino_{name}", offset)
+            else:
+                made |= {f"dino_{name}": made["dino"], f"dino_{name}_std": made["dino_std"]}
         return made
 
     return all_methods
@@ -176,8 +201,8 @@ def run_of(arguments: argparse.Namespace, work: Path) -> Path:
 
 def collect(
     arguments: argparse.Namespace, work: Path, config: Config, fresh: Callable[[], Forecaster]
-) -> tuple[dict[str, NDArray], int]:
-    """Everything predicted, in columns, and the number of analyses."""
+) -> tuple[dict[str, NDArray], int, list[dict[str, Any]]]:
+    """Everything predicted, in columns, the number of analyses, and how every transfer went."""
     make_stores(work, arguments.data, TRACKS)
     store = open_store(work / "stores" / "tracks.zarr")
     observations = Observations.from_dataset(store, fresh().model.spec.names)
@@ -185,7 +210,8 @@ def collect(
     todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
     todo = todo[: arguments.analyses]
     columns: dict[str, list[NDArray]] = {}
-    predict_all = variants(arguments, config, fresh)
+    told: list[dict[str, Any]] = []
+    predict_all = variants(arguments, config, fresh, told)
     with reported("tracks") as progress:
         for done, split in enumerate(todo):
             made: dict[str, NDArray] = dict(predict_all(split))
@@ -194,7 +220,7 @@ def collect(
             for name, column in made.items():
                 columns.setdefault(name, []).append(column)
             progress(done + 1, len(todo))
-    return {name: np.concatenate(parts) for name, parts in columns.items()}, len(todo)
+    return {name: np.concatenate(parts) for name, parts in columns.items()}, len(todo), told
 
 
 def main() -> None:
@@ -218,8 +244,9 @@ def main() -> None:
         def fresh() -> Forecaster:
             return Forecaster(Forecaster.load(run).model, assimilation)
 
-        table, analyses = collect(arguments, work, config, fresh)
-        methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence", "mean"]
+        table, analyses, told = collect(arguments, work, config, fresh)
+        methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence"]
+        methods += ["customary_interpolation", "mean"]
         methods += [f"dino_{name}" for name in arguments.strategies]
         noise = assimilation.default_error
         for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
@@ -232,6 +259,8 @@ def main() -> None:
             "assimilation": assimilation.method,
             "observation_error_cm": 100.0 * noise,
             **score_groups(table, methods, arguments.days_ahead),
+            "transfers": told,
+            "errors_correlate_with_those_of_interpolation": alike(table, methods),
             "normalised_error": {m: normalised_error(table, m, noise) for m in methods if f"{m}_std" in table},
         }
     report(arguments, results)

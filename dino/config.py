@@ -39,6 +39,9 @@ class DataConfig(_Section):
 
     stores: list[StoreConfig] = Field(min_length=1)
     channels: list[str] = Field(min_length=1)
+    simulated: list[StoreConfig] = Field(
+        default=[], description="what a relocated run was trained on, with its channels; transfer compares with it"
+    )
     train_start: dt.datetime | None = None
     train_end: dt.datetime | None = Field(
         default=None, description="last moment of the first store that training may see"

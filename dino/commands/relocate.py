@@ -25,7 +25,8 @@ def relocate(
         str | None, typer.Option(help="Names in the store, in the order of the run's channels; the run's when absent.")
     ] = None,
     tile_degrees: Annotated[
-        float | None, typer.Option(help="Size of the tiles; the run's when absent. A sea of smaller eddies wants smaller.")
+        float | None,
+        typer.Option(help="Size of the tiles; the run's when absent. A sea of smaller eddies wants smaller."),
     ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
@@ -47,7 +48,16 @@ def relocate(
     here = StoreConfig(path=store, channels=named, climatology=first.climatology, tile_degrees=size)
     model = relocated(load_model(run), dataset, here, config.domain, _moment(until))
     end = None if until is None else datetime_of(_moment(until) or 0.0).astype("datetime64[us]").item()
-    data = {"stores": [here], "channels": list(model.spec.names), "train_start": None, "train_end": end}
+    learned = config.data.simulated or [
+        store.model_copy(update={"channels": store.channels or config.data.channels}) for store in config.data.stores
+    ]
+    data = {
+        "stores": [here],
+        "simulated": learned,
+        "channels": list(model.spec.names),
+        "train_start": None,
+        "train_end": end,
+    }
     save_model(model, out)
     save_config(config.model_copy(update={"data": config.data.model_copy(update=data)}), out)
     console().print(

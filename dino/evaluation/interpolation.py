@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,12 @@ FITTED_OBSERVATIONS = 6000
 
 
 def fitted_interpolation(
-    observations: Observations, before: dt.datetime | None, seed: int = 0
+    observations: Observations, before: dt.datetime | None, seed: int = 0, *, customary: bool = False
 ) -> Callable[[Observations, float], OptimalInterpolation]:
     """A maker of optimal-interpolation maps whose covariance maximises the likelihood of the observations.
 
-    Only observations before the scored period are used to fit, a random subset when there are many.
+    Only observations before the scored period are used to fit, a random subset when there are many. `customary`: one
+    scale, Gaussian in space and time, in place of two of the default kernels.
     """
     usable = observations
     if before is not None and observations.time[0] < day_of(before):
@@ -26,9 +28,12 @@ def fitted_interpolation(
     count = min(FITTED_OBSERVATIONS, len(usable))
     usable = usable.select(np.sort(chance.choice(len(usable), count, replace=False)))
     values = usable.values[:, 0]
+    shape: dict[str, Any] = (
+        {"components": 1, "space_kernel": "gaussian", "time_kernel": "gaussian"} if customary else {}
+    )
     covariance = fit_covariance(
         usable.time, usable.longitude, usable.latitude, values - np.nanmean(values),
-        error=_errors(usable), seed=seed, subsets=4, subset_size=250, iterations=40,
+        error=_errors(usable), seed=seed, subsets=4, subset_size=250, iterations=40, **shape,
     )  # fmt: skip
 
     def make(seen: Observations, now: float) -> OptimalInterpolation:

@@ -37,8 +37,14 @@ class Task:
         return self.forecaster.model
 
     def simulated(self) -> list[Codes]:
-        """The codes of the run's training maps, one entry a store; read anew every time."""
-        return latent_trajectories(self.config, self.model)
+        """The codes of the maps that the run was trained on, one entry a store; read anew every time."""
+        data, config = self.config.data, self.config
+        if data.simulated:
+            # A relocated run: the store of its new sea taught it nothing, and may not be long enough to.
+            learned = {"stores": data.simulated, "channels": data.simulated[0].channels, "simulated": []}
+            moved = data.model_copy(update=learned | {"train_start": None, "train_end": None})
+            config = config.model_copy(update={"data": moved})
+        return latent_trajectories(config, self.model)
 
     @property
     def settings(self) -> TransferConfig:

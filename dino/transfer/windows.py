@@ -12,6 +12,7 @@ from ..decoders import values_at_points
 from ..dynamics import integrate
 from ..errors import EmptyDataError
 from ..forecaster import Analysis, Forecaster
+from ..inference.gaussian import Gaussian
 from ..inference.rows import rows_of_chart
 from ..model import OceanModel
 from ..observations import Observations
@@ -113,6 +114,13 @@ class Window:
         """Smoothed codes (node, chart, code) of length `size` at the analysis' nodes."""
         assert self.analysis.window is not None
         return torch.stack([trajectory.mean[:, :size] for trajectory in self.analysis.window], dim=1)
+
+    def start(self, size: int) -> Gaussian:
+        """Smoothed codes (chart, code) of length `size` at the analysis' first node."""
+        assert self.analysis.window is not None
+        charts = self.analysis.window
+        mean = torch.stack([trajectory.mean[0, :size] for trajectory in charts])
+        return Gaussian(mean, torch.stack([trajectory.covariance[0, :size, :size] for trajectory in charts]))
 
 
 def cut(observations: Observations, config: TransferConfig, assimilation: AssimilationConfig) -> Plan:
