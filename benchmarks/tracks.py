@@ -19,6 +19,7 @@ from harness import parser, prepare, report
 from numpy.typing import NDArray
 from realdata import (
     MAPS,
+    ROOT,
     TRACKS,
     add_options,
     configuration,
@@ -227,6 +228,7 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     add_options(options)
+    options.set_defaults(config=ROOT / "configs" / "tracks.yaml")
     options.add_argument("--run", type=Path, help="a run of adt; trained with --config when absent")
     options.add_argument("--strategies", nargs="*", default=[], choices=STRATEGIES, help="also adapt the run by these")
     options.add_argument("--window", type=float, default=15.0, help="days of observations analysed")

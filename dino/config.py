@@ -165,7 +165,7 @@ class AssimilationConfig(_Section):
         default=0.03, gt=0, description="observation error std where a store gives none [units]"
     )
     bound: float | None = Field(
-        default=4.0, gt=0, description="misfits of more standard deviations are down-weighted; null counts all in full"
+        default=3.0, gt=0, description="misfits of more standard deviations are down-weighted; null counts all in full"
     )
     bias_error: float = Field(
         default=0.0, ge=0, description="std of a constant offset of each source in each channel [units]; 0 for none"

@@ -93,9 +93,9 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
         frames, held = slice(None), 0
         if own:
             held = _held_trajectories(maps.trajectories, config)
-            if isinstance(maps, Maps):
-                maps = translated(maps, config.data.translations, held, config.seed)
             frames = slice(None) if held or areas else _training_frames(len(maps.times), config, interval)
+        if isinstance(maps, Maps):
+            maps = translated(maps, config.data.translations, held, config.seed)
         kept = kept_cells(maps.grid, config.data.keep, config.data.keep_seed)
         left_out = [*store.exclude, *(areas if own else ())]
         if left_out:
