@@ -83,6 +83,21 @@ def test_the_command_writes_a_run_that_forecasts(sea_run, sea_dataset, tmp_path)
     assert np.isfinite(forecast(load_model(out), sea, "sla")).any()
 
 
+def test_tiles_may_have_another_size(sea_run, sea_dataset, tmp_path, capsys):
+    store = write_store(sea_dataset(), tmp_path / "there.zarr")
+    counts = []
+    for size in ("4", "2.5"):
+        out = tmp_path / f"run{size}"
+        with pytest.raises(SystemExit) as stop:
+            main([str(a) for a in ("relocate", sea_run, store, "--out", out, "--tile-degrees", size)])
+        assert not stop.value.code
+        counts.append(len(load_model(out).cover.charts))
+    assert counts[0] < counts[1]
+    with pytest.raises(SystemExit):
+        main([str(a) for a in ("relocate", sea_run, store, "--out", tmp_path / "no", "--tile-degrees", "0")])
+    assert "--tile-degrees 0 is no size" in capsys.readouterr().err
+
+
 def test_refusals(box_run, sea_run, sea_dataset, box_dataset):
     with pytest.raises(ConfigError, match=r"domain\.kind=tiles"):
         moved(box_run, box_dataset())

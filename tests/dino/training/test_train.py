@@ -262,3 +262,14 @@ def test_stores_that_are_none(box_config, tmp_path):
     settings["data"]["stores"][0]["path"] = str(write_store(observed, tmp_path / "observed.zarr"))
     with pytest.raises(SchemaError, match="holds observations"):
         prepare(Config.model_validate(settings))
+
+
+def test_every_periodic_store_is_moved_about(box_config):
+    """The first keeps its held-out trajectories as they are; a second one holds none out."""
+    stores = [store.model_copy() for store in box_config.data.stores * 2]
+    data = box_config.data.model_copy(update={"translations": 3, "stores": stores})
+    splits, _ = prepare(box_config.model_copy(update={"data": data}))
+    alone, _ = prepare(box_config.model_copy(update={"data": data.model_copy(update={"translations": 1})}))
+    (first, second), (once, _) = splits, alone
+    assert first.series.count == once.series.count + 2 * (once.series.count - once.held)
+    assert second.series.count == 3 * once.series.count

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -111,3 +112,15 @@ def test_a_second_transfer_builds_on_the_first(task, tmp_path, box_run):
 def test_an_unknown_strategy_is_refused():
     with pytest.raises(ConfigError, match="known: none, statistics, modulation"):
         strategy("magic")
+
+
+def test_a_relocated_run_is_compared_with_what_taught_it(task, tmp_path):
+    """The store of the new sea, here one that is not there, is not read."""
+    given = task()
+    plain, data = given.simulated(), given.config.data
+    learned = [store.model_copy(update={"channels": data.channels}) for store in data.stores]
+    here = [data.stores[0].model_copy(update={"path": tmp_path / "absent.zarr"})]
+    moved = data.model_copy(update={"stores": here, "simulated": learned, "channels": ["sla"]})
+    relocated = replace(given, config=given.config.model_copy(update={"data": moved}))
+    for one, other in zip(relocated.simulated(), plain, strict=True):
+        assert torch.equal(one.codes, other.codes)

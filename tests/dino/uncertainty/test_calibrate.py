@@ -66,6 +66,17 @@ def test_training_fits_the_factors_on_what_it_held_out(sea_run):
     torch.testing.assert_close(model.spread_factor, kept, rtol=1e-4, atol=1e-5)
 
 
+def test_the_first_store_may_be_found_by_a_pattern(box_run):
+    model, config = load_model(box_run), load_run_config(box_run)
+    path = config.data.stores[0].path
+    found = config.data.stores[0].model_copy(update={"path": path.with_name(path.name[:-1] + "?")})
+    pattern = config.model_copy(update={"data": config.data.model_copy(update={"stores": [found]})})
+    splits, _ = prepare(pattern)
+    ours, same = held_out_maps(pattern, model, splits[0]), held_out_maps(config, model, splits[0])
+    assert len(ours) == len(same) > 0
+    assert all(one.maps.identical(other.maps) for one, other in zip(ours, same, strict=True))
+
+
 def test_trajectories_that_were_trained_on_are_not_used(box_run):
     model, config = load_model(box_run), load_run_config(box_run)
     splits, _ = prepare(config)
