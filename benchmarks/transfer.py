@@ -1,6 +1,7 @@
-"""Transfer strategies compared on the demo's oceans; the same as `dino benchmark transfer`, kept as JSON.
+"""Transfer strategies compared on the demo's oceans, or with a run and an ocean of yours, kept as JSON.
 
-A ratio is RMSE over that of the run as it came. Trials that a work folder holds already are not repeated.
+The same as `dino benchmark transfer`. A ratio is RMSE over that of the run as it came. Trials that a work folder holds
+already are not repeated.
 """
 
 from pathlib import Path
@@ -24,6 +25,9 @@ def main() -> None:
     options.add_argument("--days", type=float, nargs="+", default=[1, 2, 5, 10, 20, 50])
     options.add_argument("--shares", type=float, nargs="+", default=[0.005, 0.05, 0.3, 1])
     options.add_argument("--far", action="store_true", help="an observed ocean less like the simulated ones")
+    options.add_argument("--run", type=Path, help="a run to adapt, in place of the demo's oceans")
+    options.add_argument("--observations", type=Path, help="with --run: what was observed")
+    options.add_argument("--truth", type=Path, help="with --run: maps to score against")
     options.add_argument("--set", dest="overrides", nargs="*", default=[], metavar="KEY=VALUE", help="settings")
     options.add_argument("--work", type=Path, help="folder for oceans, runs and figures; a temporary one when absent")
     arguments = options.parse_args()
@@ -31,9 +35,18 @@ def main() -> None:
     days, shares = arguments.days, arguments.shares
     with work_folder(arguments.work) as work:
         transfer(
-            work, None, None, None, ",".join(arguments.strategies), _listed(days), _listed(shares),
-            _listed(arguments.seeds), arguments.far, CONFIG, False, arguments.overrides,
-        )  # fmt: skip
+            out=work,
+            run=arguments.run,
+            observations=arguments.observations,
+            truth=arguments.truth,
+            strategies=",".join(arguments.strategies),
+            days=_listed(days),
+            shares=_listed(shares),
+            seeds=_listed(arguments.seeds),
+            far=arguments.far,
+            config=CONFIG,
+            overrides=arguments.overrides,
+        )
         rows = read_report(work / "transfer.json")["scores"]
     most = max(days), max(shares)
     results = {
