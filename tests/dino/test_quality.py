@@ -57,8 +57,13 @@ def test_gross_errors(twin, clean, method):
     without, _ = change(twin, settings(method, controlled=False), clean, faulty)
     assert moved < 0.01
     assert moved < without / 5
-    counted = quality.down_weighted
-    assert counted == {name: int((clean.source[wrong] == i).sum()) for i, name in enumerate(clean.sources)}
+    counted, faults = (
+        quality.down_weighted,
+        {n: int((clean.source[wrong] == i).sum()) for i, n in enumerate(clean.sources)},
+    )
+    assert all(counted[name] >= number for name, number in faults.items())
+    # Of the clean ones few in a thousand lie beyond three deviations.
+    assert sum(counted.values()) - len(wrong) < COUNT / 200
 
 
 @pytest.mark.parametrize("method", METHODS)
