@@ -3,9 +3,8 @@
 Every mission is withheld in turn and every analysis time has a window of its own. Predictions inside the window are
 interpolation, after it forecasts, scored by day of lead. The covariance of optimal interpolation is fitted to the
 assimilated observations of that window alone; the customary interpolation has one scale, Gaussian in space and time.
-The model learned sea level of 2005: its default variant, `dino`, is
-given the observations less the mean of their departure from its mean field, as optimal interpolation takes a constant
-mean from"""
+The model's mean field is of another year: its default variant, `dino`, is given the observations less the mean of their
+departure from it, as optimal interpolation takes a constant mean from them."""
 
 import argparse
 import time

@@ -39,8 +39,8 @@ class DataConfig(_Section):
 
     stores: list[StoreConfig] = Field(min_length=1)
     channels: list[str] = Field(min_length=1)
-    simulated: list[StoreConfig] = Field(
-        default=[], description="what a relocated run was trained on, with its channels; transfer compares with it"
+    simulated: "DataConfig | None" = Field(
+        default=None, description="of a relocated run: what it was trained on, and when; transfer compares with it"
     )
     train_start: dt.datetime | None = None
     train_end: dt.datetime | None = Field(

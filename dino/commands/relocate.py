@@ -48,16 +48,9 @@ def relocate(
     here = StoreConfig(path=store, channels=named, climatology=first.climatology, tile_degrees=size)
     model = relocated(load_model(run), dataset, here, config.domain, _moment(until))
     end = None if until is None else datetime_of(_moment(until) or 0.0).astype("datetime64[us]").item()
-    learned = config.data.simulated or [
-        store.model_copy(update={"channels": store.channels or config.data.channels}) for store in config.data.stores
-    ]
-    data = {
-        "stores": [here],
-        "simulated": learned,
-        "channels": list(model.spec.names),
-        "train_start": None,
-        "train_end": end,
-    }
+    learned = config.data.simulated or config.data
+    data = {"stores": [here], "simulated": learned, "channels": list(model.spec.names)}
+    data |= {"train_start": None, "train_end": end}
     save_model(model, out)
     save_config(config.model_copy(update={"data": config.data.model_copy(update=data)}), out)
     console().print(

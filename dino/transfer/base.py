@@ -38,13 +38,9 @@ class Task:
 
     def simulated(self) -> list[Codes]:
         """The codes of the maps that the run was trained on, one entry a store; read anew every time."""
-        data, config = self.config.data, self.config
-        if data.simulated:
-            # A relocated run: the store of its new sea taught it nothing, and may not be long enough to.
-            learned = {"stores": data.simulated, "channels": data.simulated[0].channels, "simulated": []}
-            moved = data.model_copy(update=learned | {"train_start": None, "train_end": None})
-            config = config.model_copy(update={"data": moved})
-        return latent_trajectories(config, self.model)
+        # A relocated run learned nothing from the store of its new sea, which may not be long enough to.
+        learned = self.config.data.simulated or self.config.data
+        return latent_trajectories(self.config.model_copy(update={"data": learned}), self.model)
 
     @property
     def settings(self) -> TransferConfig:
