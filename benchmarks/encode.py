@@ -8,7 +8,7 @@ it filters that all frames share, which the published code does not do.
 from collections.abc import Callable
 
 import torch
-from harness import median_seconds, parser, prepare, report, seconds
+from harness import median_seconds, on_device, parser, prepare, report, seconds
 from torch import Tensor
 from workload import coordinates, decoder, smooth_fields, train
 
@@ -52,6 +52,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=300, help="Adam steps of the plain method")
     options.add_argument("--training-steps", type=int, default=60, help="decoder steps before encoding")
     options.add_argument("--repeats", type=int, default=21, help="timings of the exact solve; the median counts")
+    on_device(options)
     arguments = options.parse_args()
     prepare(arguments)
     points, network = coordinates(), decoder()

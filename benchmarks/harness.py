@@ -25,10 +25,19 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
+def on_device(options: argparse.ArgumentParser) -> None:
+    """Add `--device`, where tensors of a script that names no other device are made."""
+    options.add_argument("--device", default="cpu", help="of torch, e.g. cuda")
+
+
 def prepare(arguments: argparse.Namespace) -> None:
-    """Set threads and seed as the command line says, and memory as the `dino` command does."""
+    """Set threads, device and seed as the command line says, and memory as the `dino` command does."""
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
+    device = getattr(arguments, "device", "cpu")
+    if device != "cpu":
+        # Never where it is the processor: `torch.as_tensor` would then fetch tensors back from any other device.
+        torch.set_default_device(device)
     torch.manual_seed(arguments.seed)
 
 
@@ -36,6 +45,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on, without naming the host."""
     return {
         "processor": _processor(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "architecture": platform.machine(),
         "system": platform.system(),
         "threads": torch.get_num_threads(),
@@ -45,9 +55,11 @@ def machine() -> dict[str, Any]:
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Wall-clock seconds of one call."""
+    """Wall-clock seconds of one call, until a GPU has done its part."""
+    _finish()
     start = time.perf_counter()
     function()
+    _finish()
     return time.perf_counter() - start
 
 
@@ -100,6 +112,11 @@ def _flat(results: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
 def _without_folder(argument: str) -> str:
     """An absolute path by its name alone: where folders lie is the machine's business."""
     return Path(argument).name if Path(argument).is_absolute() else argument
+
+
+def _finish() -> None:
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()
 
 
 def _processor() -> str:

@@ -8,7 +8,7 @@ gives it filters that all frames share, which the published code does not do.
 from collections.abc import Callable
 
 import torch
-from harness import matmul_rate, median_seconds, parser, prepare, report
+from harness import matmul_rate, median_seconds, on_device, parser, prepare, report
 from torch import Tensor
 from workload import CODE, HIDDEN, LAYERS, RIDGE, coordinates, decoder, smooth_fields, train
 
@@ -87,6 +87,7 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--repeats", type=int, default=5, help="rounds; medians count")
     options.add_argument("--training-steps", type=int, default=20, help="decoder steps before timing")
+    on_device(options)
     arguments = options.parse_args()
     prepare(arguments)
     points, network, fields = coordinates(), decoder(), smooth_fields(FRAMES, arguments.seed + 1)

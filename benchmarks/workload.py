@@ -23,7 +23,7 @@ def coordinates() -> Tensor:
 
 def smooth_fields(count: int, seed: int) -> Tensor:
     """Random fields (count, point, 1) of unit variance whose energy falls off as a Gaussian of the wavenumber."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
     wave = torch.fft.fftfreq(GRID, 1 / GRID)
     envelope = torch.exp(-(wave[:, None] ** 2 + wave[None, :] ** 2) / (2 * 2.0**2))
     envelope[0, 0] = 0.0

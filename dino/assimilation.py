@@ -199,7 +199,7 @@ def _groups(offsets: tuple[Offset, ...], observations: Observations, rows: Rows)
     place = {(offset.source, offset.channel): index for index, offset in enumerate(offsets)}
     source = observations.source[rows.observation.cpu().numpy()].tolist()
     pairs = zip(source, rows.channel.tolist(), strict=True)
-    return torch.tensor([place[observations.source_of(s), c] for s, c in pairs], dtype=torch.long)
+    return rows.channel.new_tensor([place[observations.source_of(s), c] for s, c in pairs])
 
 
 def _quality(observations: Observations, kept: Observations, every: list[Rows], windows: list[Window]) -> Quality:
@@ -207,8 +207,8 @@ def _quality(observations: Observations, kept: Observations, every: list[Rows], 
     used, light = np.zeros((2, len(kept)), bool)
     for rows, window in zip(every, windows, strict=True):
         assert rows.observation is not None
-        used[rows.observation.numpy()] = True
-        light[rows.observation[window.weight.cpu() < 1].numpy()] = True
+        used[rows.observation.cpu().numpy()] = True
+        light[rows.observation[window.weight < 1].cpu().numpy()] = True
     source, number = np.unique(kept.source[light], return_counts=True)
     return Quality(
         used=int(used.sum()),

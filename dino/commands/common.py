@@ -33,8 +33,13 @@ def console() -> Console:
 
 def use_device(config: Config) -> None:
     """Refuse a device that is not there."""
-    if config.device.startswith("cuda") and not torch.cuda.is_available():
+    if not config.device.startswith("cuda"):
+        return
+    if not torch.cuda.is_available():
         raise ConfigError(f"device is {config.device} but no GPU is visible; set device=cpu")
+    number, count = torch.device(config.device).index or 0, torch.cuda.device_count()
+    if number >= count:
+        raise ConfigError(f"device is {config.device} but {count} GPUs are visible, numbered from 0; set device=cuda:0")
 
 
 def one_trajectory(dataset: xr.Dataset, index: int) -> xr.Dataset:

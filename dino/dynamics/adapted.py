@@ -105,6 +105,12 @@ class AdaptedODE(nn.Module):
         north = (self.reference[1] - context[..., 3]).exp()
         return torch.stack([north * self.reference[0] / context[..., 1], north], dim=-1)
 
+    @torch.no_grad()
+    def change_pace(self, factor: float) -> None:
+        """Run through the same trajectories `factor` times as fast; the residual is in the base's units."""
+        self.base.change_pace(factor)
+        self.drift.mul_(factor)
+
     def bind(
         self, context: Tensor | None = None, amplitude: Tensor | None = None
     ) -> Callable[[Tensor, Tensor], Tensor]:

@@ -97,6 +97,12 @@ class QuadraticODE(nn.Module):
         self.extent.copy_(REACH * farthest.clamp_min(1e-6 * farthest.max()))
         self.pull.fill_(1.0 / interval)
 
+    @torch.no_grad()
+    def change_pace(self, factor: float) -> None:
+        """Run through the same trajectories `factor` times as fast."""
+        self.coefficients.mul_(factor)
+        self.pull.mul_(factor)
+
     def bind(
         self, context: Tensor | None = None, amplitude: Tensor | None = None
     ) -> Callable[[Tensor, Tensor], Tensor]:

@@ -18,12 +18,10 @@ class Gaussian:
     covariance: Tensor
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draws (count, ..., code)."""
-        factor = cholesky(self.covariance)
-        noise = torch.randn(
-            (count, *self.mean.shape), generator=generator, dtype=self.mean.dtype, device=self.mean.device
-        )
-        return self.mean + torch.einsum("...ij,n...j->n...i", factor, noise)
+        """Draws (count, ..., code), of noise from where the generator is: the same on every device."""
+        factor, device = cholesky(self.covariance), self.mean.device if generator is None else generator.device
+        noise = torch.randn((count, *self.mean.shape), generator=generator, dtype=self.mean.dtype, device=device)
+        return self.mean + torch.einsum("...ij,n...j->n...i", factor, noise.to(self.mean))
 
 
 def cholesky(matrix: Tensor) -> Tensor:

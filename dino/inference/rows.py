@@ -83,18 +83,19 @@ def rows_of_chart(
         # About the population's mean; who knows better codes asks for `about`.
         basis = at_points(model.decoder, coordinates, torch.zeros_like(like).expand(len(coordinates), -1))
     observation, channel = np.nonzero(np.isfinite(values))
-    index = torch.as_tensor(observation), torch.as_tensor(channel)
+    device = like.device
+    index = torch.as_tensor(observation, device=device), torch.as_tensor(channel, device=device)
     position = np.interp(seen.time[observation], nodes, np.arange(len(nodes), dtype=float))
     node = np.minimum(np.floor(position).astype(np.int64), max(len(nodes) - 2, 0))
     return Rows(
         operator=basis.modes[index],
         innovation=like.new_tensor(values[observation, channel]) - basis.offset[index],
         variance=like.new_tensor(error[observation, channel] ** 2) + model.unresolved_variance[index[1]],
-        node=torch.as_tensor(node),
+        node=torch.as_tensor(node, device=device),
         fraction=like.new_tensor(position - node),
         offset=basis.offset[index],
         coordinates=coordinates[index[0]],
         channel=index[1],
         decoder=None if model.decoder.is_affine else model.decoder,
-        observation=torch.as_tensor(np.flatnonzero(inside)[observation]),
+        observation=torch.as_tensor(np.flatnonzero(inside)[observation], device=device),
     )

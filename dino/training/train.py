@@ -104,7 +104,8 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
 def latent_trajectories(config: Config, model: OceanModel) -> list[Codes]:
     """Codes of the maps that a trained model has learned from, one entry a store of `config`."""
     splits, _ = prepare(config)
-    return [_training_codes(_codes(model, split.series, ALONE), split) for split in splits]
+    device = str(model.code_variance.device)
+    return [_training_codes(_codes(model, split.series.to(device), ALONE), split) for split in splits]
 
 
 def _silent(done: int, total: int) -> None:

@@ -48,7 +48,7 @@ def translate_codes(task: Task, report: Report) -> Transferred:
         with torch.random.fork_rng():
             torch.manual_seed(task.config.seed)
             forwards = trained_generator(_batches(simulated, generator), _batches(observed, generator), steps)
-        matrix = torch.eye(len(unit)) + forwards.change.detach()
+        matrix = torch.eye(len(unit), device=unit.device) + forwards.change.detach()
         transform = unit[:, None] * matrix / unit
         model.decoder.change_codes(transform, unit * forwards.shift.detach())
 
@@ -57,9 +57,10 @@ def translate_codes(task: Task, report: Report) -> Transferred:
 
 def trained_generator(simulated: Callable[[], Tensor], observed: Callable[[], Tensor], steps: int) -> Affine:
     """The generator from simulated to observed codes; both arguments draw a batch (draw, code)."""
-    size = simulated().shape[-1]
-    forwards, backwards = Affine(size), Affine(size)
-    judges = [nn.Sequential(nn.Linear(size, 64), nn.SiLU(), nn.Linear(64, 1)) for _ in range(2)]
+    like = simulated()
+    size = like.shape[-1]
+    forwards, backwards = Affine(size).to(like), Affine(size).to(like)
+    judges = [nn.Sequential(nn.Linear(size, 64), nn.SiLU(), nn.Linear(64, 1)).to(like) for _ in range(2)]
     makers = torch.optim.Adam([*forwards.parameters(), *backwards.parameters()], RATE, betas=(0.5, 0.999))
     critics = torch.optim.Adam([p for judge in judges for p in judge.parameters()], RATE, betas=(0.5, 0.999))
     for _ in range(steps):

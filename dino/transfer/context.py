@@ -29,7 +29,7 @@ def adapt_context(task: Task, report: Report) -> Transferred:
     generator = torch.Generator().manual_seed(task.config.seed)
     directions = environment_directions(model, weights, task.simulated(), settings.context_size, generator)
     origin = nn.utils.parameters_to_vector(weights).detach().clone()
-    context = torch.zeros(len(directions), requires_grad=True)
+    context = origin.new_zeros(len(directions), requires_grad=True)
     optimiser = torch.optim.Adam([context], RATE * settings.learning_rate)
 
     def adapt(analyse: Analyse) -> None:

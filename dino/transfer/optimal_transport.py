@@ -29,7 +29,7 @@ def transport_codes(task: Task, report: Report) -> Transferred:
         move = monge_map(model.code_prior.covariance.double(), covariance)
         # Of what is left to go: a third, a half, all of it, so that the path is walked in equal parts.
         share = 1.0 / next(rounds)
-        identity = torch.eye(len(move), dtype=move.dtype)
+        identity = torch.eye(len(move), dtype=move.dtype, device=move.device)
         step = (1 - share) * identity + share * move
         model.decoder.change_codes(step.to(model.code_variance), (share * mean).to(model.code_variance))
 

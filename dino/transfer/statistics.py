@@ -1,29 +1,34 @@
-"""Fit the statistics of the latent state to the observed ocean: its population, and how much the model errs in it.
+"""Fit the statistics of the latent state to the observed ocean: its population, its pace, and how much the model errs.
 
 The population of states, the errors that the model gains and what the basis leaves out were measured on the simulated
 ocean. An ocean with more energy has all of them larger by its ratio of energies, and one with other eddies has a
 population of another shape (`population`). Neither has a step length, and both are exact where the dynamics are linear.
 
-Dynamics that fit the observed ocean less well than the simulated one need more process noise, or the filter trusts old
-observations too long. Its factor is searched for by threes, on what followed the analysed windows.
+An ocean that is slower or faster than the simulated one has a factor in front of its dynamics (`pace`), and dynamics
+that fit it less well need more process noise, or the filter trusts old observations too long. Both factors are searched
+for, by root two and by three, on what followed the analysed windows.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
 from ..model import OceanModel
 from .base import Analyse, Report, Task, Transferred, improve
+from .pace import PACE_STEP, change_pace, search
 from .population import energy_ratio, reshape_population
 from .windows import Window, forecast_codes, misfit
 
 ENERGY = ("state_covariance", "code_variance", "process_noise", "unresolved_variance", "lead_error", "unresolved_error")
 MODEL_ERROR = ("process_noise", "lead_error", "unresolved_error")
-STEP, STEPS = 3.0, 3  # of the search for the size of the model error
+PACES = 1 / PACE_STEP, PACE_STEP
+ERRORS = 3.0, 1 / 3.0
+STEPS = 4  # of either search, at most: a factor of four in pace, of eighty in the error
 
 
 def fit_statistics(task: Task, report: Report) -> Transferred:
-    """Fit the covariances of the latent state to the observed ocean; see `Strategy`."""
+    """Fit the covariances of the latent state and the pace to the observed ocean; see `Strategy`."""
     model, searched = task.model, False
 
     def adapt(analyse: Analyse) -> None:
@@ -32,28 +37,13 @@ def fit_statistics(task: Task, report: Report) -> Transferred:
         _scale(model, ENERGY, energy_ratio(model, windows))
         if not searched:
             # Of the right size first: the shape is a slow correction to it, one step a round.
-            search_model_error(model, analyse)
+            ahead = lambda: _misfit_ahead(model, analyse())  # noqa: E731
+            search(partial(change_pace, model), ahead, PACES, STEPS)
+            search(partial(_scale, model, MODEL_ERROR), ahead, ERRORS, STEPS)
             windows, searched = analyse(), True
         reshape_population(model, windows)
 
     return improve(task, adapt, report)
-
-
-def search_model_error(model: OceanModel, analyse: Analyse) -> None:
-    """Raise the model error by threes while forecasts from the windows get better, or else lower it, in place."""
-    best = _misfit_ahead(model, analyse())
-    for step in (STEP, 1 / STEP):
-        for number in range(STEPS):
-            _scale(model, MODEL_ERROR, step)
-            found = _misfit_ahead(model, analyse())
-            if found >= best:
-                _scale(model, MODEL_ERROR, 1 / step)
-                break
-            best = found
-            if number == STEPS - 1:
-                return
-        if number:
-            return
 
 
 @torch.no_grad()

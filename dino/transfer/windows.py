@@ -174,7 +174,7 @@ def points_of(model: OceanModel, observations: Observations, nodes: np.ndarray, 
         number = torch.full_like(rows.node, chart)
         values = rows.innovation + rows.offset
         moment = np.interp((rows.node + rows.fraction).double().cpu().numpy(), np.arange(len(nodes)), nodes)
-        together = torch.as_tensor(np.floor(moment / OVERFLIGHT_DAYS).astype(np.int64))
+        together = torch.as_tensor(np.floor(moment / OVERFLIGHT_DAYS).astype(np.int64), device=rows.node.device)
         parts.append(
             (number, rows.node, rows.fraction, values, rows.variance, rows.operator, rows.offset, rows.coordinates,
              rows.channel, together)
@@ -196,7 +196,7 @@ def misfit(model: OceanModel, points: Points, codes: Tensor, decoder_moves: bool
     """
     if decoder_moves or not model.decoder.is_affine:
         values = values_at_points(model.decoder, points.coordinates, codes)
-        values = values[torch.arange(len(points)), points.channel]
+        values = values[torch.arange(len(points), device=codes.device), points.channel]
     else:
         values = points.offset + (points.operator * codes).sum(-1)
     return (points.value - values).square() / points.variance

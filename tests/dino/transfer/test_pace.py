@@ -1,0 +1,103 @@
+"""The pace of a model: exact in closed form, and found from the observations of an ocean that has another."""
+
+import math
+
+import pytest
+import torch
+
+from dino.config import AssimilationConfig, Config, TransferConfig
+from dino.dynamics import AdaptedODE, LatentODE, QuadraticODE, integrate
+from dino.errors import NonFiniteError
+from dino.forecaster import Forecaster
+from dino.transfer import Task
+from dino.transfer.pace import change_pace, search
+from dino.transfer.statistics import fit_statistics
+
+
+def vector_field(name):
+    torch.manual_seed(3)
+    if name == "quadratic":
+        made = QuadraticODE(4, 6)
+        torch.nn.init.normal_(made.coefficients, std=0.1)
+        return made.double()
+    made = LatentODE(4, int(name[-1]), hidden=8, depth=2, rates=[0.4, 0.3, 0.5][: int(name[-1])])
+    torch.nn.init.normal_(made.linear, std=0.3)
+    if name.startswith("adapted"):
+        made = AdaptedODE(made, 8, drifts=True)
+        made.operators.normal_(std=0.05)
+        torch.nn.init.normal_(made.drift)
+        torch.nn.init.normal_(made.network[-1].weight, std=0.1)
+    return made.double()
+
+
+@pytest.mark.parametrize("name", ["order 1", "order 2", "order 3", "quadratic", "adapted 2"])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_trajectories_are_the_same_at_other_times(name, factor):
+    made = vector_field(name)
+    start, days = 0.1 * torch.randn(3, made.state_size).double(), torch.tensor([0.0, 0.7, 2.0]).double()
+    with torch.no_grad():
+        expected = integrate(made.bind(), start, factor * days, "rk4", 0.01)
+        made.change_pace(factor)
+        found = integrate(made.bind(), start, days, "rk4", 0.01)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_errors_and_first_derivatives_follow(make_twin):
+    twin = make_twin()
+    model = twin.model
+    model.lead_error.copy_(torch.arange(len(model.lead_error))[:, None] ** 2.0)
+    model.process_noise.copy_(torch.eye(len(model.process_noise)))
+    history = torch.randn(2, model.lags + 1, model.dynamics.code_size).double()
+    before = model.initialiser(history)
+    change_pace(model, 0.5)
+    torch.testing.assert_close(model.lead_error[4], torch.full_like(model.lead_error[4], 4.0))
+    torch.testing.assert_close(model.process_noise, 0.5 * torch.eye(len(model.process_noise)).double())
+    # The same change of code a day is twice as much in units of derivatives that are half as large.
+    after = model.initialiser(history)
+    torch.testing.assert_close(after[:, : model.dynamics.code_size], before[:, : model.dynamics.code_size])
+    torch.testing.assert_close(after[:, model.dynamics.code_size :], 2 * before[:, model.dynamics.code_size :])
+
+
+def test_there_and_back_is_nothing(make_twin):
+    model = make_twin().model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    change_pace(model, 2.0)
+    change_pace(model, 0.5)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], msg=name)
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
+def test_the_pace_of_an_ocean_is_found(make_twin, true):
+    twin = make_twin()
+    twin.model.dynamics.rates.copy_(torch.tensor([1.0, 0.5]))
+    told = float(twin.model.dynamics.rates[0])
+    twin.model.dynamics.change_pace(true)
+    observations = twin.observed(3000, 24.0, error=0.005)
+    twin.model.dynamics.change_pace(1 / true)
+    settings = TransferConfig(rounds=1, window_days=6, horizon_days=4, stride_days=2)
+    window = AssimilationConfig(method="filter", window_days=6, node_days=0.5)
+    config = Config.model_construct(transfer=settings, assimilation=window, seed=0)
+    fit_statistics(Task(Forecaster(twin.model, window), observations, config), lambda done, total: None)
+    assert float(twin.model.dynamics.rates[0]) / told == pytest.approx(true, rel=0.01)
+
+
+def test_the_search_goes_one_way_and_stops():
+    value, asked = [1.0], []
+
+    def misfit():
+        asked.append(value[0])
+        if value[0] > 8:
+            raise NonFiniteError("too far")
+        return -value[0]
+
+    def change(factor):
+        value[0] *= factor
+
+    search(change, misfit, (0.5, 2.0), 9)
+    assert value == [8.0]
+    assert asked == [1.0, 0.5, 2.0, 4.0, 8.0, 16.0]
+    search(change, lambda: abs(math.log(value[0] / 8)), (0.5, 2.0), 9)
+    assert value == [8.0]
+    search(change, lambda: value[0], (0.5, 2.0), 2)
+    assert value == [2.0]
