@@ -111,6 +111,10 @@ class AdaptedODE(nn.Module):
         self.base.change_pace(factor)
         self.drift.mul_(factor)
 
+    def damp(self, rate: float) -> None:
+        """Let the base's highest derivative decay at `rate` per day more than it does."""
+        self.base.damp(rate)
+
     def bind(
         self, context: Tensor | None = None, amplitude: Tensor | None = None
     ) -> Callable[[Tensor, Tensor], Tensor]:

@@ -107,6 +107,11 @@ class LatentODE(nn.Module):
         """Run through the same trajectories `factor` times as fast, derivatives in units as many times as large."""
         self.rates.mul_(factor)
 
+    @torch.no_grad()
+    def damp(self, rate: float) -> None:
+        """Let the state's highest derivative (of order one the code) decay at `rate` per day more than it does."""
+        self.linear[-1] -= rate / self.rates[-1]  # bands sum to one in every mode
+
     @property
     def is_linear(self) -> bool:
         """Whether the dynamics have no MLP: one propagator then serves all states and places."""

@@ -103,6 +103,11 @@ class QuadraticODE(nn.Module):
         self.coefficients.mul_(factor)
         self.pull.mul_(factor)
 
+    @torch.no_grad()
+    def damp(self, rate: float) -> None:
+        """Let the code decay at `rate` per day more than it does."""
+        self.coefficients[1 : 1 + self.code_size].diagonal().sub_(rate)
+
     def bind(
         self, context: Tensor | None = None, amplitude: Tensor | None = None
     ) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,19 +1,26 @@
-"""The pace of an ocean: the same trajectories, run through faster or slower.
+"""The pace of an ocean, and how long its tendencies last: two numbers that a few days of points determine.
 
 Tiles of another size hold eddies of another size, and these turn round in another time; an ocean of another
 stratification or forcing is slower or faster as a whole. With da/dt = f(a) for the simulation, an ocean of pace s has
-da/dt = s f(a): in a latent ODE of any order the units of the state's derivatives are s times as large. It is one
-number, which few observations determine.
+da/dt = s f(a): in a latent ODE of any order the units of the state's derivatives are s times as large.
+
+Tendencies of an ocean that is forced otherwise, or mapped otherwise, are forgotten sooner or later than those of the
+simulation: the highest derivative of the state decays at another rate.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
 from ..errors import NonFiniteError
 from ..model import LEADS, OceanModel
 
-PACE_STEP = 2**0.5
+PACE_STEP, DECAY_STEP = 2**0.5, 0.1  # of the search: a factor, and a rate [1/day]
+MOVES = 8  # of a search at most: sixteen times as fast, say
+WORTH = 0.02  # share of the misfit that a step has to gain: the two numbers can stand in for each other at great length
+
+Change = Callable[[], None]
 
 
 @torch.no_grad()
@@ -38,21 +45,36 @@ def change_pace(model: OceanModel, factor: float) -> None:
             weights.mul_(factor**-derivative)
 
 
-def search(change: Callable[[float], None], misfit: Callable[[], float], steps: Sequence[float], most: int) -> None:
-    """Apply the first of `steps` while the misfit falls, at most `most` times; the next where it never did."""
-    best = misfit()
-    for step in steps:
-        for number in range(most):
-            change(step)
-            found = _or_infinite(misfit)
-            if not found < best:
-                change(1 / step)
-                if number:
-                    return
-                break
-            best = found
-        else:
-            return
+def fit_pace(model: OceanModel, misfit: Callable[[], float]) -> None:
+    """Search for the pace and the decay of tendencies with the lowest misfit, in place.
+
+    Tendencies are only let decay faster: slower, they would grow in most models, which fits anything for a while.
+    """
+    faster, slower = (partial(change_pace, model, factor) for factor in (PACE_STEP, 1 / PACE_STEP))
+    shorter, longer = (partial(model.dynamics.damp, rate) for rate in (DECAY_STEP, -DECAY_STEP))
+    search([(slower, faster), (faster, slower), (shorter, longer)], misfit, WORTH)
+
+
+def search(moves: Sequence[tuple[Change, Change]], misfit: Callable[[], float], worth: float = 0.0) -> float:
+    """Compass search (Hooke and Jeeves 1961, doi 10.1145/321062.321069): make the change that lowers the misfit most.
+
+    moves : changes, each with what undoes it
+    Stops where no change lowers the misfit by more than a share `worth` of it, and returns it.
+    """
+    best, last = misfit(), None
+    for _ in range(MOVES):
+        found: list[tuple[float, Change, Change]] = []
+        for change, undo in moves:
+            if change is not last:  # that would be going back
+                change()
+                found.append((_or_infinite(misfit), change, undo))
+                undo()
+        lowest, change, undo = min(found, key=lambda entry: entry[0])
+        if not lowest < best - worth * abs(best):
+            break
+        change()
+        best, last = lowest, undo
+    return best
 
 
 def _or_infinite(misfit: Callable[[], float]) -> float:

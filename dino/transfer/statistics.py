@@ -4,9 +4,9 @@ The population of states, the errors that the model gains and what the basis lea
 ocean. An ocean with more energy has all of them larger by its ratio of energies, and one with other eddies has a
 population of another shape (`population`). Neither has a step length, and both are exact where the dynamics are linear.
 
-An ocean that is slower or faster than the simulated one has a factor in front of its dynamics (`pace`), and dynamics
-that fit it less well need more process noise, or the filter trusts old observations too long. Both factors are searched
-for, by root two and by three, on what followed the analysed windows.
+An ocean that is slower or faster than the simulated one has a factor in front of its dynamics, and its tendencies decay
+at another rate (`pace`); dynamics that fit it less well need more process noise, or the filter trusts old observations
+too long. These three numbers are searched for on what followed the analysed windows.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,13 @@ import torch
 
 from ..model import OceanModel
 from .base import Analyse, Report, Task, Transferred, improve
-from .pace import PACE_STEP, change_pace, search
+from .pace import fit_pace, search
 from .population import energy_ratio, reshape_population
 from .windows import Window, forecast_codes, misfit
 
 ENERGY = ("state_covariance", "code_variance", "process_noise", "unresolved_variance", "lead_error", "unresolved_error")
 MODEL_ERROR = ("process_noise", "lead_error", "unresolved_error")
-PACES = 1 / PACE_STEP, PACE_STEP
-ERRORS = 3.0, 1 / 3.0
-STEPS = 4  # of either search, at most: a factor of four in pace, of eighty in the error
+STEP = 3.0  # of the search for the size of the model error
 
 
 def fit_statistics(task: Task, report: Report) -> Transferred:
@@ -38,8 +36,9 @@ def fit_statistics(task: Task, report: Report) -> Transferred:
         if not searched:
             # Of the right size first: the shape is a slow correction to it, one step a round.
             ahead = lambda: _misfit_ahead(model, analyse())  # noqa: E731
-            search(partial(change_pace, model), ahead, PACES, STEPS)
-            search(partial(_scale, model, MODEL_ERROR), ahead, ERRORS, STEPS)
+            fit_pace(model, ahead)
+            more, less = (partial(_scale, model, MODEL_ERROR, factor) for factor in (STEP, 1 / STEP))
+            search([(more, less), (less, more)], ahead)
             windows, searched = analyse(), True
         reshape_population(model, windows)
 
