@@ -55,14 +55,16 @@ def fit_pace(model: OceanModel, misfit: Callable[[], float]) -> None:
     search([(slower, faster), (faster, slower), (shorter, longer)], misfit, WORTH)
 
 
-def search(moves: Sequence[tuple[Change, Change]], misfit: Callable[[], float], worth: float = 0.0) -> float:
+def search(
+    moves: Sequence[tuple[Change, Change]], misfit: Callable[[], float], worth: float = 0.0, most: int = MOVES
+) -> float:
     """Compass search (Hooke and Jeeves 1961, doi 10.1145/321062.321069): make the change that lowers the misfit most.
 
     moves : changes, each with what undoes it
-    Stops where no change lowers the misfit by more than a share `worth` of it, and returns it.
+    Stops where no change lowers the misfit by more than a share `worth` of it, or after `most` changes; returns it.
     """
     best, last = misfit(), None
-    for _ in range(MOVES):
+    for _ in range(most):
         found: list[tuple[float, Change, Change]] = []
         for change, undo in moves:
             if change is not last:  # that would be going back

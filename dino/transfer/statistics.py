@@ -22,7 +22,7 @@ from .windows import Window, forecast_codes, misfit
 
 ENERGY = ("state_covariance", "code_variance", "process_noise", "unresolved_variance", "lead_error", "unresolved_error")
 MODEL_ERROR = ("process_noise", "lead_error", "unresolved_error")
-STEP = 3.0  # of the search for the size of the model error
+STEP, STEPS, WORTH = 3.0, 3, 1e-3  # of the search for the size of the model error
 
 
 def fit_statistics(task: Task, report: Report) -> Transferred:
@@ -38,7 +38,7 @@ def fit_statistics(task: Task, report: Report) -> Transferred:
             ahead = lambda: _misfit_ahead(model, analyse())  # noqa: E731
             fit_pace(model, ahead)
             more, less = (partial(_scale, model, MODEL_ERROR, factor) for factor in (STEP, 1 / STEP))
-            search([(more, less), (less, more)], ahead)
+            search([(more, less), (less, more)], ahead, WORTH, STEPS)
             windows, searched = analyse(), True
         reshape_population(model, windows)
 

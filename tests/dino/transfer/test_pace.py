@@ -126,5 +126,10 @@ def test_a_search_ends():
     def scale(factor):
         place[0] *= factor
 
-    search([(partial(scale, 0.5), partial(scale, 2.0))], lambda: place[0])
+    halve = (partial(scale, 0.5), partial(scale, 2.0))
+    search([halve], lambda: place[0])
     assert place == [0.5**MOVES]
+    search([halve], lambda: place[0], most=2)
+    assert place == [0.5 ** (MOVES + 2)]
+    search([halve], lambda: 1.0 + place[0], worth=0.1)
+    assert place == [0.5 ** (MOVES + 2)]
