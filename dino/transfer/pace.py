@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
+from torch import nn
 
 from ..errors import NonFiniteError
 from ..model import LEADS, OceanModel
@@ -52,25 +53,30 @@ def fit_pace(model: OceanModel, misfit: Callable[[], float]) -> None:
     """
     faster, slower = (partial(change_pace, model, factor) for factor in (PACE_STEP, 1 / PACE_STEP))
     shorter, longer = (partial(model.dynamics.damp, rate) for rate in (DECAY_STEP, -DECAY_STEP))
-    search([(slower, faster), (faster, slower), (shorter, longer)], misfit, WORTH)
+    search(model, [(slower, faster), (faster, slower), (shorter, longer)], misfit, WORTH)
 
 
 def search(
-    moves: Sequence[tuple[Change, Change]], misfit: Callable[[], float], worth: float = 0.0, most: int = MOVES
+    model: nn.Module,
+    moves: Sequence[tuple[Change, Change]],
+    misfit: Callable[[], float],
+    worth: float = 0.0,
+    most: int = MOVES,
 ) -> float:
     """Compass search (Hooke and Jeeves 1961, doi 10.1145/321062.321069): make the change that lowers the misfit most.
 
-    moves : changes, each with what undoes it
+    moves : changes of the model, each with its opposite, which is not tried right after it
     Stops where no change lowers the misfit by more than a share `worth` of it, or after `most` changes; returns it.
     """
     best, last = misfit(), None
     for _ in range(most):
         found: list[tuple[float, Change, Change]] = []
         for change, undo in moves:
-            if change is not last:  # that would be going back
+            if change is not last:
+                before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
                 change()
                 found.append((_or_infinite(misfit), change, undo))
-                undo()
+                model.load_state_dict(before)  # exactly; tables read at other leads would not come back
         lowest, change, undo = min(found, key=lambda entry: entry[0])
         if not lowest < best - worth * abs(best):
             break

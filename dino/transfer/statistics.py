@@ -38,7 +38,7 @@ def fit_statistics(task: Task, report: Report) -> Transferred:
             ahead = lambda: _misfit_ahead(model, analyse())  # noqa: E731
             fit_pace(model, ahead)
             more, less = (partial(_scale, model, MODEL_ERROR, factor) for factor in (STEP, 1 / STEP))
-            search([(more, less), (less, more)], ahead, WORTH, STEPS)
+            search(model, [(more, less), (less, more)], ahead, WORTH, STEPS)
             windows, searched = analyse(), True
         reshape_population(model, windows)
 

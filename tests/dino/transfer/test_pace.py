@@ -10,7 +10,7 @@ from dino.dynamics import AdaptedODE, LatentODE, QuadraticODE, integrate
 from dino.errors import NonFiniteError
 from dino.forecaster import Forecaster
 from dino.transfer import Task
-from dino.transfer.pace import MOVES, change_pace, search
+from dino.transfer.pace import MOVES, change_pace, fit_pace, search
 from dino.transfer.statistics import fit_statistics
 
 
@@ -95,41 +95,55 @@ def test_the_pace_of_an_ocean_is_found(make_twin, rate, true):
     assert float(twin.model.dynamics.rates[0]) / told == pytest.approx(true, rel=0.01)
 
 
+class Place(torch.nn.Module):
+    """Two numbers that can be multiplied and moved."""
+
+    def __init__(self, *values):
+        super().__init__()
+        self.register_buffer("at", torch.tensor(values, dtype=torch.float64))
+
+    def scale(self, factor):
+        self.at[0] *= factor
+
+    def move(self, step):
+        self.at[1] += step
+
+
 def test_the_search_takes_the_best_change_and_stops():
-    place, asked = [1.0, 5.0], []
+    place, asked = Place(1.0, 5.0), []
+    change = place.scale, place.move
 
     def misfit():
-        asked.append(tuple(place))
-        if place[0] > 8:
+        asked.append(tuple(place.at.tolist()))
+        if place.at[0] > 8:
             raise NonFiniteError("too far")
-        return -place[0] + abs(place[1] - 3)
+        return float(-place.at[0] + (place.at[1] - 3).abs())
 
-    def scale(factor):
-        place[0] *= factor
-
-    def move(step):
-        place[1] += step
-
-    double, halve, down, up = partial(scale, 2.0), partial(scale, 0.5), partial(move, -1.0), partial(move, 1.0)
+    double, halve, down, up = (partial(change[i], by) for i, by in ((0, 2.0), (0, 0.5), (1, -1.0), (1, 1.0)))
     moves = [(double, halve), (halve, double), (down, up), (up, down)]
-    assert search(moves, misfit) == -8.0
-    assert place == [8.0, 3.0]
+    assert search(place, moves, misfit) == -8.0
+    assert place.at.tolist() == [8.0, 3.0]
     assert asked[:5] == [(1.0, 5.0), (2.0, 5.0), (0.5, 5.0), (1.0, 4.0), (1.0, 6.0)]
     before = len(asked)
-    assert search(moves, misfit) == -8.0
+    assert search(place, moves, misfit) == -8.0
     assert len(asked) == before + 5
 
 
 def test_a_search_ends():
-    place = [1.0]
+    place = Place(1.0, 0.0)
+    halve = (partial(place.scale, 0.5), partial(place.scale, 2.0))
+    search(place, [halve], lambda: float(place.at[0]))
+    assert float(place.at[0]) == 0.5**MOVES
+    search(place, [halve], lambda: float(place.at[0]), most=2)
+    assert float(place.at[0]) == 0.5 ** (MOVES + 2)
+    search(place, [halve], lambda: 1.0 + float(place.at[0]), worth=0.1)
+    assert float(place.at[0]) == 0.5 ** (MOVES + 2)
 
-    def scale(factor):
-        place[0] *= factor
 
-    halve = (partial(scale, 0.5), partial(scale, 2.0))
-    search([halve], lambda: place[0])
-    assert place == [0.5**MOVES]
-    search([halve], lambda: place[0], most=2)
-    assert place == [0.5 ** (MOVES + 2)]
-    search([halve], lambda: 1.0 + place[0], worth=0.1)
-    assert place == [0.5 ** (MOVES + 2)]
+def test_what_was_tried_leaves_nothing(make_twin):
+    model = make_twin().model
+    model.lead_error.copy_(torch.rand(model.lead_error.shape))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fit_pace(model, lambda: 1.0)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
