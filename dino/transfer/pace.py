@@ -1,4 +1,4 @@
-"""The pace of an ocean, and how long its tendencies last: two numbers that a few days of points determine.
+"""The pace of an ocean, and how long its tendencies last: two numbers that two weeks of points determine.
 
 Tiles of another size hold eddies of another size, and these turn round in another time; an ocean of another
 stratification or forcing is slower or faster as a whole. With da/dt = f(a) for the simulation, an ocean of pace s has
