@@ -17,9 +17,9 @@ from harness import parser, prepare, report, seconds
 
 from data_pipeline.archive.appending import append
 from data_pipeline.archive.commits import load_commit
-from data_pipeline.schema import observations_dataset
-from data_pipeline.stores import open_store, write_store
-from data_pipeline.stream import read_window
+from data_pipeline.layout.datasets import observations_dataset
+from data_pipeline.stores.stream import read_window
+from data_pipeline.stores.writing import open_store, write_store
 
 FIRST_DAY = np.datetime64("2014-01-01", "D")
 WINDOW_DAYS = 10

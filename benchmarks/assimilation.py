@@ -24,13 +24,13 @@ from forecast_points import MEGABYTE, peak_bytes
 from harness import parser, prepare, report, seconds
 
 from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig
-from dino.decoders import at_points
-from dino.domain import Region
+from dino.data.observations import Observations
 from dino.dynamics import integrate
 from dino.forecaster import Forecaster
-from dino.gridmap import GridMap
-from dino.model import ChannelSpec, ModelSpec, OceanModel
-from dino.observations import Observations
+from dino.model.latent import ChannelSpec, ModelSpec, OceanModel
+from dino.space.decoders import at_points
+from dino.space.domain import Region
+from dino.space.gridmap import GridMap
 
 CODES, COUNTS, METHODS = (32, 64, 128), (2500, 10000, 40000), ("window", "filter")
 DAYS, ERROR, SPREAD, GROSS = 15.0, 0.02, 0.1, 100

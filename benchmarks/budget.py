@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from peers import PEERS, experiment_from_stores, score
 
 from data_pipeline.figures.style import PALETTE, dress_curves, save
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 from dino.config import load_config
+from dino.data.charts import kept_cells
+from dino.data.observations import days_since_epoch
 from dino.evaluation.report import method_label
-from dino.evaluation.sequences import score_sequences
-from dino.observations import days_since_epoch
-from dino.reproduce import PROTOCOLS, filled
-from dino.training.cuts import kept_cells
-from dino.training.train import train
+from dino.experiments.reproduce import PROTOCOLS, filled
+from dino.experiments.sequences import score_sequences
+from dino.experiments.train import train
 
 # From seconds to as long as it pays: the code, the products and the steps grow together.
 SIZES = {

@@ -15,10 +15,10 @@ import torch
 from harness import parser, prepare, report
 from torch import Tensor
 
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 from dino.config import Config
-from dino.decoders import decode
 from dino.inference.gauss_newton import encode_frames
+from dino.space.decoders import decode
 from dino.training.code_statistics import learn_code_statistics
 from dino.training.field_stage import FieldStage
 from dino.training.prepare import prepare as prepare_training

@@ -12,8 +12,9 @@ from harness import median_seconds, on_device, parser, prepare, report, seconds
 from torch import Tensor
 from workload import coordinates, decoder, smooth_fields, train
 
-from dino.decoders import FourierDecoder
-from dino.inference import Gaussian, encode
+from dino.inference import encode
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders import FourierDecoder
 
 FRAMES, TRAINING_FRAMES = 16, 512
 LEARNING_RATE = 1e-2

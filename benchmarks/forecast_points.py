@@ -20,12 +20,12 @@ import xarray as xr
 from harness import parser, prepare, report, seconds
 
 from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig, simulate
-from data_pipeline.stores import write_store
+from data_pipeline.stores.writing import write_store
 from dino.config import Config
-from dino.decode import BLOCK_POINTS
+from dino.data.observations import Observations, datetime_of
+from dino.experiments.train import train
 from dino.forecaster import Analysis, Forecaster
-from dino.observations import Observations, datetime_of
-from dino.training.train import train
+from dino.forecasts.decode import BLOCK_POINTS
 
 LEADS = np.arange(1.0, 11.0)
 OBSERVED = 2000

@@ -19,13 +19,13 @@ from harness import parser, prepare, report, seconds
 from realdata import add_options, make_stores, skip_without, work_folder
 from seas import LEADS, STORE
 
-from data_pipeline.stores import open_store
-from dino.checkpoint import load_model, load_run_config, save_model
-from dino.chunks import forecast_chunks, last_map, write_chunks
+from data_pipeline.stores.writing import open_store
 from dino.config import StoreConfig
+from dino.data.observations import datetime_of
 from dino.forecaster import Forecaster
-from dino.observations import datetime_of
-from dino.relocate import relocated
+from dino.forecasts.wide import forecast_chunks, last_map, write_chunks
+from dino.model.checkpoint import load_model, load_run_config, save_model
+from dino.transfer.relocate import relocated
 
 WAYS = ("chunks", "whole")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from dino.memory import keep_freed_memory
+from dino.numerics.memory import keep_freed_memory
 
 
 def parser(description: str) -> argparse.ArgumentParser:

@@ -10,12 +10,12 @@ from typing import Any
 
 from harness import parser, prepare, report
 
-from data_pipeline.channels import CHANNELS
 from data_pipeline.errors import DinoError
+from data_pipeline.layout.channels import CHANNELS
+from data_pipeline.layout.datasets import channel_names
 from data_pipeline.products import ingest
-from data_pipeline.schema import channel_names
-from data_pipeline.stores import open_store, write_store
-from data_pipeline.validation import validate_store
+from data_pipeline.stores.validation import validate_store
+from data_pipeline.stores.writing import open_store, write_store
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("grids", "alongtrack", "swaths", "traps")

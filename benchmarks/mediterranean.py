@@ -14,8 +14,8 @@ from harness import parser, prepare, report
 from realdata import MAPS, add_options, configuration, make_stores, skip_without, train_run, work_folder
 from rich.console import Console
 
-from data_pipeline.progress import reported
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import reported
 from dino.commands.common import training_maps
 from dino.config import Config
 from dino.evaluation.evaluate import evaluate_maps

@@ -14,12 +14,12 @@ from harness import parser, prepare, report
 from realdata import add_options
 from scipy.signal import welch
 
-from data_pipeline.coverage import coverage
-from data_pipeline.karin import KarinDraw, KarinErrors, sensitivity
-from data_pipeline.missions import MISSIONS
+from data_pipeline.inspection.coverage import coverage
+from data_pipeline.layout.datasets import index_by_day
+from data_pipeline.observing.karin import KarinDraw, KarinErrors, sensitivity
+from data_pipeline.observing.missions import MISSIONS
+from data_pipeline.observing.swaths import SampleConfig, sample
 from data_pipeline.products import ingest
-from data_pipeline.schema import index_by_day
-from data_pipeline.swaths import SampleConfig, sample
 
 PIXEL_KM, ALTITUDE_KM, LINES = 2.0, 890.6, 2**20
 BANDS_KM = ((15_000, 1000), (1000, 100), (100, 20), (20, 4.4))

@@ -21,8 +21,8 @@ from torch import Tensor
 from workload import RIDGE, coordinates, decoder, smooth_fields
 
 from dino.dynamics.quadratic import all_pairs, quadratic_features
+from dino.numerics.parallel import Group, joined
 from dino.training.normal_equations import BLOCK, NormalEquations
-from dino.training.parallel import Group, joined
 from dino.training.variable_projection import project
 
 RATE = 1e-6  # small: timing must not move the weights to where they are no longer typical

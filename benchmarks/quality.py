@@ -18,10 +18,10 @@ import xarray as xr
 from forecast_points import toy_run
 from harness import parser, prepare, report
 
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig
+from dino.data.observations import Observations, datetime_of, days_since_epoch
 from dino.forecaster import Forecaster
-from dino.observations import Observations, datetime_of, days_since_epoch
 
 DAYS, COUNT, ERROR, BIAS = 10.0, 3000, 0.02, 0.1
 METHODS = ("window", "filter")

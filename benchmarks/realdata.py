@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_pipeline.products import ingest
-from data_pipeline.progress import reported
-from data_pipeline.stores import open_store, write_store
+from data_pipeline.stores.writing import open_store, write_store
+from data_pipeline.system.progress import reported
 from dino.config import Config, load_config
 from dino.errors import MissingFileError
-from dino.training.train import train
+from dino.experiments.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
 MAPS = {

@@ -14,11 +14,11 @@ from peers import PEERS, Experiment, UnsuitableTaskError, experiment_from_stores
 from peers.reference import compare
 from realdata import work_folder
 
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 from dino.commands.reproduce import PresetName, ProtocolName, SystemName, reproduce
 from dino.evaluation.report import read_report
+from dino.experiments.reproduce import PROTOCOLS, settings_file, store_path
 from dino.forecaster import Forecaster
-from dino.reproduce import PROTOCOLS, settings_file, store_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CHUNK = 16  # sequences that a peer forecasts together

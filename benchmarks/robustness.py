@@ -16,9 +16,18 @@ from harness import parser, prepare, report, seconds
 
 from dino.config import load_config
 from dino.errors import DinoError
-from dino.evaluation.sequences import SequenceScores
-from dino.reproduce import EXPERIMENTS, PROTOCOLS, QUICK_SETTINGS, System, filled, score, simulate, store_path
-from dino.training.train import train
+from dino.experiments.reproduce import (
+    EXPERIMENTS,
+    PROTOCOLS,
+    QUICK_SETTINGS,
+    System,
+    filled,
+    score,
+    simulate,
+    store_path,
+)
+from dino.experiments.sequences import SequenceScores
+from dino.experiments.train import train
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

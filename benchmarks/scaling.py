@@ -14,8 +14,9 @@ import torch
 from harness import matmul_rate, median_seconds, parser, prepare, report
 from torch import Tensor
 
-from dino.decoders import FourierDecoder
-from dino.inference import Gaussian, encode
+from dino.inference import encode
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders import FourierDecoder
 from dino.training.variable_projection import project
 
 HIDDEN, LAYERS, INPUTS, RIDGE = 64, 3, 4, 1e-2

@@ -17,17 +17,17 @@ from harness import parser, prepare, report
 from numpy.typing import NDArray
 from realdata import ROOT, add_options, configuration, make_stores, skip_without, train_run, work_folder
 
-from data_pipeline.progress import reported
-from data_pipeline.stores import open_store
-from dino.areas import Box, widened
-from dino.checkpoint import load_model, load_run_config
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import reported
 from dino.config import Config, StoreConfig
+from dino.data.observations import datetime_of, days_since_epoch
 from dino.evaluation import baselines
 from dino.forecaster import Forecaster
-from dino.maps import encode_maps
-from dino.model import OceanModel
-from dino.observations import datetime_of, days_since_epoch
-from dino.relocate import relocated
+from dino.inference.maps import encode_maps
+from dino.model.checkpoint import load_model, load_run_config
+from dino.model.latent import OceanModel
+from dino.space.boxes import Box, widened
+from dino.transfer.relocate import relocated
 
 Array = NDArray[np.float64]
 STORE = {"global.zarr": ["grids/duacs_l4_global_sla_2014-01.nc"]}

@@ -22,10 +22,10 @@ import zarr
 from harness import parser, prepare, report
 from realdata import work_folder
 
-from data_pipeline.blocks import BlockOrder, FieldBlocks, read_ahead
-from data_pipeline.schema import fields_dataset
-from data_pipeline.stores import write_store
-from dino.memory import keep_freed_memory
+from data_pipeline.layout.datasets import fields_dataset
+from data_pipeline.stores.blocks import BlockOrder, FieldBlocks, read_ahead
+from data_pipeline.stores.writing import write_store
+from dino.numerics.memory import keep_freed_memory
 
 CELLS, FRAMES, TOGETHER = 64, 20, 64  # of a map and a trajectory; trajectories drawn at once
 TRAJECTORY_BYTES = 4 * FRAMES * CELLS**2
@@ -101,7 +101,7 @@ def measure_reading(store: str, seed: str) -> dict[str, Any]:
 def measure_training(store: str, seed: str, folder: str) -> dict[str, Any]:
     """A run with the default settings of memory; a network of order one."""
     from dino.config import Config
-    from dino.training.train import train
+    from dino.experiments.train import train
 
     content = {
         "seed": int(seed),
@@ -116,7 +116,7 @@ def measure_training(store: str, seed: str, folder: str) -> dict[str, Any]:
 
 def measure(name: str, arguments: list[str]) -> None:
     """Run one measure in this process and print what it found and what memory it took beyond the imports."""
-    import dino.training.train  # noqa: F401 - what a process needs before it has any data
+    import dino.experiments.train  # noqa: F401 - what a process needs before it has any data
 
     keep_freed_memory()  # as the commands do
     before = _resident_mb()

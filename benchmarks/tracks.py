@@ -28,15 +28,15 @@ from realdata import (
     work_folder,
 )
 
-from data_pipeline.progress import reported
-from data_pipeline.stores import open_store
-from dino.checkpoint import load_run_config
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import reported
 from dino.config import Config
+from dino.data.observations import Observations
 from dino.errors import DinoError
-from dino.evaluation.interpolation import fitted_interpolation
-from dino.evaluation.tracks import predict_along_track
+from dino.evaluation.fitted_interpolation import fitted_interpolation
 from dino.forecaster import Forecaster
-from dino.observations import Observations
+from dino.forecasts.along_track import predict_along_track
+from dino.model.checkpoint import load_run_config
 from dino.plotting import plot_tracks
 from dino.transfer import STRATEGIES, Task, strategy
 

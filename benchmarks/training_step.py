@@ -12,8 +12,8 @@ from harness import matmul_rate, median_seconds, on_device, parser, prepare, rep
 from torch import Tensor
 from workload import CODE, HIDDEN, LAYERS, RIDGE, coordinates, decoder, smooth_fields, train
 
-from dino.decoders import FourierDecoder
-from dino.inference.gaussian import cholesky
+from dino.numerics.gaussian import cholesky
+from dino.space.decoders import FourierDecoder
 from dino.training.variable_projection import project
 
 FRAMES = 80

@@ -15,23 +15,25 @@ from harness import parser, prepare, report
 from realdata import MAPS, ROOT, add_options, configuration, make_stores, train_run, work_folder
 from rich.console import Console
 
-from data_pipeline.progress import reported
-from data_pipeline.settings import load_settings
-from data_pipeline.stores import open_store
-from data_pipeline.stream import read_window
+from data_pipeline.stores.stream import read_window
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import reported
+from data_pipeline.system.settings import load_settings
 from dino.commands.common import training_maps
 from dino.commands.evaluate import distributions
 from dino.config import Config
-from dino.demo import DemoSizes, make_oceans
+from dino.data.observations import Observations
+from dino.evaluation.calibrate_maps import calibrate_from_maps
+from dino.evaluation.calibrate_points import calibrate_from_points
 from dino.evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observations
 from dino.evaluation.report import spread_table
+from dino.evaluation.spread_factors import Calibration
+from dino.experiments.demo import DemoSizes, make_oceans
+from dino.experiments.train import held_out_maps
 from dino.forecaster import Forecaster
-from dino.model import FROM_MAPS, FROM_POINTS
-from dino.observations import Observations
+from dino.model.latent import FROM_MAPS, FROM_POINTS
 from dino.plotting import plot_spread
 from dino.training.prepare import prepare as prepare_training
-from dino.training.train import held_out_maps
-from dino.uncertainty import Calibration, calibrate_from_maps, calibrate_from_points
 
 SIZES = DemoSizes(runs=128, trajectories=256, real_days=110)
 SETTINGS = ["dynamics.steps=1500", "field.steps=200", "evaluation.stride=5"]

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dino.decoders import FourierDecoder
-from dino.domain import PeriodicBox
+from dino.space.decoders import FourierDecoder
+from dino.space.domain import PeriodicBox
 from dino.training.variable_projection import project
 
 GRID, CODE, HIDDEN, LAYERS = 64, 100, 64, 3

@@ -5,10 +5,10 @@ forecast = forecaster.forecast(observations, times, at=points)
 """
 
 from .config import Config, load_config
-from .domain import PeriodicBox, Region, Sphere
+from .data.observations import Observations
 from .errors import DinoError
 from .forecaster import Analysis, Forecaster
-from .observations import Observations
+from .space.domain import PeriodicBox, Region, Sphere
 
 load = Forecaster.load
 

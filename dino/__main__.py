@@ -1,6 +1,6 @@
 """`python -m dino`, and what `torchrun -m dino` starts."""
 
-from .cli import main
+from .commands.app import main
 
 if __name__ == "__main__":
     main()

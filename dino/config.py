@@ -8,9 +8,9 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_pipeline.settings import load_settings
+from data_pipeline.system.settings import load_settings
 
-from .areas import Box
+from .space.boxes import Box
 
 LONGEST_HORIZON = 31  # frames; model error is kept for as many leads
 

@@ -9,21 +9,21 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data_pipeline.stream import read_window
+from data_pipeline.stores.stream import read_window
 
-from .assimilation import Analysis, analyse_window, continue_analysis
-from .checkpoint import load_model, load_run_config
 from .config import AssimilationConfig
-from .decode import LatentForecast, blocks, decode_points
+from .data.observations import Observations, datetime_of, day_of, days_since_epoch
 from .dynamics import check_finite, integrate
 from .errors import ObservationError
-from .gridmap import GridMap
-from .inference.gaussian import cholesky
-from .maps import EncodedMaps, encode_maps, is_maps
-from .model import FROM_MAPS, FROM_POINTS, OceanModel
-from .observations import Observations, datetime_of, day_of, days_since_epoch
-from .output import as_dataset, target_points
-from .quality import missing
+from .forecasts.decode import LatentForecast, blocks, decode_points
+from .forecasts.output import as_dataset, target_points
+from .inference.analysis import Analysis, analyse_window, continue_analysis
+from .inference.maps import EncodedMaps, encode_maps, is_maps
+from .inference.quality import missing
+from .model.checkpoint import load_model, load_run_config
+from .model.latent import FROM_MAPS, FROM_POINTS, OceanModel
+from .numerics.gaussian import cholesky
+from .space.gridmap import GridMap
 from .training.dynamics_stage import forecast_unresolved
 
 MEMBERS = 48

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_pipeline.schema import fields_dataset, observations_dataset
+from data_pipeline.layout.datasets import fields_dataset, observations_dataset
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from dino.decoders import FourierDecoder
 from dino.dynamics import integrate
 from dino.dynamics.latent_ode import Swish
+from dino.space.decoders import FourierDecoder
 
 from .base import Budget, Task, set_rates
 

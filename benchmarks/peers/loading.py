@@ -7,8 +7,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from dino.domain import PeriodicBox, Sphere
-from dino.training.cuts import kept_cells
+from dino.data.charts import kept_cells
+from dino.space.domain import PeriodicBox, Sphere
 
 from .base import Task, UnsuitableTaskError
 
@@ -51,7 +51,7 @@ def experiment_from_stores(
     training_frames: int = 10,
     test_frames: int = 20,
 ) -> Experiment:
-    """Read field stores with dims (trajectory, time, latitude, longitude), as `data_pipeline.stores.open_store` opens.
+    """Read field stores with dims (trajectory, time, latitude, longitude), as `open_store` opens them.
 
     A share `keep` of the grid's points, those that `dino` keeps with `data.keep_seed` of `mask_seed`, serves all
     sequences.

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dino.decoders import FourierDecoder
-from dino.inference import Gaussian, encode
+from dino.inference import encode
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders import FourierDecoder
 from dino.training.variable_projection import project
 
 MODULE = "dino_reference_network"

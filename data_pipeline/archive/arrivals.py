@@ -13,7 +13,7 @@ import xarray as xr
 
 from data_pipeline.archive.records import FileEntry, State
 from data_pipeline.errors import SchemaError
-from data_pipeline.layout import COMPANIONS, channel_names
+from data_pipeline.layout.checks import COMPANIONS, channel_names
 
 
 @dataclass(frozen=True)

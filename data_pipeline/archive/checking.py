@@ -7,7 +7,7 @@ import zarr
 
 from data_pipeline.archive.commits import last_commit, load_commit
 from data_pipeline.errors import StoreError, reason
-from data_pipeline.problems import Problem
+from data_pipeline.layout.problems import Problem
 
 
 def lost_chunks(path: Path, where: str = "") -> list[Problem]:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 
 from data_pipeline.archive.records import Commit, State
 from data_pipeline.errors import StoreError, reason
-from data_pipeline.folders import claimed, remove_leftovers, rename_and_sync, sync_tree
+from data_pipeline.system.folders import claimed, remove_leftovers, rename_and_sync, sync_tree
 
 STATE_EVERY = 64
 Model = TypeVar("Model", bound=BaseModel)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from data_pipeline.layout import beside
+from data_pipeline.layout.checks import beside
 
 POSITION = ("time", "longitude", "latitude")
 

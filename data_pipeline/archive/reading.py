@@ -15,10 +15,10 @@ import zarr
 
 from data_pipeline.archive.commits import load_state
 from data_pipeline.archive.records import Piece, State
-from data_pipeline.channels import in_registry_order
 from data_pipeline.errors import EmptyDataError, StoreError, reason
-from data_pipeline.layout import ONE_DAY
-from data_pipeline.schema import described_observations
+from data_pipeline.layout.channels import in_registry_order
+from data_pipeline.layout.checks import ONE_DAY
+from data_pipeline.layout.datasets import described_observations
 
 CHUNK = 2**18
 DTYPES = {"time": "datetime64[ns]", "longitude": "float64", "latitude": "float64", "source": "int32"}

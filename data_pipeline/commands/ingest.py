@@ -14,14 +14,14 @@ from data_pipeline.archive.appending import append as append_to_archive
 from data_pipeline.archive.appending import ingestion_notes, unseen
 from data_pipeline.commands.options import Scheduler
 from data_pipeline.errors import ConfigError
+from data_pipeline.layout.datasets import channel_names
 from data_pipeline.products import PRODUCTS
 from data_pipeline.products import ingest as read_files
 from data_pipeline.products.files import expand
-from data_pipeline.progress import reported
-from data_pipeline.scheduler import connected
-from data_pipeline.schema import channel_names
-from data_pipeline.settings import refuse_existing
-from data_pipeline.stores import write_store
+from data_pipeline.stores.writing import write_store
+from data_pipeline.system.progress import reported
+from data_pipeline.system.scheduler import connected
+from data_pipeline.system.settings import refuse_existing
 
 PARALLEL_BYTES = 128 * 2**20
 

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from data_pipeline.commands.options import Scheduler
-from data_pipeline.coverage import longest_gap
 from data_pipeline.figures import draw_store
-from data_pipeline.layout import blocks, channel_names
-from data_pipeline.scheduler import computed, connected
-from data_pipeline.stores import open_store
-from data_pipeline.summary import statistics
+from data_pipeline.inspection.coverage import longest_gap
+from data_pipeline.inspection.summary import statistics
+from data_pipeline.layout.checks import blocks, channel_names
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.scheduler import computed, connected
 
 _SHOWN = 12
 _CHARACTERS = 240

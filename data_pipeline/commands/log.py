@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from data_pipeline.archive.commits import last_commit, load_commit
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 
 
 def log(archive: Annotated[Path, typer.Argument(help="An archive, as made by `dino-data ingest --append`.")]) -> None:

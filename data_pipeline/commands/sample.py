@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from data_pipeline.commands.options import Scheduler
-from data_pipeline.daily import write_days
 from data_pipeline.errors import ConfigError
-from data_pipeline.missions import MISSIONS
-from data_pipeline.progress import reported
-from data_pipeline.scheduler import connected
-from data_pipeline.settings import load_settings, refuse_existing
-from data_pipeline.stores import open_store
-from data_pipeline.swaths import SampleConfig, sample_days
+from data_pipeline.observing.missions import MISSIONS
+from data_pipeline.observing.swaths import SampleConfig, sample_days
+from data_pipeline.stores.daily import write_days
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import reported
+from data_pipeline.system.scheduler import connected
+from data_pipeline.system.settings import load_settings, refuse_existing
 
 _PIXEL_KM = 2.0
 

@@ -10,15 +10,15 @@ from pydantic import BaseModel
 
 from data_pipeline.commands.options import Scheduler
 from data_pipeline.errors import ConfigError
-from data_pipeline.growing import grow_store
-from data_pipeline.layout import channel_names
-from data_pipeline.parts import FieldParts
-from data_pipeline.progress import reported
-from data_pipeline.scheduler import connected
-from data_pipeline.settings import load_settings, refuse_existing
+from data_pipeline.layout.checks import channel_names
 from data_pipeline.simulators import navier_stokes, quasi_geostrophic, shallow_water, wave
 from data_pipeline.simulators.oceans import OceansConfig, simulate_oceans
 from data_pipeline.simulators.sequences import SequencesConfig
+from data_pipeline.stores.growing import grow_store
+from data_pipeline.stores.parts import FieldParts
+from data_pipeline.system.progress import reported
+from data_pipeline.system.scheduler import connected
+from data_pipeline.system.settings import load_settings, refuse_existing
 
 
 class Simulator(StrEnum):

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from data_pipeline.commands.options import Scheduler
-from data_pipeline.scheduler import connected
-from data_pipeline.validation import validate_store
+from data_pipeline.stores.validation import validate_store
+from data_pipeline.system.scheduler import connected
 
 
 def validate(store: Annotated[Path, typer.Argument(help="The store to check.")], scheduler: Scheduler = None) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from data_pipeline.coverage import coverage
 from data_pipeline.figures.histograms import draw_histograms
 from data_pipeline.figures.maps import draw_fields, draw_observations
-from data_pipeline.summary import histograms
+from data_pipeline.inspection.coverage import coverage
+from data_pipeline.inspection.summary import histograms
 
 __all__ = ["draw_fields", "draw_histograms", "draw_observations", "draw_store"]
 

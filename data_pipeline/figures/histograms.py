@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data_pipeline.figures.style import PALETTE, TITLE_SIZE, dress_curves, save
-from data_pipeline.layout import beside
+from data_pipeline.layout.checks import beside
 
 
 def draw_histograms(counts: dict[str, tuple[np.ndarray, np.ndarray]], units: dict[str, str], path: Path) -> Path:

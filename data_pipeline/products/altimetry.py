@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from data_pipeline.channels import CHANNELS
+from data_pipeline.layout.channels import CHANNELS
 from data_pipeline.products.flags import Flag
 
 _ANOMALIES = ("sla_unfiltered", "ssha_unfiltered", "ssha_01_ku", "ssha", "ssha_noiseless", "ssha_filtered")

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError
+from data_pipeline.layout.datasets import fields_dataset, wrap_longitude
 from data_pipeline.products.coordinates import decode_time, find_positions, find_time, single_time
 from data_pipeline.products.files import BLOCK_CELLS, Options, lazily, open_netcdf, tables
 from data_pipeline.products.flags import judge
@@ -19,7 +20,6 @@ from data_pipeline.products.nemo import removed_land
 from data_pipeline.products.registry import Product
 from data_pipeline.products.screening import NO_POSITION, Count, Counts, numbers, screen
 from data_pipeline.products.variables import Reading, choose_readings
-from data_pipeline.schema import fields_dataset, wrap_longitude
 
 SAME_POSITION_DEGREES = 1e-4
 

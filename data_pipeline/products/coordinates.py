@@ -7,8 +7,8 @@ import cf_xarray  # noqa: F401  (registers the .cf accessor)
 import numpy as np
 import xarray as xr
 
-from data_pipeline.channels import match_channel
 from data_pipeline.errors import SchemaError, UnitsError, UnknownProductError
+from data_pipeline.layout.channels import match_channel
 
 _NAMES = {
     "longitude": ("longitude", "lon", "nav_lon", "lon_rho", "longitudes"),

@@ -10,7 +10,7 @@ import dask.base
 from dask.delayed import delayed
 
 from data_pipeline.errors import DinoError, SchedulerError
-from data_pipeline.scheduler import in_order, on_a_cluster
+from data_pipeline.system.scheduler import in_order, on_a_cluster
 
 Result = TypeVar("Result")
 

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from data_pipeline.errors import SchemaError
+from data_pipeline.layout.datasets import observations_dataset, wrap_longitude
 from data_pipeline.products.coordinates import decode_numbers
 from data_pipeline.products.files import TEXT, Options, content_of
 from data_pipeline.products.observed import Points, screened
@@ -16,7 +17,6 @@ from data_pipeline.products.registry import Product
 from data_pipeline.products.screening import REPEATED, Counts
 from data_pipeline.products.text import read_table
 from data_pipeline.products.variables import choose_readings
-from data_pipeline.schema import observations_dataset, wrap_longitude
 
 TEXT_TIME_UNITS = "days since 1950-01-01"
 MOST_SOURCES = np.iinfo(np.int16).max

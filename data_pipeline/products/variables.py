@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from data_pipeline.channels import CHANNELS, Channel, match_channel, unit_conversion
 from data_pipeline.errors import UnitsError, UnknownProductError
+from data_pipeline.layout.channels import CHANNELS, Channel, match_channel, unit_conversion
 from data_pipeline.products.files import Options
 from data_pipeline.products.registry import Product
 

@@ -11,7 +11,7 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from data_pipeline.schema import fields_dataset
+from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.simulators.sequences import SequencesConfig, Symmetry, frame_times
 
 EARTH_RADIUS_KM = 6371.0

@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.stats import qmc
 
 from data_pipeline.errors import MissingFileError, StoreError
-from data_pipeline.growing import grow_store
-from data_pipeline.parts import FieldParts, Progress, Report
 from data_pipeline.simulators import quasi_geostrophic
 from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig
 from data_pipeline.simulators.smoothing import low_pass
-from data_pipeline.stores import open_store
+from data_pipeline.stores.growing import grow_store
+from data_pipeline.stores.parts import FieldParts, Progress, Report
+from data_pipeline.stores.writing import open_store
 
 Range = tuple[float, float]
 KM_PER_DAY = 86.4  # of 1 m/s

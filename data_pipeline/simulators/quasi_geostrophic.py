@@ -18,12 +18,12 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_pipeline.errors import SimulationError
-from data_pipeline.parts import FieldParts, Progress, Report, gather
-from data_pipeline.schema import fields_dataset
+from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.simulators.box import EARTH_RADIUS_KM, box_attributes, box_axes
 from data_pipeline.simulators.layer_model import KM_PER_DAY, Forcing, QuasiGeostrophicModel
 from data_pipeline.simulators.sequences import batches, frame_times
 from data_pipeline.simulators.spectral import runge_kutta_step
+from data_pipeline.stores.parts import FieldParts, Progress, Report, gather
 
 EARTH_ROTATION_PER_DAY = 2 * np.pi / 0.99726957
 COURANT = 2.4  # of 2.83, where fourth-order Runge-Kutta loses stability to advection

@@ -19,11 +19,11 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from data_pipeline.errors import SimulationError
-from data_pipeline.parts import FieldParts, Progress, Report, gather
-from data_pipeline.schema import fields_dataset
+from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.simulators.sequences import Presets, SequencesConfig, frame_times
 from data_pipeline.simulators.spectral import runge_kutta_step
 from data_pipeline.simulators.sphere import SphericalGrid, cell_axes
+from data_pipeline.stores.parts import FieldParts, Progress, Report, gather
 
 EARTH_RADIUS_M = 6.37122e6
 EARTH_ROTATION_PER_S = 7.292e-5

@@ -14,9 +14,9 @@ import xarray as xr
 from pydantic import Field, model_validator
 from scipy import fft
 
-from data_pipeline.parts import FieldParts, Progress, Report, gather
 from data_pipeline.simulators.box import dimensionless_fields
 from data_pipeline.simulators.sequences import Presets, SequencesConfig, batches
+from data_pipeline.stores.parts import FieldParts, Progress, Report, gather
 
 BATCH = 4  # trajectories of a part
 CHANNELS = {"displacement": "displacement", "displacement_rate": "rate of change of displacement"}

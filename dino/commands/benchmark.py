@@ -8,20 +8,20 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from data_pipeline.progress import reported
-from data_pipeline.settings import load_settings
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import reported
+from data_pipeline.system.settings import load_settings
 
-from ..checkpoint import load_run_config
 from ..config import Config, EvaluationConfig
-from ..demo import FAR, QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..data.observations import Observations, day_of
 from ..errors import ConfigError
 from ..evaluation.evaluate import evaluate_observations
 from ..evaluation.report import write_report
+from ..experiments.demo import FAR, QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..experiments.train import train
 from ..forecaster import Forecaster
-from ..observations import Observations, day_of
+from ..model.checkpoint import load_run_config
 from ..plotting.transfer import plot_few_shot, plot_strategies
-from ..training.train import train
 from ..transfer import STRATEGIES, strategy
 from ..transfer.comparison import Row, Trial, compare, summary, trials
 from .common import Overrides, console, one_trajectory, open_kind

@@ -8,15 +8,15 @@ import typer
 import xarray as xr
 from rich.console import Console
 
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 
 from ..config import Config
 from ..errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
+from ..evaluation.calibrate_points import calibrate_from_points
 from ..training.prepare import found_stores
 from ..transfer import Task
 from ..transfer.base import Transferred
-from ..transfer.windows import cut
-from ..uncertainty import calibrate_from_points
+from ..transfer.plan import cut
 
 Overrides = Annotated[list[str], typer.Option("--set", help="A setting, e.g. dynamics.order=1; repeatable.")]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, as made by `dino train`.")]

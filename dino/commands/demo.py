@@ -11,21 +11,21 @@ import xarray as xr
 import yaml
 from rich.console import Console
 
-from data_pipeline.progress import reported
-from data_pipeline.settings import load_settings
-from data_pipeline.stores import open_store
-from data_pipeline.stream import read_window
+from data_pipeline.stores.stream import read_window
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import reported
+from data_pipeline.system.settings import load_settings
 
-from ..checkpoint import save_config, save_model
 from ..config import Config
-from ..demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..data.observations import Observations
 from ..evaluation.evaluate import Evaluation, evaluate_observations
-from ..evaluation.interpolation import fitted_interpolation
+from ..evaluation.fitted_interpolation import fitted_interpolation
 from ..evaluation.report import report_table, spread_table, write_report
+from ..experiments.demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..experiments.train import train
 from ..forecaster import Forecaster
-from ..observations import Observations
+from ..model.checkpoint import save_config, save_model
 from ..plotting import plot_observations, plot_training
-from ..training.train import train
 from ..transfer import Task, strategy
 from .common import Overrides, calibrate_transferred, console
 from .evaluate import distributions, draw

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.progress import reported
+from data_pipeline.system.progress import reported
 
-from ..checkpoint import load_run_config
+from ..data.observations import Observations
 from ..evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observations
-from ..evaluation.interpolation import fitted_interpolation
+from ..evaluation.fitted_interpolation import fitted_interpolation
 from ..evaluation.report import report_table, spread_table, write_report
 from ..forecaster import Forecaster
-from ..observations import Observations
+from ..model.checkpoint import load_run_config
 from ..plotting import animate, plot_maps, plot_observations, plot_skill, plot_spread
 from .common import Overrides, RunFolder, console, one_trajectory, open_kind, training_maps
 

@@ -8,15 +8,15 @@ import pandas as pd
 import typer
 import xarray as xr
 
-from data_pipeline.settings import refuse_existing
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
+from data_pipeline.system.settings import refuse_existing
 
-from ..checkpoint import load_run_config
-from ..chunks import CHUNK_DEGREES, fits_chunks, forecast_chunks, last_map, write_chunks
-from ..cycle import advance
+from ..data.observations import datetime_of
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
-from ..observations import datetime_of
+from ..forecasts.wide import CHUNK_DEGREES, fits_chunks, forecast_chunks, last_map, write_chunks
+from ..model.checkpoint import load_run_config
+from ..service.cycle import advance
 from .common import AsOf, Overrides, RunFolder, console, one_trajectory
 
 LONGEST_LEAD_DAYS = 36525

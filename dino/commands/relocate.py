@@ -6,11 +6,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ..checkpoint import load_model, load_run_config, save_config, save_model
 from ..config import StoreConfig
+from ..data.observations import datetime_of, day_of
 from ..errors import ConfigError
-from ..observations import datetime_of, day_of
-from ..relocate import relocated
+from ..model.checkpoint import load_model, load_run_config, save_config, save_model
+from ..transfer.relocate import relocated
 from .common import Overrides, RunFolder, console, open_kind
 
 

@@ -10,15 +10,15 @@ import typer
 import xarray as xr
 from rich.table import Table
 
-from data_pipeline.progress import reported
+from data_pipeline.system.progress import reported
 
 from ..config import Config, load_config
 from ..errors import ConfigError
 from ..evaluation.report import Row, write_report
-from ..evaluation.sequences import SequenceScores
+from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, settings_file, simulate, store_path
+from ..experiments.sequences import SequenceScores
+from ..experiments.train import train
 from ..plotting import plot_sequences, plot_training
-from ..reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, settings_file, simulate, store_path
-from ..training.train import train
 from .common import Overrides, console, use_device
 
 SPANS = {

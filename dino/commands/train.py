@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.progress import reported
+from data_pipeline.system.progress import reported
 
 from ..config import load_config
 from ..errors import ConfigError
-from ..model import OceanModel
+from ..experiments.train import train as train_run
+from ..model.latent import OceanModel
+from ..numerics.parallel import joined
 from ..plotting import plot_training
-from ..training.parallel import joined
-from ..training.train import train as train_run
 from .common import Overrides, console, use_device
 
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.progress import reported
-from data_pipeline.stream import read_window
+from data_pipeline.stores.stream import read_window
+from data_pipeline.system.progress import reported
 
-from ..checkpoint import load_run_config, save_config, save_model
+from ..data.observations import Observations
 from ..errors import ConfigError
 from ..forecaster import Forecaster
-from ..observations import Observations
+from ..model.checkpoint import load_run_config, save_config, save_model
 from ..transfer import STRATEGIES, Task
 from ..transfer import strategy as named
 from .common import AsOf, Overrides, RunFolder, calibrate_transferred, console, open_kind

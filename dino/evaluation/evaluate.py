@@ -8,17 +8,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..config import EvaluationConfig
+from ..data.observations import Observations, datetime_of, day_of, days_since_epoch
 from ..errors import EmptyDataError, SchemaError
 from ..forecaster import Analysis, Forecaster
-from ..interpolation.optimal_interpolation import OptimalInterpolation
-from ..maps import encode_maps
-from ..observations import Observations, datetime_of, day_of, days_since_epoch
+from ..inference.maps import encode_maps
 from . import baselines
 from .ensembles import References
 from .linear_inverse import LinearInverseModel
+from .optimal_interpolation import OptimalInterpolation
 from .report import Row, score_rows
 from .scores import area_weights, common_mask, score_forecasts
-from .uncertainty import Honesty, add_honesty, judge
+from .spread import Honesty, add_honesty, judge
 
 Array = NDArray[np.float64]
 Report = Callable[[int, int], None]

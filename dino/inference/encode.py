@@ -8,8 +8,8 @@ background covariance Phi S Phi'.
 import torch
 from torch import Tensor
 
-from ..decoders.base import Basis
-from .gaussian import Gaussian, condition, precision_of
+from ..numerics.gaussian import Gaussian, condition, precision_of
+from ..space.decoders.base import Basis
 
 
 def encode(basis: Basis, values: Tensor, variance: Tensor | float, prior: Gaussian) -> Gaussian:

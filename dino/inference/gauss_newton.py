@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..decoders.base import BLOCK_POINTS, Basis, Decoder
 from ..errors import NonFiniteError
+from ..numerics.gaussian import Gaussian, cholesky, precision_of
+from ..space.decoders.base import BLOCK_POINTS, Basis, Decoder
 from .encode import encode
-from .gaussian import Gaussian, cholesky, precision_of
 
 FIRST_DAMPING, LAST_DAMPING = 1e-2, 1e6
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .filtering import Filter
-from .gaussian import Gaussian
-from .rows import Rows
+from ..numerics.gaussian import Gaussian
+from .filter import Filter
+from .observed import Rows
 from .window import Flow, RightHandSide, Trajectory, tangent_flow
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .rows import Rows
+from .observed import Rows
 
 
 def huber_cost(scaled: Tensor, bound: float) -> Tensor:

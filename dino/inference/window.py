@@ -22,9 +22,9 @@ from torchdiffeq import odeint
 
 from ..dynamics.integrate import solver_steps
 from ..errors import NonFiniteError
-from .gaussian import Gaussian, cholesky
+from ..numerics.gaussian import Gaussian, cholesky
+from .observed import Rows
 from .robust import huber_cost, huber_weight
-from .rows import Rows
 
 RightHandSide = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.figures.style import INK, LABEL_SIZE, PALETTE, TICK_SIZE, TITLE_SIZE, dress_curves, save
-from data_pipeline.layout import beside
+from data_pipeline.layout.checks import beside
 from dino.evaluation.report import display_units
 from dino.plotting.style import dress_map, field_scale, map_height
 

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor
 
 from ..config import FieldConfig
-from ..decoders import Decoder
-from ..inference import Gaussian, encode, encode_frames
-from ..model import OceanModel
-from .parallel import ALONE, Group
+from ..data.series import Series
+from ..data.streamed import StreamedSeries
+from ..inference import encode, encode_frames
+from ..model.latent import OceanModel
+from ..numerics.gaussian import Gaussian
+from ..numerics.parallel import ALONE, Group
+from ..space.decoders import Decoder
 from .principal_axes import principal_axes
-from .series import Series
-from .streamed import StreamedSeries
 from .variable_projection import CODE_LENGTH
 
 # Enough frames for a covariance of a few hundred numbers; more cost time and change nothing. So many of each of a few

@@ -23,11 +23,11 @@ from torch import Tensor
 from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
 from ..errors import EmptyDataError, NonFiniteError
-from ..model import OceanModel
+from ..model.latent import OceanModel
+from ..numerics.parallel import ALONE, Group
 from .dynamics_stage import Codes, forecast_errors
 from .loop import Report
 from .normal_equations import CUBIC, NormalEquations, normal_equations
-from .parallel import ALONE, Group
 
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
 PRODUCT_PENALTIES = (1.0, 1e1, 1e2, 1e3, 1e4)  # times the ridge, tried in the first round

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from ..config import DynamicsConfig
 from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
-from ..inference.gaussian import cholesky
-from ..model import OceanModel
+from ..model.latent import OceanModel
+from ..numerics.gaussian import cholesky
+from ..numerics.parallel import ALONE, Group, draw_store, send
 from .collocation import enough_series, spread_of, validation_error
 from .dynamics_stage import Codes, segment_errors
 from .normal_equations import normal_equations
-from .parallel import ALONE, Group, draw_store, send
 
 # Relative to features of unit size, as in the fit: what data do not determine is not moved far.
 PENALTY = 1e-4

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ..config import DynamicsConfig
+from ..data.series import Rows, Series
+from ..data.streamed import StreamedSeries
 from ..dynamics import HistoryInitialiser, LatentODE, integrate
-from ..model import LEADS, OceanModel
-from .parallel import ALONE, Group, draw_store, send
-from .series import Rows, Series
-from .streamed import StreamedSeries
+from ..model.latent import LEADS, OceanModel
+from ..numerics.parallel import ALONE, Group, draw_store, send
 
 UNRESOLVED_CELLS = 64
 SHARES = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.0)  # of what a network adds, tried on held-out data

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ..config import FieldConfig
-from ..model import OceanModel
-from .parallel import ALONE, Group, draw_store, send
-from .series import Series
-from .streamed import StreamedSeries
+from ..data.series import Series
+from ..data.streamed import StreamedSeries
+from ..model.latent import OceanModel
+from ..numerics.parallel import ALONE, Group, draw_store, send
 from .variable_projection import Projection, project, project_by_steps
 
 # Maps and points at which a decoder that is not affine is validated, and iterations for their codes.

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, NonFiniteError
-from .interruption import Interrupted, interruptible
-from .parallel import ALONE, Group
+from ..numerics.interruption import Interrupted, interruptible
+from ..numerics.parallel import ALONE, Group
 
 __all__ = ["Interrupted", "Loop", "Report", "Stage", "load_state"]
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..dynamics import QuadraticODE, integrate
 from ..dynamics.quadratic import quadratic_features
-from ..inference.gaussian import cholesky
-from ..model import OceanModel
+from ..model.latent import OceanModel
+from ..numerics.gaussian import cholesky
+from ..numerics.parallel import Group
 from .dynamics_stage import Codes
-from .parallel import Group
 
 BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
 CUBIC = (-1 / 24, 13 / 24, 13 / 24, -1 / 24)  # integral over the middle interval of a cubic through four frames

@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 
 from ..config import Config, StoreConfig
+from ..data.charts import Cut, cells_in, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
+from ..data.maps import Maps, StoredMaps, open_maps, translated
+from ..data.mirrors import mirrored
+from ..data.moments import moments
+from ..data.observations import day_of
+from ..data.series import Series, series_of
+from ..data.streamed import StreamedSeries
+from ..data.symmetries import symmetric_copies, symmetries_of
 from ..errors import ConfigError, DomainError, EmptyDataError, MissingFileError, SchemaError
-from ..gridmap import GridMap
-from ..model import ChannelSpec, ModelSpec, OceanModel
-from ..observations import day_of
-from .cuts import Cut, cells_in, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
-from .field_maps import Maps, StoredMaps, open_maps, translated
-from .mirrors import mirrored
-from .moments import moments
-from .series import Series, series_of
-from .streamed import StreamedSeries
-from .symmetries import symmetric_copies, symmetries_of
+from ..model.latent import ChannelSpec, ModelSpec, OceanModel
+from ..space.gridmap import GridMap
 
 # More would only cost: their number sets the scatter of validation errors, a few per cent with these.
 MOST_HELD = 512

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..inference.gaussian import cholesky
+from ..numerics.gaussian import cholesky
 
 
 class PrincipalAxes(NamedTuple):

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..decoders.base import Basis, Decoder
 from ..inference.gauss_newton import Prior, minimise
-from ..inference.gaussian import cholesky_unwatched
-from .parallel import ALONE, Group
+from ..numerics.gaussian import cholesky_unwatched
+from ..numerics.parallel import ALONE, Group
+from ..space.decoders.base import Basis, Decoder
 
 # Unit of the penalty on codes of a SirenDecoder, chosen by trial so that the default ridge suits both decoders: on
 # smooth fields of unit variance a tenth of that penalty let training fail. Trained codes of 64 were 0.15 to 0.4 long.

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..inference import Gaussian
-from ..model import OceanModel
+from ..model.latent import OceanModel
+from ..numerics.gaussian import Gaussian
 from .base import Analyse, Report, Task, Transferred, improve
-from .windows import Window
+from .plan import Window
 
 BATCH, DRAWS = 256, 64
 CYCLE, IDENTITY = 10.0, 0.1  # a larger identity would forbid what is looked for, a shift of the mean

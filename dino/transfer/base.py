@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ..config import Config, TransferConfig
+from ..data.observations import Observations
 from ..errors import EmptyDataError, NonFiniteError
+from ..experiments.train import latent_trajectories
 from ..forecaster import Forecaster
-from ..model import OceanModel
-from ..observations import Observations
+from ..model.latent import OceanModel
 from ..training.dynamics_stage import Codes
-from ..training.train import latent_trajectories
-from .windows import UNUSABLE, Window, cut, held_out_misfit, windows
+from .plan import UNUSABLE, Window, cut, held_out_misfit, windows
 
 Report = Callable[[int, int], None]
 

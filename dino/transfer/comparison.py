@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
+from ..data.observations import Observations
 from ..errors import DinoError
 from ..forecaster import Forecaster
-from ..observations import Observations
 from .base import Task
 from .strategies import strategy
 

@@ -11,7 +11,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ..model import OceanModel
+from ..model.latent import OceanModel
 from ..training.dynamics_stage import Codes, segment_errors
 from .base import Analyse, Report, Task, Transferred, improve
 from .losses import future_misfit

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..domain import EARTH_RADIUS_KM
 from ..dynamics import AdaptedODE
-from ..inference.gaussian import cholesky
-from ..model import OceanModel, ResidualSpec
+from ..model.latent import OceanModel, ResidualSpec
+from ..numerics.gaussian import cholesky
+from ..space.domain import EARTH_RADIUS_KM
 
 POINTS = 2048  # of the chart's grid, on which derivatives of the modes are fitted
 STEP_KM = 5.0

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..dynamics import AdaptedODE
-from ..model import OceanModel
-from .windows import Window, forecast_codes, misfit
+from ..model.latent import OceanModel
+from .plan import Window, forecast_codes, misfit
 
 BATCH = 8192  # observations a step
 

@@ -1,7 +1,7 @@
 """No adaptation: what the simulated model makes of the observations, the yardstick of every strategy."""
 
 from .base import Report, Task, Transferred
-from .windows import cut, held_out_misfit
+from .plan import cut, held_out_misfit
 
 
 def adapt_nothing(task: Task, report: Report) -> Transferred:

@@ -14,10 +14,10 @@ part of the way.
 import torch
 from torch import Tensor
 
-from ..inference.gaussian import cholesky
-from ..model import OceanModel
+from ..model.latent import OceanModel
+from ..numerics.gaussian import cholesky
 from .base import Analyse, Report, Task, Transferred, improve
-from .windows import Window
+from .plan import Window
 
 
 def transport_codes(task: Task, report: Report) -> Transferred:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import NonFiniteError
-from ..model import LEADS, OceanModel
+from ..model.latent import LEADS, OceanModel
 
 PACE_STEP, DECAY_STEP = 2**0.5, 0.1  # of the search: a factor, and a rate [1/day]
 MOVES = 8  # of a search at most: sixteen times as fast, say

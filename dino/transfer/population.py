@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..inference.gaussian import cholesky
-from ..model import OceanModel
-from .windows import Window
+from ..model.latent import OceanModel
+from ..numerics.gaussian import cholesky
+from .plan import Window
 
 LIMIT = 10.0  # of one update of the size: a factor from few observations may be far off, the next round corrects it
 SETTLED = 0.05  # share of the directions of a state below which observations say nothing of its size

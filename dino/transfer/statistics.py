@@ -14,11 +14,11 @@ from functools import partial
 
 import torch
 
-from ..model import OceanModel
+from ..model.latent import OceanModel
 from .base import Analyse, Report, Task, Transferred, improve
 from .pace import fit_pace, search
+from .plan import Window, forecast_codes, misfit
 from .population import energy_ratio, reshape_population
-from .windows import Window, forecast_codes, misfit
 
 ENERGY = ("state_covariance", "code_variance", "process_noise", "unresolved_variance", "lead_error", "unresolved_error")
 MODEL_ERROR = ("process_noise", "lead_error", "unresolved_error")

@@ -8,15 +8,15 @@ import pytest
 import torch
 import xarray as xr
 
-from data_pipeline.schema import fields_dataset, observations_dataset
-from data_pipeline.stores import write_store
+from data_pipeline.layout.datasets import fields_dataset, observations_dataset
+from data_pipeline.stores.writing import write_store
 from dino.config import Config, DecoderConfig, DynamicsConfig
-from dino.domain import Region
+from dino.data.observations import Observations, datetime_of
 from dino.dynamics import integrate
-from dino.gridmap import GridMap
-from dino.model import ChannelSpec, ModelSpec, OceanModel
-from dino.observations import Observations, datetime_of
-from dino.training.train import train
+from dino.experiments.train import train
+from dino.model.latent import ChannelSpec, ModelSpec, OceanModel
+from dino.space.domain import Region
+from dino.space.gridmap import GridMap
 
 LENGTH_KM = 800.0
 

@@ -7,7 +7,7 @@ import yaml
 
 from dino.config import Config, load_config
 from dino.errors import ConfigError, MissingFileError
-from dino.reproduce import EXPERIMENTS, QUICK_SETTINGS, settings_file
+from dino.experiments.reproduce import EXPERIMENTS, QUICK_SETTINGS, settings_file
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))

@@ -6,12 +6,12 @@ import torch
 import xarray as xr
 
 import dino
-from data_pipeline.stores import open_store
-from dino import decode
+from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig, EvaluationConfig
+from dino.data.observations import datetime_of
 from dino.errors import DomainError, EmptyDataError, ObservationError
 from dino.evaluation.evaluate import evaluate_maps
-from dino.observations import datetime_of
+from dino.forecasts import decode
 
 DAY = np.timedelta64(1, "D")
 SHORT = AssimilationConfig(window_days=4.0, node_days=2.0, iterations=2)

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import dino
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 from dino.commands.common import use_device
 from dino.config import AssimilationConfig, TransferConfig
 from dino.errors import ConfigError
+from dino.experiments.train import train
 from dino.forecaster import Forecaster
-from dino.training.train import train
 from dino.transfer import STRATEGIES, Task, strategy
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")

@@ -8,16 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dino
-from data_pipeline.stores import open_store, write_store
+from data_pipeline.stores.writing import open_store, write_store
 from dino.config import AssimilationConfig, Config
-from dino.decoders.base import Basis
 from dino.dynamics import integrate
 from dino.errors import DinoError, EmptyDataError, NonFiniteError
-from dino.inference import Gaussian, encode, encode_frames
+from dino.experiments.train import train
+from dino.inference import encode, encode_frames
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders.base import Basis
 from dino.training.code_statistics import encode_series, learn_code_statistics
 from dino.training.prepare import prepare
 from dino.training.principal_axes import principal_axes
-from dino.training.train import train
 from dino.training.variable_projection import project
 
 SHORT = AssimilationConfig(window_days=4.0, node_days=2.0, iterations=2)
@@ -282,7 +283,7 @@ def ahead(dataset, *hours):
 @pytest.mark.parametrize("kind", ["maps", "points"])
 def test_forecast_times_in_any_order_and_twice(kind, forecaster, sea, sparse):
     analysis = forecaster.analyse(sea if kind == "maps" else sparse)
-    now = dino.observations.datetime_of(analysis.time)
+    now = dino.data.observations.datetime_of(analysis.time)
     hours = np.array([48, 6, 48, 24, 6], "timedelta64[h]")
     made = forecaster.forecast(analysis, now + hours, here())
     plain = forecaster.forecast(analysis, now + np.unique(hours), here())

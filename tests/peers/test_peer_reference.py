@@ -15,7 +15,7 @@ from benchmarks.peers.reference import (
     load_reference,
     reference_with,
 )
-from dino.decoders import FourierDecoder
+from dino.space.decoders import FourierDecoder
 
 STAND_IN = """
 import torch

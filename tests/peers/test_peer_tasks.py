@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 
 from benchmarks.peers import UnsuitableTaskError, experiment_from_stores, score
-from dino.domain import PeriodicBox
+from dino.space.domain import PeriodicBox
 
 
 def field_store(sequences: int, frames: int, seed: int, **attrs) -> xr.Dataset:

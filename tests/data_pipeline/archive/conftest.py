@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.archive import commits
-from data_pipeline.schema import observations_dataset
+from data_pipeline.layout.datasets import observations_dataset
 
 
 @pytest.fixture(autouse=True)

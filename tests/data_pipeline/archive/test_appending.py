@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from data_pipeline.archive import appending, reading
 from data_pipeline.archive.appending import append
 from data_pipeline.archive.commits import load_commit
-from data_pipeline.blocks import ObservationBlocks
 from data_pipeline.errors import EmptyDataError, SchemaError, StoreError
-from data_pipeline.stores import open_store, write_store
-from data_pipeline.stream import read_window
-from data_pipeline.validation import validate_store
+from data_pipeline.stores.blocks import ObservationBlocks
+from data_pipeline.stores.stream import read_window
+from data_pipeline.stores.validation import validate_store
+from data_pipeline.stores.writing import open_store, write_store
 
 A = ("a.nc", [(0, 1, 0.5), (6, 1, 0.25), (30, 1, 0.75)])
 B = ("b.nc", [(3, 2, 1.5), (50, 2, 1.25)])

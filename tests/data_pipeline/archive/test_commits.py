@@ -11,8 +11,8 @@ from data_pipeline.archive import appending, commits
 from data_pipeline.archive.appending import append
 from data_pipeline.archive.commits import Draft, drafting, last_commit, load_commit, load_state
 from data_pipeline.errors import MissingFileError, StoreError
-from data_pipeline.stores import open_store, write_store
-from data_pipeline.validation import validate_store
+from data_pipeline.stores.validation import validate_store
+from data_pipeline.stores.writing import open_store, write_store
 
 
 @pytest.fixture

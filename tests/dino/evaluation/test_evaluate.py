@@ -8,13 +8,13 @@ import torch
 import xarray as xr
 
 import dino
-from data_pipeline.stores import open_store
+from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig, EvaluationConfig
+from dino.data.observations import Observations, days_since_epoch
 from dino.errors import EmptyDataError
 from dino.evaluation import evaluate as module
 from dino.evaluation.evaluate import Truth, evaluate_maps, evaluate_observations
-from dino.evaluation.interpolation import fitted_interpolation
-from dino.observations import Observations, days_since_epoch
+from dino.evaluation.fitted_interpolation import fitted_interpolation
 
 CONFIG = EvaluationConfig(leads_days=[1.0, 2.0, 4.0], stride=5)
 

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dino.decoders import Basis, FourierDecoder
-from dino.inference import Gaussian, encode
+from dino.inference import encode
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders import Basis, FourierDecoder
 
 FRAMES, POINTS, CHANNELS, CODE = 4, 7, 2, 3
 

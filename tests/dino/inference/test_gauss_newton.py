@@ -5,10 +5,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dino.decoders import FourierDecoder, SirenDecoder
 from dino.errors import NonFiniteError
-from dino.inference import Gaussian, encode, encode_frames
+from dino.inference import encode, encode_frames
 from dino.inference.gauss_newton import Prior, minimise
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders import FourierDecoder, SirenDecoder
 
 FRAMES, POINTS, CHANNELS, CODE = 5, 60, 2, 4
 

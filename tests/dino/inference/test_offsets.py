@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dino.inference import Gaussian
-from dino.inference.filtering import Filter
+from dino.inference.filter import Filter
+from dino.inference.observed import Rows
 from dino.inference.offsets import Beside, Joint, Layout, Offset, WithoutOffsets
-from dino.inference.rows import Rows
 from dino.inference.window import SharedPropagators, assimilate_window
+from dino.numerics.gaussian import Gaussian
 
 CODE, STATE, SOURCES, ROWS = 3, 5, 2, 12
 NODES = torch.tensor([0.0, 0.5, 1.5], dtype=torch.float64)

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dino.decoders import SirenDecoder
-from dino.inference import Gaussian
-from dino.inference.filtering import Filter
+from dino.inference.filter import Filter
+from dino.inference.observed import Rows
 from dino.inference.robust import huber_cost, huber_weight
-from dino.inference.rows import Rows
 from dino.inference.window import assimilate_window
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders import SirenDecoder
 
 CODE, STATE, BOUND = 3, 5, 2.0
 NODES = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)

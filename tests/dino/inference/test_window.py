@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dino.decoders import Basis, SirenDecoder, values_at_points
 from dino.dynamics import LatentODE, integrate
 from dino.errors import NonFiniteError
-from dino.inference import Gaussian, encode
-from dino.inference.rows import Rows
+from dino.inference import encode
+from dino.inference.observed import Rows
 from dino.inference.window import assimilate_window, tangent_flow
+from dino.numerics.gaussian import Gaussian
+from dino.space.decoders import Basis, SirenDecoder, values_at_points
 
 CODE, ORDER = 3, 2
 STATE = CODE * ORDER

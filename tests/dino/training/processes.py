@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from dino.config import Config, load_config
+from dino.experiments.train import _codes, _set_rates, train
+from dino.numerics.parallel import ALONE, Group, joined
 from dino.training import normal_equations
 from dino.training.code_statistics import encode_series
 from dino.training.collocation import fit_quadratic
 from dino.training.dynamics_stage import Codes, DynamicsStage
 from dino.training.field_stage import FieldStage
 from dino.training.loop import Interrupted
-from dino.training.parallel import ALONE, Group, joined
 from dino.training.prepare import prepare
-from dino.training.train import _codes, _set_rates, train
 
 
 def silent(done, total):

@@ -10,10 +10,10 @@ import torch
 from dino.config import DynamicsConfig
 from dino.dynamics import QuadraticODE, integrate
 from dino.dynamics.quadratic import quadratic_features
+from dino.numerics.parallel import ALONE
 from dino.training import collocation, descent_stage
 from dino.training.descent_stage import DescentStage, WhitenedAdam, whitening_of
 from dino.training.dynamics_stage import Codes
-from dino.training.parallel import ALONE
 
 SIZE, FRAMES = 3, 9
 

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from data_pipeline import stores
-from data_pipeline.stores import write_store
-from dino.checkpoint import load_model
+from data_pipeline.stores import writing as stores
+from data_pipeline.stores.writing import write_store
 from dino.config import Config
+from dino.experiments.train import _codes, _set_rates, train
+from dino.model.checkpoint import load_model
+from dino.numerics.parallel import ALONE, Group, _own_device, joined
 from dino.training import normal_equations
 from dino.training.dynamics_stage import DynamicsStage
 from dino.training.field_stage import FieldStage
 from dino.training.loop import Losses
-from dino.training.parallel import ALONE, Group, _own_device, joined
 from dino.training.prepare import prepare
-from dino.training.train import _codes, _set_rates, train
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 WORKER = Path(__file__).with_name("processes.py")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dino.decoders import FourierDecoder
+from dino.space.decoders import FourierDecoder
 from dino.training.principal_axes import principal_axes
 
 CODE, POINTS, FRAMES = 6, 400, 500

@@ -5,13 +5,13 @@ import copy
 import pytest
 import torch
 
-from dino.checkpoint import load_model
 from dino.config import Config
 from dino.dynamics import LatentODE
+from dino.experiments.train import _codes, _held_out_codes, train
+from dino.model.checkpoint import load_model
+from dino.numerics.parallel import ALONE
 from dino.training.dynamics_stage import SHARES, held_out_error, shrink_network
-from dino.training.parallel import ALONE
 from dino.training.prepare import prepare
-from dino.training.train import _codes, _held_out_codes, train
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def test_a_run_that_was_stopped_before_it_shrank_is_the_same(sea_config, tmp_pat
     torch.set_num_threads(1)
     train(config, tmp_path / "whole", lambda done, total: None)
     with monkeypatch.context() as patch:
-        patch.setattr("dino.training.train.shrink_network", lambda *arguments: (_ for _ in ()).throw(KeyError("cut")))
+        patch.setattr(
+            "dino.experiments.train.shrink_network", lambda *arguments: (_ for _ in ()).throw(KeyError("cut"))
+        )
         with pytest.raises(KeyError, match="cut"):
             train(config, tmp_path / "cut", lambda done, total: None)
     train(config, tmp_path / "cut", lambda done, total: None, resume=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dino.decoders import Basis, FourierDecoder, SirenDecoder
+from dino.space.decoders import Basis, FourierDecoder, SirenDecoder
 from dino.training.variable_projection import CODE_LENGTH, project, project_by_steps
 
 GROUPS, FRAMES, POINTS, CHANNELS, CODE = 3, 5, 20, 2, 4

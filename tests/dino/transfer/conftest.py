@@ -3,9 +3,9 @@
 import pytest
 
 import dino
-from data_pipeline.stores import open_store
-from dino.checkpoint import load_run_config
+from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig, TransferConfig
+from dino.model.checkpoint import load_run_config
 from dino.transfer import Task, strategy
 
 SETTINGS = TransferConfig(rounds=2, steps=8, window_days=2.0, horizon_days=3.0, stride_days=3.0)

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from data_pipeline.stores import open_store, write_store
-from dino.cli import main
+from data_pipeline.stores.writing import open_store, write_store
+from dino.commands.app import main
 from dino.plotting.transfer import plot_few_shot, plot_strategies
 from dino.transfer.comparison import Trial, compare, few, summary, trials
 

@@ -3,8 +3,8 @@
 import torch
 
 import dino
-from dino.checkpoint import load_run_config
-from dino.training.train import latent_trajectories
+from dino.experiments.train import latent_trajectories
+from dino.model.checkpoint import load_run_config
 from dino.transfer.adversarial import trained_generator
 from dino.transfer.context import REACH, environment_directions, environments
 from dino.transfer.optimal_transport import monge_map

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from dino.inference.gaussian import Gaussian
+from dino.numerics.gaussian import Gaussian
 from dino.transfer.population import LIMIT, energy_ratio, reshape_population
 
 

@@ -1,6 +1,6 @@
 """That models are compared with one variance for all, and that the statistics of a window's start move."""
 
-from dino.transfer.windows import cut, held_out_misfit
+from dino.transfer.plan import cut, held_out_misfit
 
 
 def test_who_expects_more_error_is_not_forgiven_more(task):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import dino
-from dino.checkpoint import save_model
 from dino.dynamics import AdaptedODE
 from dino.errors import ConfigError
+from dino.model.checkpoint import save_model
 from dino.transfer import STRATEGIES, strategy
 from dino.transfer.statistics import ENERGY
 

@@ -1,0 +1,1 @@
+"""What a store holds: where, when, and its statistics."""

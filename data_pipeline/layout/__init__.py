@@ -1,0 +1,1 @@
+"""The layout of stores: channels, checks, constructors of datasets, problems."""

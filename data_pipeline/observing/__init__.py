@@ -1,0 +1,1 @@
+"""How instruments see a field: orbits, swaths, errors, clouds."""

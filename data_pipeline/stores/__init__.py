@@ -1,0 +1,1 @@
+"""Stores on disk: writing whole, streaming, growing, validating."""

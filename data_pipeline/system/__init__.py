@@ -1,0 +1,1 @@
+"""Folders and locks, schedulers, progress, settings."""

@@ -1,0 +1,1 @@
+"""From stores to what training and inference see: observations, maps, charts, series."""

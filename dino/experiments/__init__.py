@@ -1,0 +1,1 @@
+"""Whole experiments: training a run, the demo, DINo's protocols."""

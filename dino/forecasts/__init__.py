@@ -1,0 +1,1 @@
+"""From latent states to fields: ensembles, decoding, tracks, wide grids, CF datasets."""

@@ -1,0 +1,93 @@
+"""Where to forecast, and forecasts as CF datasets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..data.observations import datetime_of
+from ..errors import EmptyDataError, ObservationError
+from ..model.latent import ModelSpec
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Target points in a row, and how to lay results out again: dims with sizes, coordinates by name."""
+
+    longitude: Array
+    latitude: Array
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    coords: dict[str, xr.DataArray | xr.Variable]
+
+
+def target_points(at: xr.Dataset) -> Points:
+    """Points of a dataset: `longitude` and `latitude` sharing their dims, or as two 1-D axes of a grid.
+
+    Raises `ObservationError` when either is absent, `EmptyDataError` when there is no point.
+    """
+    if "longitude" not in at.variables or "latitude" not in at.variables:
+        raise ObservationError(
+            f"the target holds {', '.join(map(str, at.variables)) or 'nothing'}; "
+            "it needs longitude and latitude in degrees"
+        )
+    longitude, latitude = at["longitude"], at["latitude"]
+    if longitude.dims == latitude.dims and longitude.dims not in ((), ("time",)):
+        dims = tuple(map(str, longitude.dims))
+        pair = longitude, latitude
+    elif longitude.dims == latitude.dims:
+        dims = ("point",)
+        pair = tuple(xr.DataArray(np.atleast_1d(c.values), dims=dims) for c in (longitude, latitude))
+    else:
+        latitude, longitude = xr.broadcast(latitude, longitude)
+        dims = tuple(map(str, latitude.dims))
+        pair = longitude.transpose(*dims), latitude
+    values = [np.asarray(c.values, np.float64).ravel() for c in pair]
+    if not np.isfinite(values[0] + values[1]).any():
+        raise EmptyDataError("the target holds no point with a longitude and a latitude; give at least one")
+    if (np.abs(values[1][np.isfinite(values[1])]) > 90).any():
+        raise ObservationError("target latitudes exceed 90 degrees; are longitude and latitude swapped?")
+    coords: dict[str, xr.DataArray | xr.Variable] = {
+        "longitude": at["longitude"] if at["longitude"].dims else pair[0],
+        "latitude": at["latitude"] if at["latitude"].dims else pair[1],
+    }
+    if dims == ("point",):
+        coords = dict(zip(("longitude", "latitude"), (p.variable for p in pair), strict=True))
+    return Points(values[0], values[1], dims, tuple(pair[0].shape), coords)
+
+
+def as_dataset(
+    spec: ModelSpec, points: Points, days: Array, start: float, mean: NDArray, spread: NDArray | None
+) -> xr.Dataset:
+    """Arrays (time, point, channel) as a CF dataset over (time, *point dims)."""
+    dims = ("time", *points.dims)
+    shape = (len(days), *points.shape)
+    variables = {}
+    for index, channel in enumerate(spec.channels):
+        attributes = {"units": channel.units, "long_name": channel.long_name or channel.name}
+        if channel.standard_name:
+            attributes["standard_name"] = channel.standard_name
+        variables[channel.name] = (dims, mean[..., index].reshape(shape), attributes)
+        if spread is not None:
+            error = {"units": channel.units, "long_name": f"standard deviation of the error of {channel.name}"}
+            if channel.standard_name:
+                error["standard_name"] = f"{channel.standard_name} standard_error"
+            variables[f"{channel.name}_std"] = (dims, spread[..., index].reshape(shape), error)
+    coords = {
+        "time": ("time", datetime_of(days), {"standard_name": "time"}),
+        "forecast_reference_time": ((), datetime_of(start), {"standard_name": "forecast_reference_time"}),
+    }
+    made = xr.Dataset(variables, {**coords, **points.coords})
+    made["longitude"].attrs = {"standard_name": "longitude", "units": "degrees_east"}
+    made["latitude"].attrs = {"standard_name": "latitude", "units": "degrees_north"}
+    for name in list(made.coords):
+        made[name].encoding.clear()
+    made.attrs = {
+        "Conventions": "CF-1.11",
+        "title": "dino forecast",
+        "source": "latent ODE of a neural field",
+    }
+    return made

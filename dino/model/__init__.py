@@ -1,0 +1,1 @@
+"""What is learned and can be published, and where it lies."""

@@ -1,0 +1,131 @@
+"""A run on disk: weights in safetensors, everything else in JSON. It loads whole or not at all, and runs no code."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..config import Config, load_config
+from ..errors import CheckpointError, MissingFileError
+from ..space.gridmap import GridMap
+from .latent import ModelSpec, OceanModel
+
+FORMAT = "dino-run"
+VERSION = 2
+READ = (1, 2)  # version 1 had no factors of the spread: `OceanModel` takes 1 for them
+_MAPS = ("background.longitude", "background.latitude", "background.values")
+
+
+def save_model(model: OceanModel, folder: Path) -> None:
+    """Write `model.safetensors` and `model.json`; each appears whole or not at all, the JSON last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    background = model.background
+    for name, array in zip(_MAPS, (background.longitude, background.latitude, background.values), strict=True):
+        tensors[name] = torch.as_tensor(np.ascontiguousarray(array, np.float64))
+    weights = folder / "model.safetensors"
+    partial = weights.with_suffix(".partial")
+    save_file(tensors, partial)
+    digest = _digest(partial)
+    os.replace(partial, weights)
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "weights_sha256": digest,
+        "tensors": {name: list(tensor.shape) for name, tensor in tensors.items()},
+        "spec": model.spec.model_dump(mode="json"),
+    }
+    partial = folder / "model.json.partial"
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(partial, folder / "model.json")
+
+
+def save_config(config: Config, folder: Path) -> None:
+    """Write `config.yaml` of a run, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "config.yaml.partial"
+    partial.write_text(config.to_yaml())
+    os.replace(partial, folder / "config.yaml")
+
+
+def load_run_config(folder: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """The configuration a run was made with.
+
+    Raises `MissingFileError` when there is none, `CheckpointError` when it was cut short: what is left would validate,
+    with defaults for what is lost.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise MissingFileError(f"{folder} is no run folder: it has no config.yaml; give one made by `dino train`")
+    config = load_config(path, overrides)
+    if not path.read_text(encoding="utf-8").rstrip().endswith("\n..."):
+        raise CheckpointError(f"{path} was cut short: its last line is not '...'; copy the run again or train anew")
+    return config
+
+
+def load_model(folder: Path | str, device: str = "cpu") -> OceanModel:
+    """The model of a run folder, in evaluation mode.
+
+    Raises `MissingFileError` when there is no run, `CheckpointError` when a file is truncated, foreign, of another
+    version, or when the weights and the description do not fit each other.
+    """
+    folder = Path(folder)
+    description, weights = folder / "model.json", folder / "model.safetensors"
+    for path in (description, weights):
+        if not path.is_file():
+            raise MissingFileError(f"{folder} is no finished run: it has no {path.name}; train one or resume it")
+    try:
+        content = json.loads(description.read_text())
+    except ValueError as error:  # JSON and text decoding
+        raise CheckpointError(f"{description} is not readable JSON; copy the run again or train anew") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{description} does not describe a run of dino; give a folder made by `dino train`")
+    version = content.get("version")
+    if version not in READ:
+        raise CheckpointError(f"{description} has version {version}, this program reads up to {VERSION}; train anew")
+    try:
+        spec = ModelSpec.model_validate(content["spec"])
+        tensors = load_file(weights)
+    except (ValidationError, KeyError) as error:
+        raise CheckpointError(f"{description} is damaged: its description does not validate; train anew") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{weights} is truncated or foreign ({error}); copy the run again or train anew"
+        ) from error
+    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    # Runs of equal sizes differ in nothing but numbers: only the digest tells their files apart.
+    if shapes != content.get("tensors") or _digest(weights) != content.get("weights_sha256"):
+        raise CheckpointError(
+            f"{weights} and {description.name} belong to different runs, or the weights are damaged; "
+            "copy both from one run"
+        )
+    maps = [tensors.pop(name).numpy() for name in _MAPS]
+    model = OceanModel(spec, GridMap(*maps))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{weights} does not fit its description; train anew") from error
+    return model.to(device).eval()
+
+
+def run_identity(folder: Path | str) -> str:
+    """What tells a run from all others: a digest of its description, which holds that of its weights.
+
+    Raises `MissingFileError` when there is no finished run.
+    """
+    path = Path(folder) / "model.json"
+    if not path.is_file():
+        raise MissingFileError(f"{folder} is no finished run: it has no {path.name}; train one or resume it")
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Numbers that know no model: Gaussian algebra, groups of rows, processes, memory, interruption."""

@@ -1,0 +1,1 @@
+"""Forecasting every day: the state on disk and its cycle."""

@@ -1,0 +1,110 @@
+"""The state of a daily cycle on disk: the latest analysis, for the next update to go on from.
+
+A folder with `state.json` and the tensors that it names. New tensors get a name of their own before the JSON is
+replaced: a process that is killed leaves the old state or the new one.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..data.observations import datetime_of
+from ..errors import CheckpointError
+from ..inference.analysis import Analysis, Seen
+from ..inference.offsets import Joint, Offset
+from ..model.checkpoint import run_identity
+
+FORMAT = "dino-state"
+VERSION = 1
+DESCRIPTION = "state.json"
+
+
+def save_state(analysis: Analysis, path: Path, run: Path | str) -> None:
+    """Write the end of an analysis of points, whole or not at all, over the state that is there."""
+    path.mkdir(parents=True, exist_ok=True)
+    joint = analysis.joint or Joint((), analysis.mean, analysis.covariance)
+    tensors = {"mean": joint.mean, "covariance": joint.covariance}
+    if analysis.seen is not None:
+        tensors["seen_time"] = torch.as_tensor(analysis.seen.time)
+        tensors["seen_digest"] = torch.as_tensor(analysis.seen.digest.view(np.int64))
+    packed = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    digest = hashlib.sha256(packed).hexdigest()
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "run": run_identity(run),
+        "time": analysis.time,
+        "moment": str(datetime_of(analysis.time)),
+        "offsets": [list(offset) for offset in joint.offsets],
+        "tensors": _tensors_name(digest),
+        "sha256": digest,
+        "quality": analysis.quality.attributes(),
+    }
+    _write(path / _tensors_name(digest), packed)
+    _write(path / DESCRIPTION, (json.dumps(content, indent=1) + "\n").encode())
+    for old in path.glob("state-*.safetensors*"):
+        if old.name != _tensors_name(digest):
+            old.unlink(missing_ok=True)
+
+
+def load_state(path: Path, run: Path | str, device: str | torch.device = "cpu") -> Analysis | None:
+    """The analysis that a state holds, ready to be updated or forecast from; None where there is no state yet.
+
+    Raises `CheckpointError` when it is damaged, foreign, of another version, or belongs to another run.
+    """
+    description = path / DESCRIPTION
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return None
+    if not description.is_file():
+        raise CheckpointError(f"{path} is no state of a cycle: it has no {DESCRIPTION}; give a new or another folder")
+    try:
+        content = json.loads(description.read_text())
+        if content["format"] != FORMAT or content["version"] != VERSION:
+            raise CheckpointError(f"{description} is no state that this program reads; begin anew in another folder")
+        packed = (path / content["tensors"]).read_bytes()
+        if hashlib.sha256(packed).hexdigest() != content["sha256"]:
+            raise CheckpointError(f"{path / content['tensors']} is damaged; begin anew in another folder")
+        tensors = load(packed)
+        belongs = content["run"] == run_identity(run)
+        offsets = tuple(Offset(str(source), int(channel), float(last)) for source, channel, last in content["offsets"])
+        joint = Joint(offsets, tensors["mean"].to(device), tensors["covariance"].to(device))
+        time = float(content["time"])
+    except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); begin anew in another folder") from error
+    if not belongs:
+        raise CheckpointError(f"the state {path} belongs to another run than {run}; give its run, or another state")
+    size = joint.state_size
+    return Analysis(
+        time,
+        joint.mean[:, :size],
+        joint.covariance[:, :size, :size],
+        joint=joint if offsets else None,
+        seen=_seen(tensors),
+    )
+
+
+def _seen(tensors: dict[str, Tensor]) -> Seen | None:
+    if "seen_time" not in tensors:
+        return None
+    return Seen(tensors["seen_time"].numpy(), tensors["seen_digest"].numpy().view(np.uint64))
+
+
+def _tensors_name(digest: str) -> str:
+    return f"state-{digest[:16]}.safetensors"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A file that is there whole, and on the disk, before it has its name."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

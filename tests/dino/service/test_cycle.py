@@ -1,0 +1,264 @@
+"""Updates of an analysis and the cycle on disk: what one long window says, killed writers, foreign states."""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import dino
+from data_pipeline.errors import StoreError
+from data_pipeline.layout.datasets import observations_dataset
+from data_pipeline.stores.writing import write_store
+from data_pipeline.system.folders import claimed
+from dino.commands.app import main
+from dino.config import AssimilationConfig, Config
+from dino.data.observations import Observations, datetime_of
+from dino.errors import CheckpointError, ObservationError
+from dino.model.checkpoint import run_identity, save_config, save_model
+from dino.service.cycle import advance
+from dino.service.state import load_state, save_state
+
+DAYS, EVERY = 6.0, 0.5
+CLOSE = {"rtol": 1e-6, "atol": 1e-8}
+
+
+@pytest.fixture(scope="module")
+def twin(make_twin):
+    return make_twin()
+
+
+@pytest.fixture(scope="module")
+def seen(twin):
+    """On nodes, where window and filter see the same."""
+    return Observations.from_dataset(twin.table(twin.observed(240, DAYS, every=EVERY)), ("adt",))
+
+
+@pytest.fixture(scope="module")
+def run_of_twin(twin, tmp_path_factory):
+    """The twin as a run on disk."""
+    folder = tmp_path_factory.mktemp("twin") / "run"
+    save_model(twin.model, folder)
+    quick = {"window_days": DAYS, "node_days": EVERY}
+    save_config(
+        Config.model_validate({"data": {"stores": [{"path": "none"}], "channels": ["adt"]}, "assimilation": quick}),
+        folder,
+    )
+    return folder
+
+
+def forecaster_of(twin, **changes):
+    return dino.Forecaster(twin.model, AssimilationConfig(**{"window_days": DAYS, "node_days": EVERY} | changes))
+
+
+def between(twin, seen, first, last):
+    return seen.select((seen.time > twin.start + first - 1e-6) & (seen.time < twin.start + last + 1e-6))
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.05])
+@pytest.mark.parametrize("method", ["window", "filter"])
+def test_updates_are_what_one_window_says(twin, seen, method, bias):
+    """Two updates after a short window, against one window over all days; no process noise, linear dynamics."""
+    forecaster = forecaster_of(twin, method=method, bias_error=bias)
+    whole = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS)
+    analysis = forecaster.analyse_observations(between(twin, seen, 0, 2), twin.start + 2, 2.0)
+    for until in (3.5, DAYS):
+        table = twin.table(between(twin, seen, 0, until))
+        analysis = forecaster.update(analysis, table, datetime_of(twin.start + until))
+        assert analysis.time == twin.start + until
+    torch.testing.assert_close(analysis.mean, whole.mean, **CLOSE)
+    torch.testing.assert_close(analysis.covariance, whole.covariance, **CLOSE)
+    for source, channels in whole.quality.biases.items():
+        assert analysis.quality.biases[source]["adt"] == pytest.approx(channels["adt"], abs=1e-6)
+    assert bool(whole.quality.biases) == (bias > 0)
+
+
+def test_an_update_is_the_long_filter_with_process_noise(make_twin, seen):
+    twin = make_twin()
+    twin.model.process_noise.copy_(0.05 * torch.eye(len(twin.model.process_noise)))
+    forecaster = forecaster_of(twin, method="filter")
+    whole = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS)
+    early = forecaster.analyse_observations(between(twin, seen, 0, 4), twin.start + 4, 4.0)
+    made = forecaster.update(early, twin.table(seen))
+    torch.testing.assert_close(made.mean, whole.mean, **CLOSE)
+    torch.testing.assert_close(made.covariance, whole.covariance, **CLOSE)
+    inside = forecaster.forecast(made, [datetime_of(twin.start + 5)], xr.Dataset({"longitude": 5.0, "latitude": 35.0}))
+    assert np.isfinite(inside["adt"]).all()
+
+
+def test_late_known_and_future_observations_are_counted_and_left_out(twin, seen):
+    forecaster = forecaster_of(twin)
+    late = twin.observed(7, 3.0, seed=9)
+    early = forecaster.analyse_observations(between(twin, seen, 0, 4), twin.start + 4, 4.0)
+    parts = [twin.table(part) for part in (seen, late)]
+    table = xr.concat(parts, "obs", data_vars="minimal", coords="minimal", compat="override")
+    until = datetime_of(twin.start + 5)
+    made = forecaster.update(early, table, until)
+    plain = forecaster.update(early, twin.table(seen), until)
+    assert (made.quality.late, plain.quality.late) == (7, 0)
+    assert made.quality.known == len(between(twin, seen, 0, 4))
+    assert made.quality.used == len(between(twin, seen, 4.1, 5))
+    assert made.quality.outside == len(between(twin, seen, 5.1, DAYS))
+    torch.testing.assert_close(made.mean, plain.mean, rtol=0, atol=0)
+
+
+def test_nothing_new_is_a_forecast_and_earlier_is_refused(twin, seen):
+    forecaster = forecaster_of(twin)
+    early = forecaster.analyse_observations(between(twin, seen, 0, 4), twin.start + 4, 4.0)
+    table = twin.table(between(twin, seen, 0, 4))
+    same = forecaster.update(early, table)
+    torch.testing.assert_close(same.mean, early.mean, rtol=0, atol=0)
+    assert (same.quality.used, same.time) == (0, early.time)
+    later = forecaster.update(early, table, datetime_of(early.time + 1))
+    flow = forecaster.forecast_latent(early, np.array([early.time + 1]), spread=False)
+    torch.testing.assert_close(later.mean[:, :6], flow.codes[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ObservationError, match="cannot go back"):
+        forecaster.update(early, table, datetime_of(early.time - 1))
+
+
+def test_offsets_of_sources_that_are_gone_are_forgotten(twin, seen):
+    forecaster = forecaster_of(twin, bias_error=0.05, window_days=2.0)
+    early = forecaster.analyse_observations(between(twin, seen, 0, 2), twin.start + 2, 2.0)
+    only = seen.select(seen.source == 0)
+    made = forecaster.update(early, twin.table(between(twin, only, 0, 3)))
+    assert set(made.quality.biases) == set(seen.sources)
+    made = forecaster.update(made, twin.table(only))
+    assert set(made.quality.biases) == {seen.sources[0]}
+    assert made.seen is not None
+    assert made.seen.time.min() >= made.time - 2.0
+
+
+def test_a_state_comes_back_as_it_was(twin, seen, run_of_twin, tmp_path):
+    forecaster = forecaster_of(twin, bias_error=0.05)
+    analysis = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS)
+    assert load_state(tmp_path / "state", run_of_twin) is None
+    save_state(analysis, tmp_path / "state", run_of_twin)
+    back = load_state(tmp_path / "state", run_of_twin)
+    assert back is not None
+    assert back.joint is not None
+    assert analysis.joint is not None
+    assert back.time == analysis.time
+    assert back.joint.offsets == analysis.joint.offsets
+    for one, other in ((back, analysis), (back.joint, analysis.joint)):
+        torch.testing.assert_close(one.mean, other.mean, rtol=0, atol=0)
+        torch.testing.assert_close(one.covariance, other.covariance, rtol=0, atol=0)
+    for one, other in zip(back.seen or (), analysis.seen or (), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_killed_writer_leaves_the_old_state_or_the_new_one(twin, seen, run_of_twin, tmp_path, monkeypatch):
+    forecaster, path = forecaster_of(twin), tmp_path / "state"
+    old = forecaster.analyse_observations(between(twin, seen, 0, 2), twin.start + 2, 2.0)
+    new = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS)
+    times = []
+    for dies_at in range(1, 8):
+        save_state(old, path, run_of_twin)
+        calls = iter(range(1, 100))
+
+        def dying(function, calls=calls, dies_at=dies_at):
+            def run(*arguments, **options):
+                if next(calls) == dies_at:
+                    raise KeyboardInterrupt
+                return function(*arguments, **options)
+
+            return run
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", dying(os.replace))
+            patch.setattr(os, "fsync", dying(os.fsync))
+            patch.setattr("pathlib.Path.unlink", dying(Path.unlink))
+            with suppress(KeyboardInterrupt):
+                save_state(new, path, run_of_twin)
+        back = load_state(path, run_of_twin)
+        assert back is not None
+        torch.testing.assert_close(back.mean, (old if back.time == old.time else new).mean, rtol=0, atol=0)
+        times.append(back.time)
+    assert times[:4] == [old.time] * 4
+    assert times[4:] == [new.time] * 3
+    assert len(list(path.iterdir())) == 2
+
+
+def test_states_that_are_damaged_or_foreign_are_refused(twin, seen, run_of_twin, tmp_path):
+    path = tmp_path / "state"
+    save_state(forecaster_of(twin).analyse_observations(seen, twin.start + DAYS, DAYS), path, run_of_twin)
+    other = tmp_path / "other"
+    twin.model.lead_error += 1
+    save_model(twin.model, other)
+    twin.model.lead_error -= 1
+    assert run_identity(other) != run_identity(run_of_twin)
+    with pytest.raises(CheckpointError, match="another run"):
+        load_state(path, other)
+    with pytest.raises(CheckpointError, match="no state of a cycle"):
+        load_state(run_of_twin, run_of_twin)
+    tensors = next(path.glob("*.safetensors"))
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_state(path, run_of_twin)
+    for content in ("{", json.dumps({"format": "dino-state", "version": 99}), "[]"):
+        (path / "state.json").write_text(content)
+        with pytest.raises(CheckpointError):
+            load_state(path, run_of_twin)
+
+
+def test_a_second_writer_is_refused_and_maps_too(twin, seen, run_of_twin, tmp_path, sea_dataset):
+    forecaster, table = forecaster_of(twin), twin.table(seen)
+    with claimed(tmp_path / ".state.lock", ""), pytest.raises(StoreError, match="updating this state"):
+        advance(forecaster, run_of_twin, table, None, tmp_path / "state")
+    with pytest.raises(ObservationError, match="leave --cycle out"):
+        advance(forecaster, run_of_twin, sea_dataset(5, 2.0, False), None, tmp_path / "state")
+
+
+def test_the_command_goes_on_from_day_to_day(twin, seen, run_of_twin, tmp_path, capsys):
+    def call(name: str, *extra: str) -> xr.Dataset:
+        places = tmp_path / "here.csv"
+        places.write_text("longitude,latitude\n5.0,35.0\n2.0,32.0\n")
+        out = tmp_path / f"{name}.nc"
+        command = [
+            "forecast",
+            run_of_twin,
+            tmp_path / f"{name[:4]}.zarr",
+            "--at",
+            places,
+            "--leads",
+            "0,1",
+            "--out",
+            out,
+        ]
+        with pytest.raises(SystemExit) as stop:
+            main([*map(str, command), *extra])
+        assert not stop.value.code
+        with xr.open_dataset(out) as made:
+            return made.load()
+
+    for name, part in (
+        ("day1", between(twin, seen, 0, 4)),
+        ("day2", seen),
+        ("odd2", replace(seen, values=seen.values + 1e-3)),
+    ):
+        table = twin.table(part)
+        columns = [table[n].values for n in ("time", "longitude", "latitude")]
+        values, errors = ({"adt": table[n].values} for n in ("adt", "adt_error"))
+        ds = observations_dataset(*columns, values, errors, table["source"].values, part.sources)
+        write_store(ds, tmp_path / f"{name}.zarr")
+    cycle = ("--cycle", str(tmp_path / "state"))
+    first = call("day1", *cycle)
+    capsys.readouterr()
+    second = call("day2", *cycle)
+    told = capsys.readouterr().out
+    new = len(seen) - len(between(twin, seen, 0, 4))
+    assert f"{new} observations used" in told
+    assert f"{len(seen) - new} known already" in told
+    assert first.attrs["observations_used"] == len(seen) - new
+    assert second.attrs["observations_used"] == new
+    whole = call("day2_whole")
+    # The population stands at the start of another window: two days earlier, and it is not stationary.
+    np.testing.assert_allclose(second["adt"], whole["adt"], atol=1e-3)
+    np.testing.assert_allclose(second["adt_std"], whole["adt_std"], rtol=0.02)
+    again = call("day2_again", *cycle)
+    np.testing.assert_allclose(again["adt"], second["adt"], atol=1e-6)
+    assert call("odd2", *cycle).attrs["observations_late"] > 0
