@@ -15,7 +15,7 @@ from dino.errors import ConfigError, NonFiniteError
 from dino.experiments.train import train
 from dino.model.checkpoint import load_model
 from dino.space.domain import PeriodicBox
-from dino.training import train as module
+from dino.experiments import train as module
 from dino.training.loop import Interrupted
 from dino.training.prepare import prepare
 

@@ -16,7 +16,7 @@ from dino.config import Config, load_config
 from dino.errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
 from dino.experiments.train import train
 from dino.model.checkpoint import load_model
-from dino.training import train as module
+from dino.experiments import train as module
 from dino.training.code_statistics import encode_series, series_metric
 from dino.training.field_stage import FieldStage
 from dino.training.loop import Interrupted, Loop
@@ -111,7 +111,7 @@ import os, signal, sys, functools
 from pathlib import Path
 import torch
 from dino.config import load_config
-from dino.training import train as module
+from dino.experiments import train as module
 from dino.training.loop import Loop
 torch.set_num_threads(1)
 module.Loop = functools.partial(Loop, save_every=4)
