@@ -1,0 +1,1 @@
+"""Training: the stages that fit decoder, dynamics and error statistics to maps."""
