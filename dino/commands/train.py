@@ -12,7 +12,7 @@ from data_pipeline.system.progress import reported
 from ..config import load_config
 from ..errors import ConfigError
 from ..experiments.train import train as train_run
-from ..model.latent import OceanModel
+from ..model import LatentModel
 from ..numerics.parallel import joined
 from ..plotting import plot_training
 from .common import Overrides, console, use_device
@@ -47,7 +47,7 @@ def _silent(done: int, total: int) -> None:
     """One process of a group shows progress."""
 
 
-def _summarise(model: OceanModel, out: Path) -> None:
+def _summarise(model: LatentModel, out: Path) -> None:
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     plot_training(records, out / "figures" / "training.png")
     weights = sum(p.numel() for p in model.parameters())

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..numerics.parallel import ALONE, Group
-from .charts import Cut
+from .charts import ChartedCells
 from .maps import Maps
 
 Rows = slice | Tensor
@@ -23,7 +23,7 @@ class Series:
     weights : (series, point, channel) area weight of mean one over the valid values, zero where missing
     values : (series, time, point, channel) normalised, zero where missing
     times : (time,) float64 days since 1950-01-01
-    context : (series, context); amplitude : (series,)
+    context : (series, context)
     charts : charts, of each of which all trajectories follow one another
     """
 
@@ -32,7 +32,6 @@ class Series:
     values: Tensor
     times: NDArray[np.float64]
     context: Tensor
-    amplitude: Tensor
     share: float = 1.0
     charts: int = 1
 
@@ -65,7 +64,6 @@ class Series:
             values=self.values[which],
             weights=self.weights[which],
             context=self.context[which],
-            amplitude=self.amplitude[which],
         )
 
     def points(self, which: slice) -> "Series":
@@ -79,7 +77,7 @@ class Series:
 
     def to(self, device: str) -> "Series":
         """A copy on another device."""
-        names = ("coordinates", "weights", "values", "context", "amplitude")
+        names = ("coordinates", "weights", "values", "context")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def at(self, step: int) -> "Series":
@@ -96,12 +94,14 @@ class Series:
         yield mine, slice(0, len(self.times)), self.subset(mine)
 
 
-def series_of(maps: Maps, cut: Cut, share: float = 1.0) -> Series:
+def series_of(maps: Maps, cut: ChartedCells, share: float = 1.0) -> Series:
     """All maps as series: the trajectories of the first chart, then those of the next one."""
     return series_from(cut(maps.values), cut, maps.times, share)
 
 
-def series_from(values: NDArray[np.float32], cut: Cut, times: NDArray[np.float64], share: float = 1.0) -> Series:
+def series_from(
+    values: NDArray[np.float32], cut: ChartedCells, times: NDArray[np.float64], share: float = 1.0
+) -> Series:
     """Series of values (chart, trajectory, time, point, channel) that a cut has made."""
     each = values.shape[1]
     return Series(
@@ -110,7 +110,6 @@ def series_from(values: NDArray[np.float32], cut: Cut, times: NDArray[np.float64
         values=torch.from_numpy(values).flatten(0, 1),
         times=times,
         context=cut.context.repeat_interleave(each, dim=0),
-        amplitude=cut.amplitude.repeat_interleave(each, dim=0),
         share=share,
         charts=cut.charts,
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from data_pipeline.stores.blocks import BlockOrder, read_ahead
 
 from ..numerics.parallel import ALONE, Group
-from .charts import Cut
+from .charts import ChartedCells
 from .maps import StoredMaps
 from .series import Rows, Series, rows_of, series_from
 
@@ -30,7 +30,7 @@ class StreamedSeries:
     """
 
     maps: StoredMaps
-    cut: Cut
+    cut: ChartedCells
     pool_bytes: int
     steps: int
     seed: int
@@ -74,11 +74,6 @@ class StreamedSeries:
     def context(self) -> Tensor:
         """(series, context)."""
         return self._of_charts(self.cut.context)
-
-    @property
-    def amplitude(self) -> Tensor:
-        """(series,)."""
-        return self._of_charts(self.cut.amplitude)
 
     def rows(self, trajectories: slice) -> Rows:
         """Numbers of the series of some trajectories in every chart."""
@@ -184,7 +179,6 @@ class _Pool:
             values=self.values,
             times=np.arange(self.values.shape[1], dtype=np.float64),
             context=cut.context.to(device),
-            amplitude=cut.amplitude.to(device),
             share=series.share,
             charts=cut.charts,
         )

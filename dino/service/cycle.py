@@ -32,7 +32,7 @@ def advance(
         raise ObservationError(
             "a cycle goes on from point observations; maps hold all that is to know: leave --cycle out"
         )
-    device = forecaster.model.code_variance.device
+    device = forecaster.latent.device
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with claimed(path.with_name(f".{path.name}.lock"), BUSY):

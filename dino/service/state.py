@@ -18,7 +18,7 @@ from torch import Tensor
 from ..data.observations import datetime_of
 from ..errors import CheckpointError
 from ..inference.analysis import Analysis, Seen
-from ..inference.offsets import Joint, Offset
+from ..inference.offsets import Offset, StateAndOffsets
 from ..model.checkpoint import run_identity
 
 FORMAT = "dino-state"
@@ -29,7 +29,7 @@ DESCRIPTION = "state.json"
 def save_state(analysis: Analysis, path: Path, run: Path | str) -> None:
     """Write the end of an analysis of points, whole or not at all, over the state that is there."""
     path.mkdir(parents=True, exist_ok=True)
-    joint = analysis.joint or Joint((), analysis.mean, analysis.covariance)
+    joint = analysis.joint or StateAndOffsets((), analysis.mean, analysis.covariance)
     tensors = {"mean": joint.mean, "covariance": joint.covariance}
     if analysis.seen is not None:
         tensors["seen_time"] = torch.as_tensor(analysis.seen.time)
@@ -74,7 +74,7 @@ def load_state(path: Path, run: Path | str, device: str | torch.device = "cpu") 
         tensors = load(packed)
         belongs = content["run"] == run_identity(run)
         offsets = tuple(Offset(str(source), int(channel), float(last)) for source, channel, last in content["offsets"])
-        joint = Joint(offsets, tensors["mean"].to(device), tensors["covariance"].to(device))
+        joint = StateAndOffsets(offsets, tensors["mean"].to(device), tensors["covariance"].to(device))
         time = float(content["time"])
     except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); begin anew in another folder") from error

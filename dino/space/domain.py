@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..errors import DomainError
 
 EARTH_RADIUS_KM = 6371.0
+SLACK_DEGREES = 1e-6  # float32 axes of products miss their own bounds by less
 Array = NDArray[np.float64]
 
 
@@ -103,8 +104,7 @@ class Region(_Domain):
         """Which points (n,) lie between the region's meridians and parallels."""
         east = np.abs(wrap_longitude(np.asarray(longitude, np.float64) - self.longitude))
         north = np.abs(np.asarray(latitude, np.float64) - self.latitude)
-        slack = 1e-6  # degrees: float32 axes of products miss their own bounds by less
-        return (east <= self.extent_degrees[0] + slack) & (north <= self.extent_degrees[1] + slack)
+        return (east <= self.extent_degrees[0] + SLACK_DEGREES) & (north <= self.extent_degrees[1] + SLACK_DEGREES)
 
     def describe(self) -> str:
         """The extent in words, for messages."""
