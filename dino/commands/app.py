@@ -8,7 +8,6 @@ import typer
 from ..errors import DinoError
 from ..numerics.memory import keep_freed_memory
 from ..training.loop import Interrupted
-from .benchmark import benchmark
 from .demo import demo
 from .evaluate import evaluate
 from .forecast import forecast
@@ -26,7 +25,6 @@ app = typer.Typer(
 )
 for command in (train, transfer, relocate, forecast, evaluate, demo, reproduce):
     app.command()(command)
-app.add_typer(benchmark, name="benchmark")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
