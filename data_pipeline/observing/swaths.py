@@ -16,7 +16,7 @@ from data_pipeline.observing.instruments import Instrument, TrackInstrument
 from data_pipeline.observing.interpolation import interpolator
 from data_pipeline.observing.orbits import EphemerisOrbit
 from data_pipeline.observing.views import Columns, Period, View
-from data_pipeline.products.files import provenance
+from data_pipeline.system.provenance import provenance
 from data_pipeline.system.scheduler import in_order
 
 
