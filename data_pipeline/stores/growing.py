@@ -19,10 +19,11 @@ import xarray as xr
 from dask.delayed import delayed
 
 from data_pipeline.layout.checks import channel_names
-from data_pipeline.stores.parts import FieldParts, Progress
+from data_pipeline.stores.parts import FieldParts
 from data_pipeline.stores.writing import write_store
 from data_pipeline.system.atomic import writing_file
 from data_pipeline.system.folders import claimed, writing
+from data_pipeline.system.progress import Progress
 from data_pipeline.system.provenance import digest_of_code
 from data_pipeline.system.scheduler import here
 from data_pipeline.system.settings import refuse_existing

@@ -6,11 +6,10 @@ store that it replaces steps aside for that; if the writer dies between the two 
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import numpy as np
 import xarray as xr
 import zarr
@@ -22,6 +21,7 @@ from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
 from data_pipeline.system.atomic import recover, writing_folder
 from data_pipeline.system.folders import writing
+from data_pipeline.system.progress import Progress
 from data_pipeline.system.scheduler import in_order
 
 CHUNK_BYTES = 16 * 2**20
@@ -29,8 +29,6 @@ OBSERVATIONS_PER_CHUNK = 2**18
 # A region is what a writer holds in memory at a time.
 REGION_BYTES = 4 * CHUNK_BYTES
 _TIME_ENCODING = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian", "dtype": "int64"}
-
-Progress = Callable[[int, int], None]
 
 
 def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset:
@@ -87,7 +85,7 @@ def write_store(
         check_fields(ds)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with writing_folder(path, lambda taken: _refuse_taken(taken, overwrite)) as partial:
+        with writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
             _write_regions(ds, partial, progress)
     return path
 
@@ -155,6 +153,8 @@ def _values(variables: Mapping[Any, xr.Variable], place: tuple[Any, dict[str, sl
 
 def _placeholder(variable: xr.DataArray, chunks: Mapping[str, int]) -> Any:
     sizes = tuple(chunks.get(str(dim), variable.sizes[dim]) for dim in variable.dims)
+    import dask.array  # here, as whoever opens a store would wait for it
+
     return dask.array.zeros(variable.shape, dtype=variable.dtype, chunks=sizes)
 
 
@@ -181,7 +181,8 @@ def _regions(ds: xr.Dataset, names: list[Any], chunks: Mapping[str, int]) -> Ite
             )
 
 
-def _refuse_taken(path: Path, overwrite: bool) -> None:
+def refuse_taken(path: Path, overwrite: bool) -> None:
+    """StoreError when what is at `path` may not be replaced: anything without `overwrite`, what is no store with it."""
     if not overwrite:
         raise StoreError(f"{str(path)!r} exists already; pass --overwrite to replace it or choose another --out")
     if not path.is_dir() or (any(path.iterdir()) and not (path / "zarr.json").exists()):

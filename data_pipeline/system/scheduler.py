@@ -17,9 +17,6 @@ from contextvars import ContextVar
 from importlib import metadata
 from typing import Any, TypeVar
 
-import dask.base
-import dask.config
-
 from data_pipeline.errors import MissingPackageError, SchedulerError, reason
 from data_pipeline.system.provenance import digest_of_code
 
@@ -115,6 +112,8 @@ def in_order(function: Callable[[Any, Item], Result], items: Iterable[Item], sha
 
 def computed(lazy: Any) -> Any:
     """What `dask.compute` makes of nested lazy values, on the cluster where there is one."""
+    import dask.base  # here, as whatever may use a cluster would wait for it
+
     client = _client.get()
     return dask.base.compute(lazy, **({} if client is None else {"scheduler": client}))[0]
 
@@ -200,6 +199,8 @@ class _WithinTheThread:
         self._lock, self._inside, self._setting = threading.Lock(), 0, None
 
     def __enter__(self) -> None:
+        import dask.config
+
         with self._lock:
             if not self._inside:
                 self._setting = dask.config.set(scheduler="synchronous")

@@ -12,6 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data_pipeline.layout.globe import mesh
+
 from ..data.maps import Maps, open_maps
 from ..dynamics import check_finite, integrate
 from ..errors import EmptyDataError
@@ -125,7 +127,5 @@ def fields_of(model: OceanModel, maps: Maps, codes: Tensor) -> NDArray[np.float3
 
 def _places(maps: Maps) -> tuple[NDArray, NDArray]:
     """Longitudes and latitudes (cell,) of the grid."""
-    if maps.latitude.ndim == 2:
-        return maps.longitude.ravel(), maps.latitude.ravel()
-    latitude, longitude = np.meshgrid(maps.latitude, maps.longitude, indexing="ij")
+    longitude, latitude = mesh(maps.longitude, maps.latitude)
     return longitude.ravel(), latitude.ravel()
