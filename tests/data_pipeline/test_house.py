@@ -110,4 +110,4 @@ def test_the_package_offers_what_it_names():
     for name in data_pipeline.__all__:
         assert getattr(data_pipeline, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'no_such'"):
-        data_pipeline.no_such
+        _ = data_pipeline.no_such
