@@ -7,7 +7,7 @@ from data_pipeline.products.flags import Flag
 # A height above a mean sea surface is an anomaly, whatever the variable is called. The smoothed copy is no second
 # channel: its neighbours share their errors.
 CHANNELS = {"ssh": "sla", "ssha": "sla", "ssh_smoothed": "", "ssha_smoothed": ""}
-UNITS = dict.fromkeys(("ssh", "ssha"), "m")
+UNITS: dict[str, str] = dict.fromkeys(("ssh", "ssha"), "m")
 FLAGS = (Flag("nasa_flag", "with a bad nasa_flag", good=(0.0,)),)
 
 
