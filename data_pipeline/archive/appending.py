@@ -17,8 +17,8 @@ from data_pipeline.archive.reading import CHUNK, read_rows
 from data_pipeline.archive.records import Commit, FileEntry, Piece, State
 from data_pipeline.errors import SchemaError
 from data_pipeline.layout.checks import check_observations
-from data_pipeline.products.files import provenance
 from data_pipeline.system.folders import writing
+from data_pipeline.system.provenance import provenance
 from data_pipeline.system.scheduler import in_order
 
 # A part is what an append holds in memory besides the new points; a single day may be larger.

@@ -4,10 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array
-import dask.base
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -19,6 +17,9 @@ from data_pipeline.errors import EmptyDataError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import ONE_DAY
 from data_pipeline.layout.datasets import described_observations
+
+if TYPE_CHECKING:
+    import dask.array
 
 CHUNK = 2**18
 DTYPES = {"time": "datetime64[ns]", "longitude": "float64", "latitude": "float64", "source": "int32"}
@@ -89,7 +90,10 @@ def _chunked(pieces: Iterable[Piece]) -> Iterator[Piece]:
         yield from ((part, low, high) for low, high in pairwise(edges))
 
 
-def _lazy(path: Path, state: State, pieces: list[Piece], name: str) -> dask.array.Array:
+def _lazy(path: Path, state: State, pieces: list[Piece], name: str) -> "dask.array.Array":
+    import dask.array  # here, as whoever opens a store in one piece would wait for it
+    import dask.base
+
     token = f"archive-{name}-{dask.base.tokenize(str(path.resolve()), state.number, state.time)}"
     dtype = np.dtype(DTYPES.get(name, "float32"))
     graph: dict[Any, Any] = {}

@@ -2,26 +2,38 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
-from data_pipeline.commands.ingest import ingest
-from data_pipeline.commands.inspect import inspect
-from data_pipeline.commands.log import log
-from data_pipeline.commands.sample import sample
-from data_pipeline.commands.simulate import simulate
-from data_pipeline.commands.validate import validate
 from data_pipeline.errors import DinoError
+from data_pipeline.system.lazy_commands import lazy_group
+
+COMMANDS = ("ingest", "log", "simulate", "sample", "inspect", "validate")
 
 app = typer.Typer(
     name="dino-data",
-    help="Make stores from ocean products and simulations, sample them as satellites do, inspect and check them.",
+    cls=lazy_group({name: f"data_pipeline.commands.{name}" for name in COMMANDS}),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (ingest, log, simulate, sample, inspect, validate):
-    app.command()(command)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dino-data {metadata.version('dino-ocean')}")
+        raise typer.Exit
+
+
+@app.callback()
+def dino_data(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Make stores from ocean products and simulations, sample them as satellites do, inspect and check them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

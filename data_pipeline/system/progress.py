@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import Progress
+# Called with (done, in all), whatever is counted.
+Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def reported(task: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that shows how far `task` is; it may be called from several threads."""
+def reported(task: str) -> Iterator[Progress]:
+    """A callback that shows how far `task` is; it may be called from several threads."""
+    from rich.console import Console  # here, as every module that names the type would load it
+    from rich.progress import Progress as Bar
+
     console = Console(stderr=True, soft_wrap=True)
     if console.is_terminal:
-        with Progress(console=console) as bar:
+        with Bar(console=console) as bar:
             row = bar.add_task(task, total=None)
             yield lambda done, total: bar.update(row, completed=done, total=total)
         return

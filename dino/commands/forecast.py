@@ -8,7 +8,8 @@ import pandas as pd
 import typer
 import xarray as xr
 
-from data_pipeline.stores.writing import open_store
+from data_pipeline.stores.writing import open_store, refuse_taken
+from data_pipeline.system.atomic import writing_file, writing_folder
 from data_pipeline.system.settings import refuse_existing
 
 from ..data.observations import datetime_of
@@ -69,9 +70,11 @@ def forecast(
     if "dino_commit" in dataset.attrs:
         made.attrs["observations_as_of_commit"] = dataset.attrs["dino_commit"]
     if out.suffix == ".nc":
-        made.to_netcdf(out)
+        with writing_file(out) as partial:
+            made.to_netcdf(partial)
     else:
-        made.to_zarr(out, mode="w" if overwrite else "w-", consolidated=False, zarr_format=3)
+        with writing_folder(out, lambda taken: refuse_taken(taken, overwrite)) as partial:
+            made.to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
     for line in analysis.quality.lines() if analysis.maps is None else ():
         console().print(line, markup=False)
     console().print(

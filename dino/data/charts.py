@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data_pipeline.layout.globe import mesh
+
 from ..config import Box, DomainConfig, StoreConfig
 from ..errors import ConfigError, DomainError
 from ..space.boxes import centred_in, points_in, touches
@@ -71,7 +73,7 @@ def kept_cells(shape: tuple[int, int], share: float, seed: int) -> NDArray[np.bo
 
 def cells_in(maps: Maps | StoredMaps, boxes: Sequence[Box]) -> NDArray[np.bool_]:
     """Cells (row, column) whose centre lies in one of some boxes."""
-    latitude, longitude = _mesh(maps)
+    longitude, latitude = mesh(maps.longitude, maps.latitude)
     return points_in(longitude, latitude, boxes)
 
 
@@ -103,7 +105,7 @@ def chart_cells(
     maps: Maps | StoredMaps, background: GridMap, kept: NDArray[np.bool_] | bool
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Which cells (row, column) a chart's series hold, and their longitudes and latitudes (point,)."""
-    latitude, longitude = _mesh(maps)
+    longitude, latitude = mesh(maps.longitude, maps.latitude)
     valid = np.isfinite(background.values).all(0) & kept
     return np.asarray(valid), longitude[valid], latitude[valid]
 
@@ -186,7 +188,7 @@ def tile_cut(
     y, x = np.meshgrid(*axes, indexing="ij")
     chosen, amplitude = np.stack(cells), np.array(amplitudes)
     present = valid.ravel()[chosen]
-    area = np.cos(np.deg2rad(_mesh(maps)[0])).ravel()[chosen] * present
+    area = np.cos(np.deg2rad(mesh(maps.longitude, maps.latitude)[1])).ravel()[chosen] * present
     mean = area.sum(1, keepdims=True) / present.sum(1, keepdims=True)
     return ChartedCells(
         cover=Cover(tuple(charts), amplitude, tiled=True),
@@ -205,13 +207,6 @@ def _tile_chart(longitude: NDArray, latitude: NDArray, steps: list[float]) -> Re
     west, east = longitude[0] - steps[1] / 2, longitude[-1] + steps[1] / 2
     south, north = latitude[0] - steps[0] / 2, latitude[-1] + steps[0] / 2
     return Region.from_bounds(west, east, max(south, -90.0), min(north, 90.0), isotropic=False)
-
-
-def _mesh(maps: Maps | StoredMaps) -> tuple[NDArray, NDArray]:
-    if maps.longitude.ndim == 2:
-        return maps.latitude, maps.longitude
-    latitude, longitude = np.meshgrid(maps.latitude, maps.longitude, indexing="ij")
-    return latitude, longitude
 
 
 def tensor(array: NDArray | list) -> Tensor:

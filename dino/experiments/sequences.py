@@ -12,6 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data_pipeline.layout.globe import mesh
+
 from ..data.maps import Maps, open_maps
 from ..dynamics import check_finite
 from ..errors import EmptyDataError
@@ -131,7 +133,5 @@ def _coordinates(forecaster: Forecaster, places: tuple[NDArray, NDArray]) -> Ten
 
 def _places(maps: Maps) -> tuple[NDArray, NDArray]:
     """Longitudes and latitudes (cell,) of the grid."""
-    if maps.latitude.ndim == 2:
-        return maps.longitude.ravel(), maps.latitude.ravel()
-    latitude, longitude = np.meshgrid(maps.latitude, maps.longitude, indexing="ij")
+    longitude, latitude = mesh(maps.longitude, maps.latitude)
     return longitude.ravel(), latitude.ravel()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
+from data_pipeline.system.atomic import writing_file
 
 from ..config import Config, load_config
 from ..errors import CheckpointError, MissingFileError
@@ -32,10 +33,9 @@ def save_model(latent: LatentModel, ocean: Ocean, folder: Path) -> None:
     for name, array in zip(_MAPS, (background.longitude, background.latitude, background.values), strict=True):
         tensors[name] = torch.as_tensor(np.ascontiguousarray(array, np.float64))
     weights = folder / "model.safetensors"
-    partial = weights.with_suffix(".partial")
-    save_file(tensors, partial)
-    digest = _digest(partial)
-    os.replace(partial, weights)
+    with writing_file(weights) as partial:
+        save_file(tensors, partial)
+        digest = _digest(partial)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -44,17 +44,15 @@ def save_model(latent: LatentModel, ocean: Ocean, folder: Path) -> None:
         "latent": latent.spec.model_dump(mode="json"),
         "ocean": ocean.spec.model_dump(mode="json"),
     }
-    partial = folder / "model.json.partial"
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(partial, folder / "model.json")
+    with writing_file(folder / "model.json") as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def save_config(config: Config, folder: Path) -> None:
     """Write `config.yaml` of a run, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "config.yaml.partial"
-    partial.write_text(config.to_yaml())
-    os.replace(partial, folder / "config.yaml")
+    with writing_file(folder / "config.yaml") as partial:
+        partial.write_text(config.to_yaml())
 
 
 def load_run_config(folder: Path | str, overrides: Sequence[str] = ()) -> Config:

@@ -6,7 +6,6 @@ replaced: a process that is killed leaves the old state or the new one.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from data_pipeline.system.atomic import writing_file
 
 from ..data.observations import datetime_of
 from ..errors import CheckpointError
@@ -47,9 +48,12 @@ def save_state(analysis: Analysis, path: Path, run: Path | str) -> None:
         "sha256": digest,
         "quality": analysis.quality.attributes(),
     }
-    _write(path / _tensors_name(digest), packed)
-    _write(path / DESCRIPTION, (json.dumps(content, indent=1) + "\n").encode())
-    for old in path.glob("state-*.safetensors*"):
+    with writing_file(path / _tensors_name(digest)) as partial:
+        partial.write_bytes(packed)
+    with writing_file(path / DESCRIPTION) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+    # Hidden ones are what killed writers left: one process at a time holds a cycle.
+    for old in [*path.glob("state-*.safetensors*"), *path.glob(".state-*.safetensors.partial-*")]:
         if old.name != _tensors_name(digest):
             old.unlink(missing_ok=True)
 
@@ -98,13 +102,3 @@ def _seen(tensors: dict[str, Tensor]) -> Seen | None:
 
 def _tensors_name(digest: str) -> str:
     return f"state-{digest[:16]}.safetensors"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """A file that is there whole, and on the disk, before it has its name."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

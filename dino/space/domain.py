@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data_pipeline.layout.globe import EARTH_RADIUS_KM, wrap_longitude
+
 from ..errors import DomainError
 
-EARTH_RADIUS_KM = 6371.0
 SLACK_DEGREES = 1e-6  # float32 axes of products miss their own bounds by less
 Array = NDArray[np.float64]
-
-
-def wrap_longitude(longitude: np.ndarray) -> Array:
-    """Longitudes in degrees, wrapped to [-180, 180)."""
-    return (np.asarray(longitude, np.float64) + 180.0) % 360.0 - 180.0
 
 
 class _Domain(BaseModel):

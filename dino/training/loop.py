@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from data_pipeline.system.atomic import writing_file
+
 from ..errors import CheckpointError, NonFiniteError
 from ..numerics.interruption import Interrupted, interruptible
 from ..numerics.parallel import ALONE, Group
@@ -100,7 +102,8 @@ class Loop:
         kept = self.saved["metrics"] if self.saved else 0
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines()[:kept] if kept and path.exists() else []
-        path.write_text("".join(line + "\n" for line in lines))
+        with writing_file(path) as partial:
+            partial.write_text("".join(line + "\n" for line in lines))
         return [json.loads(line) for line in lines]
 
     def run(self, stage: Stage, report: Report, patience: int | None = None) -> None:
@@ -196,9 +199,8 @@ class Loop:
     def _write(self, state: dict) -> None:
         if not self.group.leads:
             return
-        partial = self.folder / (STATE_FILE + ".partial")
-        torch.save(state, partial)
-        partial.replace(self.folder / STATE_FILE)
+        with writing_file(self.folder / STATE_FILE) as partial:
+            torch.save(state, partial)
 
 
 def load_state(folder: Path) -> dict | None:

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.animation import PillowWriter
 from PIL import Image
 
 from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
@@ -108,6 +111,22 @@ def test_animation_has_a_frame_for_every_lead(maps, tmp_path):
         image.seek(1)
         assert (first != np.asarray(image.convert("RGB"))).mean() > 0.01
     assert_drawn(path)
+
+
+def test_an_animation_that_fails_leaves_what_was_there(maps, tmp_path, monkeypatch):
+    path = tmp_path / "forecast.gif"
+    path.write_bytes(b"the last one")
+
+    def full(writer):
+        Path(writer.outfile).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(PillowWriter, "finish", full)
+    truth, forecast, lon, lat = maps
+    with pytest.raises(OSError, match="no space"):
+        animate(truth, forecast, lon, lat, LEADS, "adt", "m", path)
+    assert path.read_bytes() == b"the last one"
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_skill(tmp_path):
