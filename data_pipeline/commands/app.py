@@ -5,23 +5,15 @@ from collections.abc import Sequence
 
 import typer
 
-from data_pipeline.commands.ingest import ingest
-from data_pipeline.commands.inspect import inspect
-from data_pipeline.commands.log import log
-from data_pipeline.commands.sample import sample
-from data_pipeline.commands.simulate import simulate
-from data_pipeline.commands.validate import validate
+from data_pipeline.commands.lazy import program
 from data_pipeline.errors import DinoError
 
-app = typer.Typer(
-    name="dino-data",
-    help="Make stores from ocean products and simulations, sample them as satellites do, inspect and check them.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+COMMANDS = ("ingest", "log", "simulate", "sample", "inspect", "validate")
+app = program(
+    "dino-data",
+    "Make stores from ocean products and simulations, sample them as satellites do, inspect and check them.",
+    {name: f"data_pipeline.commands.{name}" for name in COMMANDS},
 )
-for command in (ingest, log, simulate, sample, inspect, validate):
-    app.command()(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import numpy as np
 import xarray as xr
 import zarr
 
 from data_pipeline.archive.commits import is_archive
-from data_pipeline.archive.reading import open_archive
 from data_pipeline.errors import MissingFileError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
@@ -34,15 +32,18 @@ _TIME_ENCODING = {"units": "microseconds since 1970-01-01", "calendar": "prolept
 Progress = Callable[[int, int], None]
 
 
-def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset:
+def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool = True) -> xr.Dataset:
     """A store, or a state of an archive, as a lazy Dataset, one dask block per zarr chunk.
 
+    blocks: without them nothing of dask is imported for a store: a value is read every time that it is asked for.
     as_of: of an archive only, the number of a commit or a time (UTC): what was known then. Raises MissingFileError
     when there is nothing at `path`, StoreError when it is no store of ours, was not finished or has no such state.
     """
     path = Path(path)
     _recover(path)
     if is_archive(path):
+        from data_pipeline.archive.reading import open_archive  # with dask
+
         return open_archive(path, as_of)
     if path.exists() and as_of is not None:
         raise StoreError(
@@ -61,7 +62,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset
         raise StoreError(f"{str(path)!r} was never finished (its writer was stopped); delete it and make it anew")
     try:
         # Workers of a cluster have working directories of their own.
-        ds = xr.open_zarr(path.absolute(), consolidated=False, chunks={})
+        ds = xr.open_zarr(path.absolute(), consolidated=False, chunks={} if blocks else None)
     except Exception as error:  # zarr and its codecs raise whatever damage makes them raise
         raise StoreError(f"{str(path)!r} is damaged and cannot be opened ({reason(error)}); make it anew") from error
     for name in ("source_name", "day_offset", "latitude", "longitude"):
@@ -163,6 +164,8 @@ def _values(variables: Mapping[Any, xr.Variable], place: tuple[Any, dict[str, sl
 
 def _placeholder(variable: xr.DataArray, chunks: Mapping[str, int]) -> Any:
     sizes = tuple(chunks.get(str(dim), variable.sizes[dim]) for dim in variable.dims)
+    import dask.array
+
     return dask.array.zeros(variable.shape, dtype=variable.dtype, chunks=sizes)
 
 

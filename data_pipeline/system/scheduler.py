@@ -19,9 +19,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-import dask.base
-import dask.config
-
 from data_pipeline.errors import MissingPackageError, SchedulerError, reason
 
 CONNECT_SECONDS = 5.0
@@ -117,6 +114,8 @@ def in_order(function: Callable[[Any, Item], Result], items: Iterable[Item], sha
 def computed(lazy: Any) -> Any:
     """What `dask.compute` makes of nested lazy values, on the cluster where there is one."""
     client = _client.get()
+    import dask.base
+
     return dask.base.compute(lazy, **({} if client is None else {"scheduler": client}))[0]
 
 
@@ -210,6 +209,8 @@ class _WithinTheThread:
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
+                import dask.config
+
                 self._setting = dask.config.set(scheduler="synchronous")
             self._inside += 1
 
