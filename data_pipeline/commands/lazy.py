@@ -11,7 +11,10 @@ from typer.core import TyperCommand, TyperGroup
 from data_pipeline.system.lazy import docstring
 from data_pipeline.system.version import version as installed
 
-def program(name: str, summary: str, commands: Mapping[str, str], groups: Mapping[str, str] | None = None) -> typer.Typer:
+
+def program(
+    name: str, summary: str, commands: Mapping[str, str], groups: Mapping[str, str] | None = None
+) -> typer.Typer:
     """The command line `name`: of every command the module that holds its function, of every group what to say of it.
 
     A command's function has the command's name. A group's module holds a `Typer` of that name.

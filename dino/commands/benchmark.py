@@ -18,10 +18,10 @@ from ..errors import ConfigError
 from ..evaluation.evaluate import evaluate_observations
 from ..evaluation.report import write_report
 from ..experiments.demo import FAR, QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..experiments.shipped import find_experiment
 from ..experiments.train import train
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_run_config
-from ..plotting.transfer import plot_few_shot, plot_strategies
 from ..transfer import STRATEGIES, strategy
 from ..transfer.comparison import Row, Trial, compare, summary, trials
 from .common import Overrides, console, one_trajectory, open_kind
@@ -46,7 +46,7 @@ def transfer(
     shares: Annotated[str, typer.Option(help="Shares of their points that it sees.")] = "0.005,0.02,0.1,0.3,1",
     seeds: Annotated[str, typer.Option(help="Seeds of the oceans, of training and of the points chosen.")] = "0",
     far: Annotated[bool, typer.Option("--far", help="An observed ocean that is less like the simulated ones.")] = False,
-    config: Annotated[Path, typer.Option(help="Experiment of the demo's oceans.")] = Path("configs/demo.yaml"),
+    config: Annotated[str, typer.Option(help="Experiment of the demo's oceans, by name or file.")] = "demo",
     quick: Annotated[bool, typer.Option("--quick", help="Tiny oceans, to see that everything runs.")] = False,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
@@ -66,7 +66,7 @@ def transfer(
             raise ConfigError("--run wants --observations and --truth: what was seen, and maps to score against")
         ocean = _Given(run, observations, truth, overrides)
     else:
-        ocean = _Simulated(out, config, quick, far, overrides)
+        ocean = _Simulated(out, find_experiment(config), quick, far, overrides)
     path = out / "transfer.json"
     rows: list[Row] = json.loads(path.read_text())["scores"] if path.is_file() else []
     known = {(row["strategy"], row["days"], row["share"], row["seed"]) for row in rows}
@@ -76,6 +76,8 @@ def transfer(
             rows += made
             write_report(path, rows)
             report(done + 1, len(left))
+    from ..plotting.transfer import plot_few_shot, plot_strategies
+
     plot_strategies(rows, out / "figures" / "strategies.png")
     plot_few_shot(rows, out / "figures" / "few_shot.png")
     console().print(_table(rows))

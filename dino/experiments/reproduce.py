@@ -1,6 +1,6 @@
 """DINo's experiments (Yin et al., ICLR 2023) from nothing: data, training, and every test of the paper."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,11 +72,11 @@ QUICK_SETTINGS = [
 ]
 
 
-def settings_file(folder: Path, system: str, protocol: str, keep: float | None) -> Path:
-    """The shipped experiment in `folder` that suits a share of cells (the protocol's when None)."""
+def shipped_name(names: Container[str], system: str, protocol: str, keep: float | None) -> str:
+    """Which of the shipped experiments `names` suits a share of cells (the protocol's when None)."""
     share = PROTOCOLS[protocol].keep if keep is None else keep
-    sparse = folder / f"{system}-sparse.yaml"
-    return sparse if share < SPARSE and sparse.exists() else folder / f"{system}.yaml"
+    sparse = f"{system}-sparse"
+    return sparse if share < SPARSE and sparse in names else system
 
 
 def store_path(folder: Path, preset: Preset, protocol: str, seed: int, name: str) -> Path:

@@ -69,8 +69,8 @@ def spare_threads(allowed: int, others: float) -> int:
     return max(1, min(allowed, round(allowed - others)))
 
 
-def choose_threads(wanted: int | None = None, since: Moment | None = None) -> int:
-    """Set torch's threads to `wanted`, or to what the machine has to spare, say so in the log, and return it.
+def choose_threads(wanted: int | None = None, since: Moment | None = None) -> str:
+    """Set torch's threads to `wanted`, or to what the machine has to spare; say so in the log and return that line.
 
     since : a moment from which on other processes are watched. The user's OMP_NUM_THREADS stands where nothing is
     `wanted`.
@@ -78,21 +78,25 @@ def choose_threads(wanted: int | None = None, since: Moment | None = None) -> in
     import torch
 
     if wanted is None and any(name in os.environ for name in CHOSEN_BY_USER):
-        log.info("%d threads, as the environment says", torch.get_num_threads())
-        return torch.get_num_threads()
-    allowed = allowed_threads()
+        return _said(torch.get_num_threads(), "as the environment says")
     if wanted is not None:
         chosen, why = wanted, "as asked for"
     else:
+        allowed = allowed_threads()
         if since is None:
             since = Moment.now()
             time.sleep(WATCHED_SECONDS)
         others = since.others(Moment.now())
         chosen = spare_threads(allowed, others)
-        why = f"of {allowed} processors, of which other processes use {others:.1f}"
+        why = f"of {allowed} processors other processes use {others:.1f}"
     torch.set_num_threads(chosen)
-    log.info("%d %s, %s", chosen, "thread" if chosen == 1 else "threads", why)
-    return chosen
+    return _said(chosen, why)
+
+
+def _said(count: int, why: str) -> str:
+    line = f"{count} {'thread' if count == 1 else 'threads'}: {why}"
+    log.info(line)
+    return line
 
 
 def _busy_seconds(cores: frozenset[int]) -> float | None:
