@@ -43,7 +43,7 @@ class Moment:
         return cls(time.monotonic(), _busy_seconds(available_cores()), time.process_time())
 
     def others(self, later: "Moment") -> float:
-        """Processors that other processes used until `later`; by the load of the last minute where nothing else tells."""
+        """Processors that other processes used until `later`, or the load of the last minute where nothing tells."""
         passed = later.clock - self.clock
         if self.busy is None or later.busy is None or passed <= 0:
             return max(0.0, os.getloadavg()[0] - 1.0) if hasattr(os, "getloadavg") else 0.0
