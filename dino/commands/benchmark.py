@@ -159,7 +159,7 @@ def _scorer(truth: Path, observations: Path, evaluation: EvaluationConfig):
     seen = open_store(observations).load()
 
     def score(forecaster: Forecaster) -> list[dict[str, Any]]:
-        silent = lambda done, total: None  # noqa: E731
+        silent = lambda *told: None  # noqa: E731
         found = evaluate_observations(forecaster, fields, seen, evaluation, None, None, silent)
         kept = ("channel", "lead_days", "rmse", "units")
         return [{name: row[name] for name in kept} for row in found.rows if row["method"] == "dino"]

@@ -26,6 +26,7 @@ from ..experiments.shipped import find_experiment
 from ..experiments.train import train
 from ..forecaster import Forecaster
 from ..model.checkpoint import save_config, save_model
+from ..training.held_out import HeldOut
 from ..transfer import Task, strategy
 from .common import Overrides, Threads, calibrate_transferred, console, use_threads
 from .evaluate import distributions, draw
@@ -56,6 +57,8 @@ def demo(
     screen.print("[bold]2/5[/] training on the model ocean")
     with reported("training") as report:
         model = train(settings, out / "run", report)
+    for line in HeldOut.read(out / "run").lines():
+        screen.print(line, highlight=False)
     _draw_training(out)
     forecaster = Forecaster(model, settings.assimilation)
     seen = open_store(seen_store)

@@ -19,6 +19,7 @@ from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, sh
 from ..experiments.sequences import SequenceScores
 from ..experiments.shipped import experiments, find_experiment
 from ..experiments.train import train
+from ..training.held_out import HeldOut
 from .common import Overrides, Threads, console, use_device, use_threads
 
 SPANS = {
@@ -96,6 +97,8 @@ def reproduce(
     began, busy = time.perf_counter(), time.process_time()
     with reported("training") as report:
         model = train(settings, run, report, resume)
+    for line in HeldOut.read(run).lines():
+        console().print(line, highlight=False)
     trained, busy = time.perf_counter() - began, time.process_time() - busy
     from ..plotting import plot_sequences, plot_training
 

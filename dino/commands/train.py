@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.system.progress import reported
+from data_pipeline.system.progress import reported, silent
 
 from ..config import load_config
 from ..errors import ConfigError
@@ -15,6 +15,7 @@ from ..experiments.shipped import find_experiment
 from ..experiments.train import train as train_run
 from ..model.latent import OceanModel
 from ..numerics.parallel import joined
+from ..training.held_out import HeldOut
 from .common import Experiment, Overrides, Threads, console, use_device, use_threads
 
 
@@ -39,14 +40,10 @@ def train(
     if (out / "model.json").exists() and not resume:
         raise ConfigError(f"{out} holds a finished run already; choose another --out or remove it")
     use_threads(threads)
-    with joined(settings.device) as group, reported("training") if group.leads else nullcontext(_silent) as report:
+    with joined(settings.device) as group, reported("training") if group.leads else nullcontext(silent) as report:
         model = train_run(settings, out, report, resume, group)
     if group.leads:
         _summarise(model, out)
-
-
-def _silent(done: int, total: int) -> None:
-    """One process of a group shows progress."""
 
 
 def _summarise(model: OceanModel, out: Path) -> None:
@@ -54,6 +51,8 @@ def _summarise(model: OceanModel, out: Path) -> None:
 
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     plot_training(records, out / "figures" / "training.png")
+    for line in HeldOut.read(out).lines():
+        console().print(line, highlight=False)
     weights = sum(p.numel() for p in model.parameters())
     console().print(
         f"trained {out}: {len(model.cover.charts)} charts, {weights:,} weights, {', '.join(model.spec.names)}"

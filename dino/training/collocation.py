@@ -20,13 +20,14 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from data_pipeline.system.progress import Progress
+
 from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
 from ..errors import EmptyDataError, NonFiniteError
 from ..model.latent import OceanModel
 from ..numerics.parallel import ALONE, Group
 from .dynamics_stage import Codes, forecast_errors
-from .loop import Report
 from .normal_equations import CUBIC, NormalEquations, normal_equations
 
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
@@ -98,7 +99,7 @@ def _error(trial: Trial) -> float:
 
 @torch.no_grad()
 def fit_quadratic(
-    model: OceanModel, training: list[Codes], validation: Codes, report: Report, group: Group = ALONE
+    model: OceanModel, training: list[Codes], validation: Codes, report: Progress, group: Group = ALONE
 ) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
 

@@ -24,7 +24,7 @@ from dino.training.prepare import prepare
 from dino.training.variable_projection import project
 
 
-def silent(done, total):
+def silent(done, total, note=""):
     pass
 
 
@@ -138,7 +138,7 @@ def test_resume_after_a_kill_equals_not_having_stopped(whole, box_config, tmp_pa
 def test_resuming_a_finished_run_changes_nothing(whole, box_config, tmp_path):
     train(box_config, tmp_path, silent)
     calls = []
-    train(box_config, tmp_path, lambda done, total: calls.append(done), resume=True)
+    train(box_config, tmp_path, lambda done, total, note="": calls.append(done), resume=True)
     assert calls == []
     assert_same_run(whole["box"], tmp_path)
 
