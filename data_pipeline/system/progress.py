@@ -42,13 +42,10 @@ def reported(task: str) -> Iterator[Progress]:
     )  # fmt: skip
     with Bar(*columns, console=console) as bar:
         row = bar.add_task(task, total=None, note="")
-        reached = 0
 
         def show(done: int, total: int, note: str = "", /) -> None:
-            nonlocal reached
-            if done < reached:  # the speed of another stage says nothing of this one
+            if done == 1:  # the speed of an earlier stage says nothing of this one
                 bar.reset(row)
-            reached = done
             bar.update(row, completed=done, total=total, note=note)
 
         yield show
@@ -59,11 +56,11 @@ class _Lines:
 
     def __init__(self, task: str, console: "Console") -> None:
         self.task, self.console = task, console
-        self.done, self.tenth, self.began = 0, 0, time.monotonic()
-        self.first = 0
+        self.done = self.first = self.tenth = 0
+        self.began = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "", /) -> None:
-        if done <= self.done or not self.done:
+        if done == 1 or not self.done:
             self.tenth, self.began, self.first = 0, time.monotonic(), done
         self.done = done
         tenth = 10 * done // max(total, 1)
