@@ -42,7 +42,7 @@ def run_dino(arguments: argparse.Namespace, folder: Path, name: str) -> dict[str
     config = load_config(arguments.config, [*SIZES[name], *arguments.set])
     config = filled(config, arguments.store, store, "dino", arguments.seed, 1.0)
     began = time.perf_counter()
-    model = train(config, folder / name, lambda done, total: None)
+    model = train(config, folder / name, lambda *told: None)
     seconds = time.perf_counter() - began
     test = open_store(arguments.store.parent / "test.zarr")
     days = days_since_epoch(test["time"].values)

@@ -44,7 +44,7 @@ def toy_run(folder: Path, seed: int) -> Path:
             "dynamics": {"lags": 3, "steps": 30, "horizons": [3]},
         }
     )
-    train(config, folder / "run", lambda done, total: None)
+    train(config, folder / "run", lambda *told: None)
     return folder / "run"
 
 

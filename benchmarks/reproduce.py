@@ -18,10 +18,10 @@ from realdata import work_folder
 from data_pipeline.stores.writing import open_store
 from dino.commands.reproduce import PresetName, ProtocolName, SystemName, reproduce
 from dino.evaluation.report import read_report
-from dino.experiments.reproduce import PROTOCOLS, settings_file, store_path
+from dino.experiments.reproduce import PROTOCOLS, shipped_name, store_path
+from dino.experiments.shipped import experiments
 from dino.forecaster import Forecaster
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CHUNK = 16  # sequences that a peer forecasts together
 
 
@@ -35,7 +35,7 @@ def run_dino(arguments: argparse.Namespace, folder: Path, keep: float, seed: int
             keep=keep,
             protocol=ProtocolName(arguments.protocol),
             preset=PresetName(arguments.preset),
-            config=settings_file(CONFIGS, arguments.system, arguments.protocol, keep),
+            config=shipped_name(experiments(), arguments.system, arguments.protocol, keep),
             seed=seed,
             overrides=arguments.set,
         )

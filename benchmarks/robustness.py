@@ -49,12 +49,12 @@ def run_seed(arguments: argparse.Namespace, system: System, seed: int) -> dict[s
 
 def _scores(arguments: argparse.Namespace, system: System, seed: int, folder: Path) -> dict[str, Any]:
     def store(name: str) -> xr.Dataset:
-        return simulate(system, folder, "quick", arguments.protocol, seed, name, lambda done, total: None)
+        return simulate(system, folder, "quick", arguments.protocol, seed, name, lambda *told: None)
 
     config = load_config(CONFIGS / f"{system}.yaml", [*QUICK_SETTINGS, *arguments.set])
     training, where = store("train"), store_path(folder, "quick", arguments.protocol, seed, "train")
     config = filled(config, where, training, arguments.protocol, seed, arguments.keep)
-    model = train(config, folder / "run", lambda done, total: None)
+    model = train(config, folder / "run", lambda *told: None)
     scores = score(model, config, store, arguments.protocol)
     trained = PROTOCOLS[arguments.protocol].trained
     made = {test.replace(" ", "_"): _relative(result) for test, result in scores.items()}

@@ -110,7 +110,7 @@ def measure_training(store: str, seed: str, folder: str) -> dict[str, Any]:
         "dynamics": {"order": 1, "steps": 200, "horizons": [2, 5, 10]},
     }
     began = time.perf_counter()
-    train(Config.model_validate(content), Path(folder), lambda done, total: None)
+    train(Config.model_validate(content), Path(folder), lambda *told: None)
     return {"seconds": time.perf_counter() - began}
 
 

@@ -106,7 +106,7 @@ def transferred(
     seen = replace(split.seen, values=split.seen.values - offset)
     began, account = time.perf_counter(), {"strategy": name, "mission": split.mission, "end": split.end}
     try:
-        result = strategy(name)(Task(forecaster, seen, config), lambda done, total: None)
+        result = strategy(name)(Task(forecaster, seen, config), lambda *told: None)
         account |= {"misfit_of_rounds": result.rounds, "gained": result.gained}
     except DinoError as error:
         account |= {"refused": str(error)}

@@ -4,13 +4,19 @@ forecaster = dino.load("runs/mediterranean")
 forecast = forecaster.forecast(observations, times, at=points)
 """
 
-from .config import Config, load_config
-from .data.observations import Observations
-from .errors import DinoError
-from .forecaster import Analysis, Forecaster
-from .space.domain import PeriodicBox, Region, Sphere
+from typing import TYPE_CHECKING, Any
 
-load = Forecaster.load
+from data_pipeline.system.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .config import Config, load_config
+    from .data.observations import Observations
+    from .errors import DinoError
+    from .forecaster import Analysis, Forecaster
+    from .space.domain import PeriodicBox, Region, Sphere
+
+    load = Forecaster.load
+    __version__: str
 
 __all__ = [
     "Analysis",
@@ -21,6 +27,33 @@ __all__ = [
     "PeriodicBox",
     "Region",
     "Sphere",
+    "__version__",
     "load",
     "load_config",
 ]
+
+# Imported when they are touched: a program that asks for its help need not wait for torch.
+_named, __dir__ = lazy_names(
+    __name__,
+    {
+        "Analysis": "dino.forecaster",
+        "Config": "dino.config",
+        "DinoError": "dino.errors",
+        "Forecaster": "dino.forecaster",
+        "Observations": "dino.data.observations",
+        "PeriodicBox": "dino.space.domain",
+        "Region": "dino.space.domain",
+        "Sphere": "dino.space.domain",
+        "load_config": "dino.config",
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        return _named("Forecaster").load
+    if name == "__version__":
+        from data_pipeline.system.version import version
+
+        return version()
+    return _named(name)

@@ -76,7 +76,7 @@ def compare(
         row = asdict(trial)
         try:
             seen = few(observations(trial.seed), before, trial)
-            result = strategy(trial.strategy)(Task(forecaster, seen, config(trial.seed)), lambda done, total: None)
+            result = strategy(trial.strategy)(Task(forecaster, seen, config(trial.seed)), lambda *told: None)
         except DinoError as error:
             yield [row | {"refused": str(error), "rmse": None}]
             continue

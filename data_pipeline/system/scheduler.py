@@ -115,6 +115,8 @@ def computed(lazy: Any) -> Any:
     import dask.base  # here, as whatever may use a cluster would wait for it
 
     client = _client.get()
+    import dask.base
+
     return dask.base.compute(lazy, **({} if client is None else {"scheduler": client}))[0]
 
 
@@ -203,6 +205,8 @@ class _WithinTheThread:
 
         with self._lock:
             if not self._inside:
+                import dask.config
+
                 self._setting = dask.config.set(scheduler="synchronous")
             self._inside += 1
 

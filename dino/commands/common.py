@@ -1,48 +1,68 @@
 """Options and steps that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
-import xarray as xr
-from rich.console import Console
 
-from data_pipeline.stores.writing import open_store
-
-from ..config import Config
 from ..errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
-from ..evaluation.calibrate_points import calibrate_from_points
-from ..training.prepare import found_stores
-from ..transfer import Task
-from ..transfer.base import Transferred
-from ..transfer.plan import cut
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.console import Console
+
+    from ..config import Config
+    from ..transfer import Task
+    from ..transfer.base import Transferred
+
+Experiment = Annotated[str, typer.Argument(help="A shipped experiment, e.g. mediterranean, or a YAML file.")]
 Overrides = Annotated[list[str], typer.Option("--set", help="A setting, e.g. dynamics.order=1; repeatable.")]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, as made by `dino train`.")]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", help="Of an archive: a commit's number or a time (UTC); what was known then.")
 ]
+Device = Annotated[str, typer.Option("--device", help="Where the model computes: cpu, cuda or cuda:N.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Threads of the processor; as many as other processes leave free when absent."
+    ),
+]
 
 
-def console() -> Console:
+def console() -> "Console":
     """Where tables and results go; wide enough in a log."""
+    from rich.console import Console
+
     made = Console()
     return made if made.is_terminal else Console(width=140)
 
 
-def use_device(config: Config) -> None:
+def use_threads(wanted: int | None) -> None:
+    """Choose the threads of this process and say how many they are."""
+    from ..numerics.threads import choose_threads
+
+    console().print(choose_threads(wanted), highlight=False)
+
+
+def use_device(device: str) -> None:
     """Refuse a device that is not there."""
-    if not config.device.startswith("cuda"):
+    import torch
+
+    try:
+        kind, number = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError as error:
+        raise ConfigError(f"device {device!r} is none; set device=cpu, cuda or cuda:N") from error
+    if kind != "cuda":
         return
     if not torch.cuda.is_available():
-        raise ConfigError(f"device is {config.device} but no GPU is visible; set device=cpu")
-    number, count = torch.device(config.device).index or 0, torch.cuda.device_count()
+        raise ConfigError(f"device is {device} but no GPU is visible; set device=cpu")
+    count = torch.cuda.device_count()
     if number >= count:
-        raise ConfigError(f"device is {config.device} but {count} GPUs are visible, numbered from 0; set device=cuda:0")
+        raise ConfigError(f"device is {device} but {count} GPUs are visible, numbered from 0; set device=cuda:0")
 
 
-def one_trajectory(dataset: xr.Dataset, index: int) -> xr.Dataset:
+def one_trajectory(dataset: "xr.Dataset", index: int) -> "xr.Dataset":
     """A field dataset without trajectories."""
     if "trajectory" not in dataset.dims:
         return dataset
@@ -51,8 +71,10 @@ def one_trajectory(dataset: xr.Dataset, index: int) -> xr.Dataset:
     return dataset.isel(trajectory=index)
 
 
-def open_kind(path: Path, kind: str, as_of: str | None = None) -> xr.Dataset:
+def open_kind(path: Path, kind: str, as_of: str | None = None) -> "xr.Dataset":
     """A store that must hold "fields" or "observations"."""
+    from data_pipeline.stores.writing import open_store
+
     dataset = open_store(path, as_of=as_of)
     if dataset.attrs.get("dino_store") != kind:
         raise SchemaError(
@@ -61,8 +83,12 @@ def open_kind(path: Path, kind: str, as_of: str | None = None) -> xr.Dataset:
     return dataset
 
 
-def training_maps(config: Config) -> xr.Dataset | None:
+def training_maps(config: "Config") -> "xr.Dataset | None":
     """The maps that the run's baselines may learn from, or None when its training store is gone."""
+    from data_pipeline.stores.writing import open_store
+
+    from ..training.prepare import found_stores
+
     try:
         dataset = open_store(found_stores(config.data.stores)[0].path)
     except MissingFileError:
@@ -71,12 +97,15 @@ def training_maps(config: Config) -> xr.Dataset | None:
     return dataset.sel(time=slice(*bounds))
 
 
-def calibrate_transferred(task: Task, result: Transferred) -> str:
+def calibrate_transferred(task: "Task", result: "Transferred") -> str:
     """Fit the spread of forecasts from points to what transfer held out of the record; returns what to tell the user.
 
     Where no round was kept the model has learned from no observation, and all of them are held out. A record too short
     leaves the spread as it was.
     """
+    from ..evaluation.calibrate_points import calibrate_from_points
+    from ..transfer.plan import cut
+
     record, config = task.observations, task.config
     held_from = float(record.time[0])
     if result.gained:

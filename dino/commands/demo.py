@@ -22,20 +22,22 @@ from ..evaluation.evaluate import Evaluation, evaluate_observations
 from ..evaluation.fitted_interpolation import fitted_interpolation
 from ..evaluation.report import report_table, spread_table, write_report
 from ..experiments.demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..experiments.shipped import find_experiment
 from ..experiments.train import train
 from ..forecaster import Forecaster
 from ..model.checkpoint import save_config, save_model
-from ..plotting import plot_observations, plot_training
+from ..training.held_out import HeldOut
 from ..transfer import Task, strategy
-from .common import Overrides, calibrate_transferred, console
+from .common import Overrides, Threads, calibrate_transferred, console, use_threads
 from .evaluate import distributions, draw
 
 
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for stores, runs and figures.")] = Path("runs/demo"),
-    config: Annotated[Path, typer.Option(help="The demo's experiment file.")] = Path("configs/demo.yaml"),
+    config: Annotated[str, typer.Option(help="The demo's experiment, by name or file.")] = "demo",
     seed: Annotated[int, typer.Option(help="Seed of oceans, errors and training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A tiny variant, under a minute.")] = False,
+    threads: Threads = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Simulate an ocean, observe another one along satellite tracks, train, transfer, forecast, score and draw.
@@ -44,16 +46,19 @@ def demo(
     """
     began = time.perf_counter()
     screen = console()
+    settings = load_settings(Config, find_experiment(config), [*(QUICK_SETTINGS if quick else []), *overrides])
+    use_threads(threads)
     sizes = QUICK if quick else DemoSizes()
     out.mkdir(parents=True, exist_ok=True)
     screen.print("[bold]1/5[/] simulating two oceans and observing one of them along satellite tracks")
     with reported("simulating") as report:
         model_store, real_store, seen_store = make_oceans(out, sizes, seed, report)
-    settings = load_settings(Config, config, [*(QUICK_SETTINGS if quick else []), *overrides])
     settings = filled(settings, model_store, sizes, seed)
     screen.print("[bold]2/5[/] training on the model ocean")
     with reported("training") as report:
         model = train(settings, out / "run", report)
+    for line in HeldOut.read(out / "run").lines():
+        screen.print(line, highlight=False)
     _draw_training(out)
     forecaster = Forecaster(model, settings.assimilation)
     seen = open_store(seen_store)
@@ -69,6 +74,8 @@ def demo(
     screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
     evaluation = _evaluate(forecaster, real_store, seen_store, settings)
     screen.print("[bold]5/5[/] figures")
+    from ..plotting import plot_observations
+
     plot_observations(_last_window(seen, settings), out / "figures" / "observations.png")
     draw(evaluation, forecaster, open_store(real_store).isel(trajectory=0), out / "figures")
     _summary(screen, evaluation, forecaster, out, time.perf_counter() - began, seed)
@@ -90,6 +97,8 @@ def _last_window(seen: xr.Dataset, settings: Config) -> xr.Dataset:
 
 
 def _draw_training(out: Path) -> None:
+    from ..plotting import plot_training
+
     records = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
     plot_training(records, out / "figures" / "training.png")
 

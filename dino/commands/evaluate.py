@@ -13,8 +13,18 @@ from ..evaluation.fitted_interpolation import fitted_interpolation
 from ..evaluation.report import report_table, spread_table, write_report
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_run_config
-from ..plotting import animate, plot_maps, plot_observations, plot_skill, plot_spread
-from .common import Overrides, RunFolder, console, one_trajectory, open_kind, training_maps
+from .common import (
+    Device,
+    Overrides,
+    RunFolder,
+    Threads,
+    console,
+    one_trajectory,
+    open_kind,
+    training_maps,
+    use_device,
+    use_threads,
+)
 
 
 def evaluate(
@@ -24,6 +34,8 @@ def evaluate(
     json: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for figures; RUN/figures when absent.")] = None,
     trajectory: Annotated[int, typer.Option(help="Which trajectory of a simulated store.")] = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Score forecasts by lead time against baselines, and draw them.
@@ -31,11 +43,13 @@ def evaluate(
     Example: dino evaluate runs/mediterranean stores/mediterranean.zarr --json scores.json
     """
     config = load_run_config(run, overrides)
-    forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
+    use_device(device)
+    forecaster = Forecaster(Forecaster.load(run, device).model, config.assimilation)
     fields = one_trajectory(open_kind(store, "fields"), trajectory).load()
     training = training_maps(config)
     folder = figures or run / "figures"
     seen = None
+    use_threads(threads)
     with reported("evaluating") as report:
         if observations is None:
             result = evaluate_maps(forecaster, fields, config.evaluation, training, report)
@@ -45,6 +59,8 @@ def evaluate(
             single = len(forecaster.model.spec.names) == 1
             interpolation = fitted_interpolation(table, config.evaluation.start) if single else None
             result = evaluate_observations(forecaster, fields, seen, config.evaluation, training, interpolation, report)
+            from ..plotting import plot_observations
+
             plot_observations(seen, folder / "observations.png")
     draw(result, forecaster, fields, folder)
     for channel in forecaster.model.spec.names:
@@ -67,6 +83,8 @@ def distributions(result: Evaluation, forecaster: Forecaster) -> dict[str, dict[
 
 def draw(result: Evaluation, forecaster: Forecaster, fields, folder: Path) -> None:
     """Maps of the last scored forecast, skill and spread against lead time and an animation."""
+    from ..plotting import animate, plot_maps, plot_skill, plot_spread
+
     spec = forecaster.model.spec.channels[0]
     rows = sorted({0, len(result.leads) // 2, len(result.leads) - 1})
     longitude, latitude = fields["longitude"].values, fields["latitude"].values

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import typer
 import xarray as xr
 
@@ -15,13 +14,13 @@ from data_pipeline.system.settings import refuse_existing
 from ..data.observations import datetime_of
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
-from ..forecasts.wide import CHUNK_DEGREES, fits_chunks, forecast_chunks, last_map, write_chunks
 from ..model.checkpoint import load_run_config
 from ..service.cycle import advance
-from .common import AsOf, Overrides, RunFolder, console, one_trajectory
+from .common import AsOf, Device, Overrides, RunFolder, Threads, console, one_trajectory, use_device, use_threads
 
 LONGEST_LEAD_DAYS = 36525
 LARGEST_GRID = 1e8
+WIDE_DEGREES = 60.0  # twice the size of the chunks that a grid is then forecast in
 
 
 def forecast(
@@ -37,6 +36,8 @@ def forecast(
     cycle: Annotated[
         Path | None, typer.Option(help="Folder of a daily cycle's state: updated with what is new, made at first.")
     ] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output where there is one.")] = False,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
@@ -48,18 +49,23 @@ def forecast(
     refuse_existing(out, overwrite)
     if out.suffix not in (".zarr", ".nc"):
         raise ConfigError(f"--out {out} must end in .zarr or .nc")
-    forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
-    dataset = one_trajectory(open_store(observations, as_of=as_of), trajectory)
+    use_device(device)
+    forecaster = Forecaster(Forecaster.load(run, device).model, config.assimilation)
+    dataset = one_trajectory(open_store(observations, as_of=as_of, blocks=False), trajectory)
     days, moment = _days(leads), _moment(time)
     out.parent.mkdir(parents=True, exist_ok=True)
     target = _target(at, grid, dataset)
-    wide = forecaster.model.spec.tiled and out.suffix == ".zarr" and fits_chunks(dataset, target) and _is_wide(target)
-    if wide and cycle is None:
-        start = last_map(dataset, moment)
-        parts = forecast_chunks(forecaster, dataset, datetime_of(start + days), target, time=moment)
-        write_chunks(out, parts, target, overwrite)
-        console().print(f"wrote {out}: in chunks of {CHUNK_DEGREES:g} degrees from {datetime_of(start)!s:.16}")
-        return
+    use_threads(threads)
+    if forecaster.model.spec.tiled and out.suffix == ".zarr" and cycle is None and _is_wide(target):
+        from ..forecasts import wide  # with dask
+
+        if wide.fits_chunks(dataset, target):
+            start = wide.last_map(dataset, moment)
+            parts = wide.forecast_chunks(forecaster, dataset, datetime_of(start + days), target, time=moment)
+            wide.write_chunks(out, parts, target, overwrite)
+            size = wide.CHUNK_DEGREES
+            console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(start)!s:.16}")
+            return
     if cycle is None:
         analysis = forecaster.analyse(dataset, moment)
     else:
@@ -84,7 +90,7 @@ def forecast(
 
 def _is_wide(target: xr.Dataset) -> bool:
     """Whether a grid is so large that it is forecast in chunks."""
-    return any(np.ptp(target[name].values) > 2 * CHUNK_DEGREES for name in ("longitude", "latitude"))
+    return any(np.ptp(target[name].values) > WIDE_DEGREES for name in ("longitude", "latitude"))
 
 
 def _days(leads: str) -> np.ndarray:
@@ -134,6 +140,8 @@ def _target(at: Path | None, grid: str | None, dataset: xr.Dataset) -> xr.Datase
     if at.suffix == ".csv":
         if not at.is_file():
             raise MissingFileError(f"there is no file {at}; check --at")
+        import pandas as pd
+
         try:
             table = pd.read_csv(at)
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
@@ -146,5 +154,5 @@ def _target(at: Path | None, grid: str | None, dataset: xr.Dataset) -> xr.Datase
         except ValueError as error:
             raise ConfigError(f"{at} holds a place that is no number ({error}); give degrees") from error
         return xr.Dataset(columns)
-    store = open_store(at)
+    store = open_store(at, blocks=False)
     return xr.Dataset(coords={name: store[name] for name in ("latitude", "longitude")})

@@ -15,11 +15,12 @@ from data_pipeline.system.progress import reported
 from ..config import Config, load_config
 from ..errors import ConfigError
 from ..evaluation.report import Row, write_report
-from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, settings_file, simulate, store_path
+from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, shipped_name, simulate, store_path
 from ..experiments.sequences import SequenceScores
+from ..experiments.shipped import experiments, find_experiment
 from ..experiments.train import train
-from ..plotting import plot_sequences, plot_training
-from .common import Overrides, console, use_device
+from ..training.held_out import HeldOut
+from .common import Overrides, Threads, console, use_device, use_threads
 
 SPANS = {
     "in_t": "In-t",
@@ -63,10 +64,11 @@ def reproduce(
         ProtocolName, typer.Option(help="dino: 10 + 10 frames; successors: 20 + 20 frames, 20 % of the cells.")
     ] = ProtocolName.DINO,
     preset: Annotated[PresetName, typer.Option(help="Sizes of the paper, or of seconds.")] = PresetName.PAPER,
-    config: Annotated[Path | None, typer.Option(help="Experiment file; the system's in configs by default.")] = None,
+    config: Annotated[str | None, typer.Option(help="Experiment, by name or file; the system's by default.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of data, kept cells and training.")] = 0,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    threads: Threads = None,
 ) -> None:
     """Simulate an experiment of DINo's paper, train on it, and score every test of the paper.
 
@@ -77,9 +79,9 @@ def reproduce(
     """
     folder = out or Path("runs") / system.value
     quick = QUICK_SETTINGS if preset is PresetName.QUICK else []
-    shipped = settings_file(Path("configs"), system.value, protocol.value, keep)
-    settings = load_config(config or shipped, [*quick, *overrides])
-    use_device(settings)
+    shipped = shipped_name(experiments(), system.value, protocol.value, keep)
+    settings = load_config(find_experiment(config or shipped), [*quick, *overrides])
+    use_device(settings.device)
 
     def store(name: str) -> xr.Dataset:
         with reported(f"simulating ({name})") as report:
@@ -91,10 +93,15 @@ def reproduce(
     run = folder / f"{preset.value}-{protocol.value}-{seed}" / f"run-{100 * settings.data.keep:g}"
     if (run / "model.json").exists() and not resume:
         raise ConfigError(f"{run} holds a finished run already; choose another --out or remove it")
+    use_threads(threads)
     began, busy = time.perf_counter(), time.process_time()
     with reported("training") as report:
         model = train(settings, run, report, resume)
+    for line in HeldOut.read(run).lines():
+        console().print(line, highlight=False)
     trained, busy = time.perf_counter() - began, time.process_time() - busy
+    from ..plotting import plot_sequences, plot_training
+
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     plot_training(records, run / "figures" / "training.png")
     scores = score(model, settings, store, protocol.value)

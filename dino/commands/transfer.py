@@ -14,7 +14,18 @@ from ..forecaster import Forecaster
 from ..model.checkpoint import load_run_config, save_config, save_model
 from ..transfer import STRATEGIES, Task
 from ..transfer import strategy as named
-from .common import AsOf, Overrides, RunFolder, calibrate_transferred, console, open_kind
+from .common import (
+    AsOf,
+    Device,
+    Overrides,
+    RunFolder,
+    Threads,
+    calibrate_transferred,
+    console,
+    open_kind,
+    use_device,
+    use_threads,
+)
 
 
 def transfer(
@@ -28,6 +39,8 @@ def transfer(
     start: Annotated[str | None, typer.Option(help="First moment used, e.g. 2014-05-15.")] = None,
     stop: Annotated[str | None, typer.Option(help="First moment no longer used.")] = None,
     as_of: AsOf = None,
+    device: Device = "cpu",
+    threads: Threads = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Adapt a run that learned on simulated grids to sparse observations, and calibrate the spread of its forecasts.
@@ -40,12 +53,14 @@ def transfer(
     adapt = named(strategy or config.transfer.strategy)
     if out.resolve() == run.resolve():
         raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
-    forecaster = Forecaster(Forecaster.load(run).model, config.assimilation)
+    use_device(device)
+    forecaster = Forecaster(Forecaster.load(run, device).model, config.assimilation)
     dataset = open_kind(observations, "observations", as_of)
     if start or stop:
         dataset = read_window(dataset, start or "1900-01-01", stop or "2200-01-01")
     seen = Observations.from_dataset(dataset, forecaster.model.spec.names)
     task = Task(forecaster, seen, config)
+    use_threads(threads)
     with reported("transfer") as report:
         result = adapt(task, report)
     spread = calibrate_transferred(task, result)

@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from data_pipeline.system.progress import Progress
+
 from ..config import EvaluationConfig
 from ..data.observations import Observations, datetime_of, day_of, days_since_epoch
 from ..errors import EmptyDataError, SchemaError
@@ -21,7 +23,6 @@ from .scores import area_weights, common_mask, score_forecasts
 from .spread import Honesty, add_honesty, judge
 
 Array = NDArray[np.float64]
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Truth:
 
 
 def evaluate_maps(
-    forecaster: Forecaster, dataset: xr.Dataset, config: EvaluationConfig, training: xr.Dataset | None, report: Report
+    forecaster: Forecaster, dataset: xr.Dataset, config: EvaluationConfig, training: xr.Dataset | None, report: Progress
 ) -> Evaluation:
     """Forecasts from complete maps against persistence, half-trend, training mean and a linear inverse model.
 
@@ -132,7 +133,7 @@ def evaluate_observations(
     config: EvaluationConfig,
     training: xr.Dataset | None,
     interpolation: Callable[[Observations, float], OptimalInterpolation] | None,
-    report: Report,
+    report: Progress,
 ) -> Evaluation:
     """Forecasts from sparse observations, scored on complete maps.
 
@@ -176,7 +177,7 @@ def _score(
     training_end: float | None,
     analyse: Callable[[int], Analysis],
     interpolated: dict[int, Array],
-    report: Report,
+    report: Progress,
 ) -> Evaluation:
     names = forecaster.ocean.names
     shape = (len(starts), len(leads), *truth.values.shape[1:])

@@ -1,14 +1,12 @@
 """The demo: an ocean to learn from, and another to observe as satellites would, transfer to and forecast."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipeline.observing.swaths import SampleConfig, sample
 from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig, simulate
 from data_pipeline.stores.writing import open_store, write_store
-
-Report = Callable[[int, int], None]
+from data_pipeline.system.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ QUICK_SETTINGS = [
 ]  # fmt: skip
 
 
-def make_oceans(folder: Path, sizes: DemoSizes, seed: int, report: Report) -> tuple[Path, Path, Path]:
+def make_oceans(folder: Path, sizes: DemoSizes, seed: int, report: Progress) -> tuple[Path, Path, Path]:
     """Simulate both oceans and observe the second; returns the paths of model, real and observation stores.
 
     The observed ocean has weaker shear, a smaller deformation radius and its own chance: no run of the model ocean

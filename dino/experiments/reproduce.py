@@ -1,6 +1,6 @@
 """DINo's experiments (Yin et al., ICLR 2023) from nothing: data, training, and every test of the paper."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from data_pipeline.simulators.sequences import Part, Preset, SequencesConfig
 from data_pipeline.stores.growing import grow_store
 from data_pipeline.stores.parts import FieldParts
 from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import Progress
 from data_pipeline.system.settings import validated
 
 from ..config import Config
@@ -23,7 +24,6 @@ from ..forecaster import Forecaster
 from .sequences import SequenceScores, score_sequences
 
 System = Literal["navier-stokes", "wave", "shallow-water"]
-Report = Callable[[int, int], None]
 FINER_IN_TIME = 4
 SPARSE = 0.5  # below this share of the cells a system's settings for few points are taken, where it has any
 _NEW_POINTS = 1_000_003  # added to the seed of the kept cells: other cells at test than in training
@@ -72,11 +72,11 @@ QUICK_SETTINGS = [
 ]
 
 
-def settings_file(folder: Path, system: str, protocol: str, keep: float | None) -> Path:
-    """The shipped experiment in `folder` that suits a share of cells (the protocol's when None)."""
+def shipped_name(names: Container[str], system: str, protocol: str, keep: float | None) -> str:
+    """Which of the shipped experiments `names` suits a share of cells (the protocol's when None)."""
     share = PROTOCOLS[protocol].keep if keep is None else keep
-    sparse = folder / f"{system}-sparse.yaml"
-    return sparse if share < SPARSE and sparse.exists() else folder / f"{system}.yaml"
+    sparse = f"{system}-sparse"
+    return sparse if share < SPARSE and sparse in names else system
 
 
 def store_path(folder: Path, preset: Preset, protocol: str, seed: int, name: str) -> Path:
@@ -85,7 +85,7 @@ def store_path(folder: Path, preset: Preset, protocol: str, seed: int, name: str
 
 
 def simulate(
-    system: System, folder: Path, preset: Preset, protocol: str, seed: int, name: str, report: Report
+    system: System, folder: Path, preset: Preset, protocol: str, seed: int, name: str, report: Progress
 ) -> xr.Dataset:
     """The store `name` (train, test, fine-grid or fine-time) of an experiment, made when it is not there yet."""
     path = store_path(folder, preset, protocol, seed, name)

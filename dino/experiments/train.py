@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data_pipeline.system.progress import Progress, silent
+
 from ..config import Config
 from ..data.charts import kept_cells
 from ..data.codes import CodeSeries
@@ -24,7 +26,8 @@ from ..training.collocation import fit_quadratic
 from ..training.descent_stage import DescentStage
 from ..training.dynamics_stage import UNRESOLVED_CELLS, DynamicsStage, shrink_network
 from ..training.field_stage import FieldStage
-from ..training.loop import Loop, Report
+from ..training.held_out import measure_held_out
+from ..training.loop import Loop
 from ..training.model_error import measure_model_error, state_population
 from ..training.prepare import Split, found_stores, open_fields, prepare
 
@@ -34,7 +37,9 @@ UNRESOLVED_POOL, UNRESOLVED_VALUES = 256, 2**26
 RATE_SERIES = 4096
 
 
-def train(config: Config, folder: Path, report: Report, resume: bool = False, group: Group | None = None) -> Forecaster:
+def train(
+    config: Config, folder: Path, report: Progress, resume: bool = False, group: Group | None = None
+) -> Forecaster:
     """Train on the stores of `config` and leave a run in `folder`.
 
     Stages: decoder (variable projection), code statistics, dynamics (multiple shooting, or least squares and descent),
@@ -44,16 +49,14 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     Raises `DinoError`s for stores, channels and periods that do not fit.
     """
     group = group or Group(config.device)
-    report = report if group.leads else _silent
+    report = report if group.leads else silent
     if resume:
         _refuse_another(config, folder)
-    if group.leads:
-        folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     splits, model, ocean = prepare(config)
     model.to(group.device)
-    if group.leads:
+    if group.leads:  # not before: what was refused leaves no folder
         save_config(config, folder)
     loop = Loop(folder, resume, group=group)
     loop.restore(model, generator)
@@ -98,6 +101,7 @@ def train(config: Config, folder: Path, report: Report, resume: bool = False, gr
     calibrate_from_maps(forecaster, held_out_maps(config, forecaster, splits[0]))
     loop.checkpoint(model, generator)
     if group.leads:
+        measure_held_out(model, splits[0].validation.to(group.device), held).write(folder)
         save_model(model, ocean, folder)
     return forecaster
 
@@ -107,10 +111,6 @@ def latent_trajectories(config: Config, model: LatentModel) -> list[CodeSeries]:
     splits, _, _ = prepare(config)
     device = str(model.device)
     return [_training_codes(_codes(model, split.series.to(device), ALONE), split) for split in splits]
-
-
-def _silent(done: int, total: int) -> None:
-    """The first process alone reports."""
 
 
 def _refuse_another(config: Config, folder: Path) -> None:

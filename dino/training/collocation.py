@@ -20,6 +20,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from data_pipeline.system.progress import Progress
+
 from ..data.codes import CodeSeries
 from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
@@ -27,7 +29,6 @@ from ..errors import EmptyDataError, NonFiniteError
 from ..model import LatentModel
 from ..numerics.parallel import ALONE, Group
 from .dynamics_stage import forecast_errors
-from .loop import Report
 from .normal_equations import CUBIC, NormalEquations, normal_equations
 
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
@@ -99,7 +100,7 @@ def _error(trial: Trial) -> float:
 
 @torch.no_grad()
 def fit_quadratic(
-    model: LatentModel, training: list[CodeSeries], validation: CodeSeries, report: Report, group: Group = ALONE
+    model: LatentModel, training: list[CodeSeries], validation: CodeSeries, report: Progress, group: Group = ALONE
 ) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
 

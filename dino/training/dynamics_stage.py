@@ -1,5 +1,6 @@
 """The dynamics stage: latent ODEs by vectorised multiple shooting, all in code space."""
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ from ..data.codes import CodeSeries, field_square, gather_steps
 from ..model import LatentModel
 from ..model.segments import forecast_codes, segment_errors
 from ..numerics.parallel import ALONE, Group, draw_store, send
+
+log = logging.getLogger(__name__)
 
 UNRESOLVED_CELLS = 64
 SHARES = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.0)  # of what a network adds, tried on held-out data
@@ -49,7 +52,19 @@ class DynamicsStage:
         )
         self.shares = torch.tensor([c.share for c in training])
         self.steps = config.steps
+        if group.leads:
+            self._warn_of_short_records()
         self.check_every = max(1, config.steps // 16)
+
+    def _warn_of_short_records(self) -> None:
+        """Say once what becomes of horizons that a record is too short for."""
+        longest = self.config.horizons[-1]
+        lengths = [store.codes.shape[1] - self.model.lags - 1 for store in self.training]
+        if min(lengths) < longest:
+            log.warning(
+                "dynamics.horizons asks for %d frames; %d of %d training records are shorter and train up to %d",
+                longest, sum(length < longest for length in lengths), len(lengths), min(lengths),
+            )  # fmt: skip
 
     def horizon(self, index: int) -> int:
         """Frames forecast at a step: the configured horizons share the steps equally."""

@@ -4,7 +4,7 @@ Nothing in it waits for a device between two validations or saves: losses stay w
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from data_pipeline.system.atomic import writing_file
+from data_pipeline.system.progress import Progress
 
 from ..errors import CheckpointError, NonFiniteError
 from ..numerics.interruption import Interrupted, interruptible
 from ..numerics.parallel import ALONE, Group
 
-__all__ = ["Interrupted", "Loop", "Report", "Stage", "load_state"]
+__all__ = ["Interrupted", "Loop", "Stage", "load_state"]
 
-Report = Callable[[int, int], None]
 STATE_FILE = "state.pt"
 
 
@@ -56,6 +56,7 @@ class Losses:
 
     def __init__(self, stage: str, read: list[float]) -> None:
         self._stage, self._read, self._waiting = stage, read, []
+        self._last = read[-1] if read else None
 
     def add(self, index: int, loss: Tensor) -> None:
         """Note the loss of step `index`. On the host there is nothing to wait for and it is looked at right away."""
@@ -73,8 +74,16 @@ class Losses:
                         f"the {self._stage} loss is {value} at step {index}; lower {self._stage}.learning_rate"
                     )
             self._read += values
+            self._last = values[-1]
             self._waiting.clear()
         return self._read
+
+    def note(self, validation: float) -> str:
+        """The stage, its last training loss that is known and its best held-out one, in words."""
+        parts = [] if self._last is None else [f"{self._stage} loss {self._last:.3g}"]
+        if validation < float("inf"):
+            parts.append(f"held-out {validation:.3g}")
+        return ", ".join(parts) or self._stage
 
     def mean(self) -> float:
         """The mean since the last call; begins anew."""
@@ -106,7 +115,7 @@ class Loop:
             partial.write_text("".join(line + "\n" for line in lines))
         return [json.loads(line) for line in lines]
 
-    def run(self, stage: Stage, report: Report, patience: int | None = None) -> None:
+    def run(self, stage: Stage, report: Progress, patience: int | None = None) -> None:
         """Train a stage to its end or until `patience` validations bring nothing, and keep its best weights."""
         start, best = 0, {"loss": float("inf"), "step": -1, "model": None, "bad": 0}
         losses = Losses(stage.name, [])
@@ -124,12 +133,12 @@ class Loop:
                     break
                 losses.add(index, stage.step(index))
                 done = index + 1
-                report(done, stage.steps)
                 if done % stage.check_every == 0 or done == stage.steps:
                     mean = losses.mean()
                     validation = self._agreed(stage.validate())
                     self._log(stage.name, done, mean, validation)
                     best = _better(best, validation, done, stage)
+                report(done, stage.steps, losses.note(best["loss"]))
                 stopping = self.group.any(stopped.is_set())
                 if stopping or done % self.save_every == 0:
                     self._save(stage, done, best, losses.read())

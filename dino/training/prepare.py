@@ -78,6 +78,11 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
     """Read the stores, normalise and cut them, and build an untrained model over the first one."""
     stores = found_stores(config.data.stores)
     target, areas = stores[0], config.data.validation_areas
+    if target.channels is not None and target.channels != config.data.channels:
+        raise ConfigError(
+            f"data.stores.0.channels is {target.channels} but data.channels is {config.data.channels}: a run has the "
+            "names of its first store; write these in data.channels, and other stores' own in their channels"
+        )
     dataset = open_fields(target)
     start, end = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
     stored = open_maps(target.path, config.data.channels, start, end)
@@ -143,6 +148,11 @@ def _read(maps: StoredMaps, config: Config) -> Maps | StoredMaps:
         raise ConfigError(
             f"data.translations and data.symmetries want the store in memory: it holds {maps.nbytes / 1e9:.1f} GB and "
             f"data.memory_gb is {config.data.memory_gb:g}; raise that, or do without copies of so many maps"
+        )
+    if config.data.mirrors:
+        raise ConfigError(
+            f"data.mirrors wants the store in memory: it holds {maps.nbytes / 1e9:.1f} GB and data.memory_gb is "
+            f"{config.data.memory_gb:g}; raise that, or set data.mirrors=false"
         )
     return replace(maps, block_bytes=round(BLOCK_SHARE * budget))
 

@@ -148,7 +148,7 @@ def finished_run(config: Config, folder: Path) -> Path:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train(config, folder, lambda done, total: None)
+        train(config, folder, lambda *told: None)
     finally:
         torch.set_num_threads(threads)
     return folder

@@ -7,7 +7,8 @@ import yaml
 
 from dino.config import Config, load_config
 from dino.errors import ConfigError, MissingFileError
-from dino.experiments.reproduce import EXPERIMENTS, QUICK_SETTINGS, settings_file
+from dino.experiments.reproduce import EXPERIMENTS, QUICK_SETTINGS, shipped_name
+from dino.experiments.shipped import experiments, find_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -37,7 +38,7 @@ def test_some_configs_are_shipped():
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize(("protocol", "keep"), [("dino", 1.0), ("dino", 0.05), ("successors", None)])
 def test_configs_of_experiments_fit_their_systems(system, quick, protocol, keep):
-    path = settings_file(ROOT / "configs", system, protocol, keep)
+    path = find_experiment(shipped_name(experiments(), system, protocol, keep))
     assert path.stem == (f"{system}-sparse" if keep != 1 and system != "shallow-water" else system)
     config = load_config(path, QUICK_SETTINGS if quick else [])
     experiment = EXPERIMENTS[system]

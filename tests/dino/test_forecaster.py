@@ -251,7 +251,7 @@ def test_a_window_of_one_instant(sea_run, sea, grid):
 
 def test_evaluation_scores_what_the_public_interface_forecasts(forecaster, sea, grid):
     config = EvaluationConfig(leads_days=[1.0, 3.0], stride=4)
-    result = evaluate_maps(forecaster, sea, config, None, lambda done, total: None)
+    result = evaluate_maps(forecaster, sea, config, None, lambda *told: None)
     last = max(i for i in range(4, 27, 4) if i + 3 < 30)
     analysis = forecaster.analyse(sea, sea["time"].values[last])
     made = forecaster.forecast(analysis, datetime_of(analysis.time + np.array([1.0, 3.0])), grid)
@@ -269,7 +269,7 @@ def test_evaluation_of_maps_with_moving_gaps_is_the_public_forecast(forecaster, 
     cloudy[:, 8, 8] = 0.4
     clouded = sea.assign(adt=(sea["adt"].dims, cloudy, sea["adt"].attrs))
     config = EvaluationConfig(leads_days=[1.0], end=sea["time"].values[10].astype("datetime64[s]").item())
-    result = evaluate_maps(forecaster, clouded, config, None, lambda done, total: None)
+    result = evaluate_maps(forecaster, clouded, config, None, lambda *told: None)
     analysis = forecaster.analyse(clouded, sea["time"].values[9])
     made = forecaster.forecast(analysis, sea["time"].values[[10]], grid)
     np.testing.assert_allclose(result.forecast[:, 0], made["adt"], rtol=1e-4, atol=1e-5)

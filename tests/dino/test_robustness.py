@@ -246,7 +246,7 @@ def test_a_run_does_not_depend_on_the_units(factor, box_config, box_run, box_dat
     dataset["ssh"] = dataset["ssh"] * factor
     content = box_config.model_dump(mode="json")
     content["data"]["stores"][0]["path"] = str(write_store(dataset, tmp_path / "box.zarr"))
-    train(Config.model_validate(content), tmp_path / "run", lambda done, total: None)
+    train(Config.model_validate(content), tmp_path / "run", lambda *told: None)
     ours, base = dino.load(tmp_path / "run"), dino.load(box_run)
     assert ours.model.spec.spread == pytest.approx(factor * base.model.spec.spread, rel=1e-6)
     maps = box_dataset().isel(trajectory=0)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 import yaml
 
@@ -300,3 +301,33 @@ def test_the_program_itself_reports_in_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
+
+
+def test_threads_and_device_are_options_of_every_command_that_computes(
+    refused, config, sea_run, sea_store, seen, tmp_path
+):
+    out = ("--out", tmp_path / "r")
+    for command in (
+        ("forecast", sea_run, sea_store, "--out", tmp_path / "a.nc"),
+        ("evaluate", sea_run, sea_store),
+        ("transfer", sea_run, seen, *out),
+    ):
+        assert "GPU" in refused(*command, "--device", "cuda:99")
+        assert "device 'abacus' is none" in refused(*command, "--device", "abacus")
+    for command in ("train", "transfer", "forecast", "evaluate", "demo", "reproduce"):
+        assert run(command, "--help") == 0
+
+
+def test_a_forecast_takes_the_threads_asked_for(sea_run, sea_store, tmp_path, capsys):
+    before = torch.get_num_threads()
+    try:
+        assert run("forecast", sea_run, sea_store, "--leads", "1", "--out", tmp_path / "a.zarr", "--threads", "1") == 0
+        assert "1 thread: as asked for" in capsys.readouterr().out
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_refused_training_leaves_no_folder(refused, config, tmp_path):
+    refused("train", config, "--out", tmp_path / "r", "--set", "data.channels=[sst]")
+    assert not (tmp_path / "r").exists()

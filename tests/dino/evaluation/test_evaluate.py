@@ -19,7 +19,7 @@ from dino.evaluation.fitted_interpolation import fitted_interpolation
 CONFIG = EvaluationConfig(leads_days=[1.0, 2.0, 4.0], stride=5)
 
 
-def silent(done, total):
+def silent(done, total, note=""):
     pass
 
 

@@ -56,7 +56,7 @@ def test_validation_areas_are_validated_on_and_not_trained_on(sea_config, tmp_pa
     centred = [chart for chart in prepare(sea_config)[1].cover.charts if centred_in(chart, [NORTH])]
     assert splits[0].validation.count == len(centred) > 0
     assert len(splits[0].training.times) == len(splits[0].validation.times) == 30  # no days are held out besides
-    assert float(train(config, tmp_path, lambda done, total: None).lead_error[1].mean()) > 0
+    assert float(train(config, tmp_path, lambda *told: None).lead_error[1].mean()) > 0
 
 
 def test_a_pattern_is_every_store_in_order_with_one_weight_together(sea_config, tmp_path):

@@ -23,7 +23,7 @@ SLIDES = [{"slide": (1, 0)}, {"slide": (0, 1)}]
 KEPT = kept_cells((16, 16), 0.4, seed=5)
 
 
-def silent(done, total):
+def silent(done, total, note=""):
     pass
 
 

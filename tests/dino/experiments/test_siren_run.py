@@ -33,7 +33,7 @@ def config(box_config) -> Config:
 @pytest.fixture(scope="module")
 def run(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("siren") / "run"
-    train(config, folder, lambda done, total: None)
+    train(config, folder, lambda *told: None)
     return folder
 
 
@@ -91,7 +91,7 @@ def test_the_same_seed_and_a_resumed_run_give_the_same_weights(run, config, tmp_
 
     with pytest.raises(KeyError):
         train(config, tmp_path, cut)
-    train(config, tmp_path, lambda done, total: None, resume=True)
+    train(config, tmp_path, lambda *told: None, resume=True)
     assert (tmp_path / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 

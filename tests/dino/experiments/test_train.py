@@ -24,7 +24,7 @@ from dino.training.prepare import prepare
 from dino.training.variable_projection import project
 
 
-def silent(done, total):
+def silent(done, total, note=""):
     pass
 
 
@@ -138,7 +138,7 @@ def test_resume_after_a_kill_equals_not_having_stopped(whole, box_config, tmp_pa
 def test_resuming_a_finished_run_changes_nothing(whole, box_config, tmp_path):
     train(box_config, tmp_path, silent)
     calls = []
-    train(box_config, tmp_path, lambda done, total: calls.append(done), resume=True)
+    train(box_config, tmp_path, lambda done, total, note="": calls.append(done), resume=True)
     assert calls == []
     assert_same_run(whole["box"], tmp_path)
 
@@ -273,3 +273,25 @@ def test_every_periodic_store_is_moved_about(box_config):
     (first, second), (once, _) = splits, alone
     assert first.series.count == once.series.count + 2 * (once.series.count - once.held)
     assert second.series.count == 3 * once.series.count
+
+
+def test_a_refused_run_leaves_no_folder(box_config, tmp_path):
+    data = box_config.data.model_copy(update={"channels": ["salinity"]})
+    with pytest.raises(DinoError):
+        train(box_config.model_copy(update={"data": data}), tmp_path / "run", lambda *told: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_channels_of_the_first_store_are_not_ignored(box_config):
+    store = box_config.data.stores[0]
+    named = box_config.data.model_copy(update={"stores": [store.model_copy(update={"channels": ["sla"]})]})
+    with pytest.raises(ConfigError, match=r"stores\.0\.channels"):
+        prepare(box_config.model_copy(update={"data": named}))
+    same = box_config.data.model_copy(update={"stores": [store.model_copy(update={"channels": ["ssh"]})]})
+    prepare(box_config.model_copy(update={"data": same}))
+
+
+def test_mirrors_of_a_streamed_store_are_refused(sea_config):
+    data = sea_config.data.model_copy(update={"mirrors": True, "memory_gb": 1e-6})
+    with pytest.raises(ConfigError, match=r"data\.mirrors"):
+        prepare(sea_config.model_copy(update={"data": data}))

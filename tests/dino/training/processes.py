@@ -21,7 +21,7 @@ from dino.training.loop import Interrupted
 from dino.training.prepare import prepare
 
 
-def silent(done, total):
+def silent(done, total, note=""):
     pass
 
 

@@ -42,7 +42,7 @@ class Descent:
         return float((self.model.weight - 3).square().detach() + self.model.bias.square().detach())
 
 
-def silent(done, total):
+def silent(done, total, note=""):
     pass
 
 
@@ -62,7 +62,7 @@ def finished(folder, **options):
 
 def test_progress_and_metrics(tmp_path):
     reports = []
-    Loop(tmp_path, resume=False).run(Descent(steps=10), lambda done, total: reports.append((done, total)))
+    Loop(tmp_path, resume=False).run(Descent(steps=10), lambda done, total, note="": reports.append((done, total)))
     assert reports == [(i, 10) for i in range(1, 11)]
     assert [m["step"] for m in metrics(tmp_path)] == [4, 8, 10]
     assert all(m["stage"] == "descent" and m["train"] > 0 for m in metrics(tmp_path))
@@ -70,7 +70,7 @@ def test_progress_and_metrics(tmp_path):
 
 def test_best_weights_are_kept(tmp_path):
     stage, seen = Descent(steps=20, losses=[5.0, 1.0, 2.0, 3.0, 4.0]), {}
-    Loop(tmp_path, resume=False).run(stage, lambda done, total: seen.update({done: weights(stage).clone()}))
+    Loop(tmp_path, resume=False).run(stage, lambda done, total, note="": seen.update({done: weights(stage).clone()}))
     assert torch.equal(weights(stage), seen[8])
     assert not torch.equal(seen[8], seen[20])
 

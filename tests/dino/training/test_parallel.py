@@ -28,7 +28,7 @@ WORKER = Path(__file__).with_name("processes.py")
 SIREN = {"kind": "siren", "code_size": 6, "hidden": 8, "layers": 1, "w0_first": 3.0}
 
 
-def silent(done, total):
+def silent(done, total, note=""):
     pass
 
 

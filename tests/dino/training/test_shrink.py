@@ -67,14 +67,14 @@ def test_a_run_that_was_stopped_before_it_shrank_is_the_same(sea_config, tmp_pat
     config = Config.model_validate(sea_config.model_copy(update={"dynamics": dynamics}).model_dump())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    train(config, tmp_path / "whole", lambda done, total: None)
+    train(config, tmp_path / "whole", lambda *told: None)
     with monkeypatch.context() as patch:
         patch.setattr(
             "dino.experiments.train.shrink_network", lambda *arguments: (_ for _ in ()).throw(KeyError("cut"))
         )
         with pytest.raises(KeyError, match="cut"):
-            train(config, tmp_path / "cut", lambda done, total: None)
-    train(config, tmp_path / "cut", lambda done, total: None, resume=True)
+            train(config, tmp_path / "cut", lambda *told: None)
+    train(config, tmp_path / "cut", lambda *told: None, resume=True)
     torch.set_num_threads(threads)
     for name in ("model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

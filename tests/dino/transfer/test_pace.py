@@ -91,7 +91,7 @@ def test_the_pace_of_an_ocean_is_found(make_twin, rate, true):
     settings = TransferConfig(rounds=1, window_days=6, horizon_days=4, stride_days=2)
     window = AssimilationConfig(method="filter", window_days=6, node_days=0.5)
     config = Config.model_construct(transfer=settings, assimilation=window, seed=0)
-    fit_statistics(Task(Forecaster(twin.model, window), observations, config), lambda done, total: None)
+    fit_statistics(Task(Forecaster(twin.model, window), observations, config), lambda *told: None)
     assert float(twin.model.dynamics.rates[0]) / told == pytest.approx(true, rel=0.01)
 
 
