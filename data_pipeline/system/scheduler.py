@@ -115,7 +115,6 @@ def computed(lazy: Any) -> Any:
     import dask.base  # here, as whatever may use a cluster would wait for it
 
     client = _client.get()
-    import dask.base
 
     return dask.base.compute(lazy, **({} if client is None else {"scheduler": client}))[0]
 

@@ -140,7 +140,6 @@ def evaluate_observations(
     Persistence is the analysis of the same observations by the same model, held still; `interpolation` builds an
     optimal-interpolation map of them, which is persisted too.
     """
-    model = forecaster.latent
     truth = Truth.of(dataset, forecaster.ocean.names)
     first, _ = truth.scored_period(config, None)
     everything = Observations.from_dataset(observations, forecaster.ocean.names)

@@ -52,7 +52,8 @@ def blend(
 ) -> tuple[Array, Array]:
     """Mean and standard deviation (*leading, point, channel) of all charts blended, in the channels' units.
 
-    like : a tensor of the device and precision that charts are evaluated in; part : (point,) see `Places`; places : of a batch at most
+    like : a tensor of the device and precision that charts are evaluated in; part : (point,) see `Places`
+    places : of a batch at most
     NaN on land, outside the charts and where a coordinate is NaN; a standard deviation of zero where `evaluate` gives
     no variance.
     """

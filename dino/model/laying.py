@@ -76,8 +76,8 @@ def ocean_of_observations(
     pairs = Cover(tuple(charts), np.ones(len(charts)), tiled=True).pairs(observations.longitude, observations.latitude)
     if not len(pairs.point):
         raise DomainError(
-            f"no observation lies in one of the {len(charts)} tiles between {box[0]:g} and {box[1]:g} E, {box[2]:g} and "
-            f"{box[3]:g} N; give observations of that sea or another box"
+            f"no observation lies in one of the {len(charts)} tiles between {box[0]:g} and {box[1]:g} E, {box[2]:g} "
+            f"and {box[3]:g} N; give observations of that sea or another box"
         )
     amplitude = _amplitudes(observations, pairs, len(charts), mean, like.spread)
     return Ocean(channels, Cover(tuple(charts), amplitude, tiled=True), _constant_field(charts, mean))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -37,7 +38,9 @@ class Ocean:
         return cls(tuple(spec.channels), Cover(tuple(spec.charts), np.array(spec.amplitude), spec.tiled), background)
 
     @classmethod
-    def over(cls, source: "Observations | xr.Dataset | Path", like: "Ocean", domain: DomainConfig, **settings) -> "Ocean":
+    def over(
+        cls, source: Observations | xr.Dataset | Path, like: "Ocean", domain: DomainConfig, **settings: Any
+    ) -> "Ocean":
         """The sea of point observations or of maps, with tiles as `domain` says and channels as in `like`.
 
         settings : those of `laying.ocean_of_observations` (names, box, tile_degrees), or of `laying.ocean_of_maps`
