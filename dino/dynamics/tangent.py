@@ -29,8 +29,8 @@ def tangent_flow(
 
     # Steps that miss the nodes would be interpolated linearly, an error far above the solver's own.
     options = {"grid_constructor": lambda f, y0, t: solver_steps(t, step)}
-    states, moved = odeint(both, (initial, tangents), nodes - nodes[0], method=method, options=options)
-    return states, moved
+    solution = odeint(both, (initial, tangents), nodes - nodes[0], method=method, options=options)
+    return solution[0], solution[1]  # type: ignore[return-value]
 
 
 @torch.no_grad()

@@ -55,8 +55,8 @@ def along_track(
             before = places.part
             after = (before + 1).clamp_max(len(nodes) - 1)
             share = way[places.point].unsqueeze(-1)
-            ends = [forecast.codes[node, places.chart].unsqueeze(1) for node in (before, after)]
-            codes = torch.lerp(*ends, share)
+            first, last = (forecast.codes[node, places.chart].unsqueeze(1) for node in (before, after))
+            codes = torch.lerp(first, last, share)
             flat = at_points(latent.decoder, places.coordinates.flatten(0, 1), codes.flatten(0, 1))
             basis = Basis(*(part.unflatten(0, places.point.shape) for part in flat))
             modes, shape = basis.modes.flatten(1, 2), basis.offset.shape[1:]
@@ -65,12 +65,13 @@ def along_track(
                 """(chart, place, channel) a table (node, channel) at the times of the points."""
                 return torch.lerp(table[before].unsqueeze(1), table[after].unsqueeze(1), share)
 
-            shaken = [(modes @ forecast.factor[node, places.chart]).unflatten(1, shape) for node in (before, after)]
-            grown = [
-                (modes.square() @ forecast.model_error[node].unsqueeze(-1)).squeeze(-1) for node in (before, after)
-            ]
-            variance = torch.lerp(*(part.unflatten(1, shape) for part in grown), share)
-            variance = variance + torch.lerp(*shaken, share.unsqueeze(-1)).square().sum(-1)
+            variances, roots = [], []
+            for node in (before, after):
+                grown = (modes.square() @ forecast.model_error[node].unsqueeze(-1)).squeeze(-1)
+                variances.append(grown.unflatten(1, shape))
+                roots.append((modes @ forecast.factor[node, places.chart]).unflatten(1, shape))
+            variance = torch.lerp(variances[0], variances[1], share)
+            variance = variance + torch.lerp(roots[0], roots[1], share.unsqueeze(-1)).square().sum(-1)
             field = (basis.modes @ codes.unsqueeze(-1)).squeeze(-1) + basis.offset
             explained = variance * between(forecast.calibration[..., 0]).square()
             return field, explained + between(forecast.calibrated_unresolved)

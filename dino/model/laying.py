@@ -143,7 +143,7 @@ def _amplitudes(observations: Observations, pairs: Pairs, charts: int, mean: Arr
     """(chart,) root mean square of anomalies over the spread, without the errors that observations state."""
     error = np.nan_to_num(observations.error)
     power = ((observations.values - mean) ** 2 - error**2) / spread**2
-    known = np.isfinite(power).any(1)
+    known = np.asarray(np.isfinite(power).any(1))
     value = np.nanmean(np.where(known[:, None], power, 0.0), axis=1)
     point, chart = pairs.point[known[pairs.point]], pairs.chart[known[pairs.point]]
     count, total = np.bincount(chart, minlength=charts), np.bincount(chart, value[point], charts)

@@ -14,9 +14,9 @@ from data_pipeline.layout.datasets import observations_dataset
 from data_pipeline.stores.writing import write_store
 from dino.config import Config, load_config
 from dino.errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
+from dino.experiments import train as module
 from dino.experiments.train import train
 from dino.model.checkpoint import load_model
-from dino.experiments import train as module
 from dino.training.code_statistics import encode_series, series_metric
 from dino.training.field_stage import FieldStage
 from dino.training.loop import Interrupted, Loop
