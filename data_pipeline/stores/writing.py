@@ -83,10 +83,8 @@ def write_store(
         check_observations(ds)
     else:
         check_fields(ds)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
-            _write_regions(ds, partial, progress)
+    with writing(path), writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
+        _write_regions(ds, partial, progress)
     return path
 
 
