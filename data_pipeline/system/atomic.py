@@ -26,9 +26,10 @@ _in_use: set[Path] = set()
 def writing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path to write a file to, which becomes `path` when the block ends well and is deleted when it does not.
 
-    The file is on the disk before it has its name. One that is there is replaced.
+    The file is on the disk before it has its name. One that is there is replaced, and folders that it needs are made.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with hidden(path) as partial:
         yield partial
         _sync(partial)
@@ -48,6 +49,7 @@ def writing_folder(path: str | os.PathLike[str], refuse: Callable[[Path], None] 
     recover(path)
     if path.exists():
         refuse(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with hidden(path) as partial:
         partial.mkdir()
         yield partial

@@ -79,10 +79,13 @@ def test_a_folder_replaces_only_what_it_may(tmp_path):
         (partial / "second").touch()
         assert names(path) == ["first"]
     assert names(path) == ["second"]
+    with writing_folder(tmp_path / "new" / "a"), writing_file(tmp_path / "new" / "b" / "c") as partial:
+        partial.touch()
+    assert names(tmp_path / "new") == ["a", "b"]
     (tmp_path / "empty").mkdir()
     with writing_folder(tmp_path / "empty") as partial:
         (partial / "third").touch()
-    assert names(tmp_path) == ["a.zarr", "empty"]
+    assert names(tmp_path) == ["a.zarr", "empty", "new"]
 
 
 def test_a_folder_that_came_meanwhile_is_refused(tmp_path):
