@@ -14,9 +14,9 @@ from data_pipeline.layout.datasets import observations_dataset
 from data_pipeline.stores.writing import write_store
 from dino.config import Config, load_config
 from dino.errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
+from dino.experiments import train as module
 from dino.experiments.train import train
 from dino.model.checkpoint import load_model
-from dino.training import train as module
 from dino.training.code_statistics import encode_series, series_metric
 from dino.training.field_stage import FieldStage
 from dino.training.loop import Interrupted, Loop
@@ -111,7 +111,6 @@ import os, signal, sys, functools
 from pathlib import Path
 import torch
 from dino.config import load_config
-from dino.training import train as module
 from dino.training.loop import Loop
 torch.set_num_threads(1)
 module.Loop = functools.partial(Loop, save_every=4)
@@ -277,7 +276,7 @@ def test_every_periodic_store_is_moved_about(box_config):
 
 def test_a_refused_run_leaves_no_folder(box_config, tmp_path):
     data = box_config.data.model_copy(update={"channels": ["salinity"]})
-    with pytest.raises(DinoError):
+    with pytest.raises(SchemaError):
         train(box_config.model_copy(update={"data": data}), tmp_path / "run", lambda *told: None)
     assert not (tmp_path / "run").exists()
 
