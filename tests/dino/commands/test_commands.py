@@ -314,9 +314,7 @@ def test_the_program_itself_reports_in_one_line(tmp_path):
     assert done.stderr.startswith("error: ")
 
 
-def test_threads_and_device_are_options_of_every_command_that_computes(
-    refused, config, sea_run, sea_store, seen, tmp_path
-):
+def test_threads_and_device_are_options_of_commands_that_compute(refused, config, sea_run, sea_store, seen, tmp_path):
     out = ("--out", tmp_path / "r")
     for command in (
         ("forecast", sea_run, sea_store, "--out", tmp_path / "a.nc"),

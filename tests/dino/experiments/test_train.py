@@ -277,7 +277,7 @@ def test_every_periodic_store_is_moved_about(box_config):
 
 def test_a_refused_run_leaves_no_folder(box_config, tmp_path):
     data = box_config.data.model_copy(update={"channels": ["salinity"]})
-    with pytest.raises(DinoError):
+    with pytest.raises(SchemaError):
         train(box_config.model_copy(update={"data": data}), tmp_path / "run", lambda *told: None)
     assert not (tmp_path / "run").exists()
 
