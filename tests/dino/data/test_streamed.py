@@ -175,7 +175,7 @@ def test_a_streamed_run_goes_on_where_it_stopped(chunked, box_config, tmp_path):
     config = configured(chunked, box_config, gigabytes=64 * MAP / 1e9)
     whole = train(config, tmp_path / "whole", silent)
 
-    def stop(done, total):
+    def stop(done, total, note=""):
         if done == 7:
             signal.raise_signal(signal.SIGINT)
 
@@ -192,5 +192,5 @@ def test_copies_of_a_streamed_store_are_refused(chunked, box_config):
         prepare(config)
 
 
-def silent(done: int, total: int) -> None:
+def silent(done: int, total: int, note="") -> None:
     """No report."""

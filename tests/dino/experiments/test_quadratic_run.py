@@ -149,7 +149,7 @@ def test_resume_after_a_crash_in_the_dynamics_equals_not_having_stopped(
 def test_resume_after_an_interruption_of_a_stage(stage, when, finished, settings, tmp_path):
     config = Config.model_validate(settings)
 
-    def interrupt(done, total):
+    def interrupt(done, total, note=""):
         if (done, total) == when:
             signal.raise_signal(signal.SIGINT)
 

@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 
 def stores(folder, calls=None, protocol="dino", seed=0):
-    def report(done, total):
+    def report(done, total, note=""):
         if calls is not None:
             calls.append((done, total))
 

@@ -84,7 +84,7 @@ def test_latent_length_is_field_size_on_average_over_the_population(run, config)
 def test_the_same_seed_and_a_resumed_run_give_the_same_weights(run, config, tmp_path):
     calls = []
 
-    def cut(done, total):
+    def cut(done, total, note=""):
         calls.append(done)
         if len(calls) == 17:
             raise KeyError("power cut")

@@ -95,7 +95,7 @@ def test_resume_after_a_crash_equals_not_having_stopped(
 def test_resume_after_an_interruption_equals_not_having_stopped(at, whole, box_config, tmp_path):
     calls = []
 
-    def interrupt(done, total):
+    def interrupt(done, total, note=""):
         calls.append(done)
         if len(calls) == at:
             signal.raise_signal(signal.SIGINT)
@@ -115,7 +115,7 @@ from dino.training.loop import Loop
 torch.set_num_threads(1)
 module.Loop = functools.partial(Loop, save_every=4)
 calls = []
-def report(done, total):
+def report(done, total, note=""):
     calls.append(done)
     if len(calls) == 18:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -276,7 +276,7 @@ def test_every_periodic_store_is_moved_about(box_config):
 
 def test_a_refused_run_leaves_no_folder(box_config, tmp_path):
     data = box_config.data.model_copy(update={"channels": ["salinity"]})
-    with pytest.raises(SchemaError):
+    with pytest.raises(ConfigError):
         train(box_config.model_copy(update={"data": data}), tmp_path / "run", lambda *told: None)
     assert not (tmp_path / "run").exists()
 

@@ -63,7 +63,7 @@ def empty_equations(interval: float, size: torch.Tensor | None = None) -> Normal
     return NormalEquations.empty(PAIRS, torch.ones(FEATURES) if size is None else size, SIZE, interval)
 
 
-def silent(done: int, total: int) -> None:
+def silent(done: int, total: int, note="") -> None:
     pass
 
 

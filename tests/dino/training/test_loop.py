@@ -108,7 +108,7 @@ def test_interruption_finishes_the_step_and_resumes(tmp_path, stop_at):
     whole, log = finished(tmp_path / "a")
     before = signal.getsignal(signal.SIGINT)
 
-    def interrupt(done, total):
+    def interrupt(done, total, note=""):
         if done == stop_at:
             signal.raise_signal(signal.SIGINT)
 
@@ -127,7 +127,7 @@ def test_interruption_finishes_the_step_and_resumes(tmp_path, stop_at):
 def test_an_interruption_at_the_last_validation_of_patience_is_heard_and_remembered(tmp_path):
     losses = [1.0, 2.0, 3.0, 0.0, 0.0, 0.0]
 
-    def interrupt(done, total):
+    def interrupt(done, total, note=""):
         if done == 12:
             signal.raise_signal(signal.SIGINT)
 
@@ -147,7 +147,7 @@ def python_interrupts():
 
 
 def test_a_second_interruption_is_not_caught(tmp_path, python_interrupts):
-    def twice(done, total):
+    def twice(done, total, note=""):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 

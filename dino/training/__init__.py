@@ -1,0 +1,1 @@
+"""Training of a run, stage by stage."""
