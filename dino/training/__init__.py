@@ -1,1 +1,1 @@
-"""Training of a run, stage by stage."""
+"""Training: the stages that fit decoder, dynamics and error statistics to maps."""

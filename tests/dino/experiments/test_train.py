@@ -111,6 +111,7 @@ import os, signal, sys, functools
 from pathlib import Path
 import torch
 from dino.config import load_config
+from dino.experiments import train as module
 from dino.training.loop import Loop
 torch.set_num_threads(1)
 module.Loop = functools.partial(Loop, save_every=4)
