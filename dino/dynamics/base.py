@@ -35,8 +35,11 @@ class Dynamics(nn.Module):
         """d(state)/dt (..., state)."""
         raise NotImplementedError
 
-    def push(self, state: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """d(state)/dt (sample, state) and its derivative along tangents (sample, state, direction), in closed form."""
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """d/dt of a bundle (sample, state, 1 + direction): a state and, behind it, tangents, in closed form.
+
+        The first column is `derivative`, the others are its changes along the tangents. Without gradients.
+        """
         raise NotImplementedError
 
     def change_pace(self, factor: float) -> None:

@@ -37,8 +37,9 @@ def minimised(problem: Problem, iterations: int = 6) -> Assimilated:
     count, size = problem.prior.mean.shape
     together = max(1, BLOCK_NUMBERS // (len(problem.nodes) * size * size))
     starts = range(0, count, together)
-    parts = [_Block(problem.part(slice(first, min(first + together, count)))).run(iterations) for first in starts]
-    return problem.joined(parts)
+    return problem.joined(
+        _Block(problem.part(slice(first, min(first + together, count)))).run(iterations) for first in starts
+    )
 
 
 @dataclass
