@@ -17,6 +17,7 @@ from ..numerics.gaussian import cholesky
 from ..space.gridmap import GridMap
 
 MEMBERS = 48
+BLOCK_NUMBERS = 2**22  # of states of members that are integrated together
 Array = NDArray[np.float64]
 
 
@@ -90,20 +91,26 @@ def _carried_exactly(
 def _carried_by_members(
     latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
 ) -> tuple[Tensor, Tensor]:
-    """Codes (time, chart, code) and factors (time, chart, code, member) of an ensemble."""
-    members = MEMBERS if spread else 0
-    noise = _noise(members, analysis.mean.shape[-1]).to(analysis.mean)
-    start = analysis.mean[None]
-    if members:
-        departures = torch.einsum("cij,mj->mci", cholesky(analysis.covariance), noise)
-        start = torch.cat([start, analysis.mean + departures])
-    states = latent.integrate(start, ahead, latent.context(ocean))
-    codes = latent.dynamics.codes(check_finite(states, ahead))
-    if not members:
-        return codes[:, 0].clone(), codes.new_zeros(*codes[:, 0].shape, 0)
-    # The ensemble mean is the better forecast: what cannot be known from the analysis averages out of it.
-    centre = codes[:, 1:].mean(1)
-    return centre, ((codes[:, 1:] - centre[:, None]) / members**0.5).permute(0, 2, 3, 1).contiguous()
+    """Codes (time, chart, code) and factors (time, chart, code, member) of an ensemble, some charts at a time."""
+    charts, size = analysis.mean.shape
+    members, code = MEMBERS if spread else 0, latent.dynamics.code_size
+    codes = analysis.mean.new_empty(len(ahead), charts, code)
+    factor = analysis.mean.new_empty(len(ahead), charts, code, members)
+    noise, context = _noise(members, size).to(analysis.mean), latent.context(ocean)
+    together = max(1, BLOCK_NUMBERS // ((members + 1) * size))
+    for first in range(0, charts, together):
+        here = slice(first, first + together)
+        start = analysis.mean[None, here]
+        if members:
+            departures = torch.einsum("cij,mj->mci", cholesky(analysis.covariance[here]), noise)
+            start = torch.cat([start, start + departures])
+        states = latent.integrate(start, ahead, context[here] if context.shape[-1] else context)
+        found = check_finite(latent.dynamics.codes(states), ahead)
+        # The ensemble mean is the better forecast: what cannot be known from the analysis averages out of it.
+        codes[:, here] = found[:, 1:].mean(1) if members else found[:, 0]
+        if members:
+            factor[:, here] = ((found[:, 1:] - codes[:, None, here]) / members**0.5).permute(0, 2, 3, 1)
+    return codes, factor
 
 
 def _noise(members: int, size: int) -> Tensor:
