@@ -1,7 +1,8 @@
 """From ocean products and simulations to zarr stores, and from stores to blocks of numpy."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from data_pipeline.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from data_pipeline.archive.appending import append
@@ -12,11 +13,8 @@ if TYPE_CHECKING:
     from data_pipeline.stores.validation import validate_store
     from data_pipeline.stores.writing import open_store, write_store
 
-    __version__: str
-
 __all__ = [
     "DinoError",
-    "__version__",
     "append",
     "channel_names",
     "fields_dataset",
@@ -29,29 +27,20 @@ __all__ = [
     "write_store",
 ]
 
-# Imported when they are asked for: whoever reads a store waits for no library that only ingestion needs.
-_PLACES = {
-    "DinoError": "errors",
-    "append": "archive.appending",
-    "channel_names": "layout.datasets",
-    "fields_dataset": "layout.datasets",
-    "ingest": "products",
-    "iterate_blocks": "stores.stream",
-    "observations_dataset": "layout.datasets",
-    "open_store": "stores.writing",
-    "read_window": "stores.stream",
-    "validate_store": "stores.validation",
-    "write_store": "stores.writing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("dino-ocean")
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# Imported when they are touched: all of them together take a second.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "DinoError": "data_pipeline.errors",
+        "append": "data_pipeline.archive.appending",
+        "channel_names": "data_pipeline.layout.datasets",
+        "fields_dataset": "data_pipeline.layout.datasets",
+        "ingest": "data_pipeline.products",
+        "iterate_blocks": "data_pipeline.stores.stream",
+        "observations_dataset": "data_pipeline.layout.datasets",
+        "open_store": "data_pipeline.stores.writing",
+        "read_window": "data_pipeline.stores.stream",
+        "validate_store": "data_pipeline.stores.validation",
+        "write_store": "data_pipeline.stores.writing",
+    },
+)

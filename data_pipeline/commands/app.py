@@ -2,38 +2,18 @@
 
 import sys
 from collections.abc import Sequence
-from importlib import metadata
-from typing import Annotated
 
 import typer
 
+from data_pipeline.commands.lazy import program
 from data_pipeline.errors import DinoError
-from data_pipeline.system.lazy_commands import lazy_group
 
 COMMANDS = ("ingest", "log", "simulate", "sample", "inspect", "validate")
-
-app = typer.Typer(
-    name="dino-data",
-    cls=lazy_group({name: f"data_pipeline.commands.{name}" for name in COMMANDS}),
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = program(
+    "dino-data",
+    "Make stores from ocean products and simulations, sample them as satellites do, inspect and check them.",
+    {name: f"data_pipeline.commands.{name}" for name in COMMANDS},
 )
-
-
-def _tell_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"dino-data {metadata.version('dino-ocean')}")
-        raise typer.Exit
-
-
-@app.callback()
-def dino_data(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Make stores from ocean products and simulations, sample them as satellites do, inspect and check them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -31,9 +31,10 @@ REGION_BYTES = 4 * CHUNK_BYTES
 _TIME_ENCODING = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian", "dtype": "int64"}
 
 
-def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset:
+def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool = True) -> xr.Dataset:
     """A store, or a state of an archive, as a lazy Dataset, one dask block per zarr chunk.
 
+    blocks: without them nothing of dask is imported for a store: a value is read every time that it is asked for.
     as_of: of an archive only, the number of a commit or a time (UTC): what was known then. Raises MissingFileError
     when there is nothing at `path`, StoreError when it is no store of ours, was not finished or has no such state.
     """
@@ -58,7 +59,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None) -> xr.Dataset
         raise StoreError(f"{str(path)!r} was never finished (its writer was stopped); delete it and make it anew")
     try:
         # Workers of a cluster have working directories of their own.
-        ds = xr.open_zarr(path.absolute(), consolidated=False, chunks={})
+        ds = xr.open_zarr(path.absolute(), consolidated=False, chunks={} if blocks else None)
     except Exception as error:  # zarr and its codecs raise whatever damage makes them raise
         raise StoreError(f"{str(path)!r} is damaged and cannot be opened ({reason(error)}); make it anew") from error
     for name in ("source_name", "day_offset", "latitude", "longitude"):
