@@ -101,7 +101,7 @@ def test_forecast_at_points_of_a_table(sea_run, seen, tmp_path, suffix):
 
 def test_a_forecast_replaces_no_folder_of_others(refused, sea_run, seen, tmp_path):
     (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
-    out = tmp_path / "thesis"
+    out = tmp_path / "thesis.zarr"
     out.mkdir()
     (out / "chapter").touch()
     to = ("--at", tmp_path / "here.csv", "--leads", "1", "--out", out, "--overwrite", *FAST)
