@@ -50,6 +50,15 @@ class EncodedMaps:
             residual=self.residual[which],
         )
 
+    @torch.no_grad()
+    def state(self, latent: LatentModel) -> tuple[Tensor, Tensor]:
+        """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before."""
+        mean = latent.initialiser(self.codes[-(latent.lags + 1) :].movedim(0, 1))
+        code, size = latent.dynamics.code_size, mean.shape[-1]
+        covariance = 1e-8 * torch.eye(size, dtype=mean.dtype, device=mean.device).repeat(len(mean), 1, 1)
+        covariance[:, :code, :code] += self.covariance[-1]
+        return mean, covariance
+
 
 def is_maps(dataset: xr.Dataset) -> bool:
     """Whether a dataset is in field layout with a time axis."""
