@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data_pipeline.stores.writing import open_store
 from dino.config import Config
-from dino.inference.gauss_newton import encode_frames
+from dino.inference.encode import encode_frames
 from dino.space.decoders import decode
 from dino.training.code_statistics import learn_code_statistics
 from dino.training.field_stage import FieldStage

@@ -2,22 +2,24 @@
 
 The plain method is DINo's (Yin et al., ICLR 2023, and its published code): the decoder with its Fourier filters is run
 for every (frame, point), and codes start at zero and follow Adam at 1e-2 for 300 steps. A second figure gives
-it filters that all frames share, which the published code does not do.
+it filters that all frames share, which the published code does not do. `--reference DIR` adds the published code
+itself, with the same weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from harness import median_seconds, on_device, parser, prepare, report, seconds
+from peers.descent import encode_by_descent
+from peers.reference import add_option, check_option, reference_forward
 from torch import Tensor
-from workload import coordinates, decoder, smooth_fields, train
+from workload import GRID, coordinates, decoder, smooth_fields, train
 
 from dino.inference import encode
 from dino.numerics.gaussian import Gaussian
 from dino.space.decoders import FourierDecoder
 
 FRAMES, TRAINING_FRAMES = 16, 512
-LEARNING_RATE = 1e-2
 NOISE_VARIANCE = 1e-3
 
 
@@ -32,29 +34,16 @@ def encode_exactly(network: FourierDecoder, points: Tensor, values: Tensor, prio
     return encode(network.basis(points), values, NOISE_VARIANCE, prior).mean
 
 
-def encode_by_descent(forward: Callable[[Tensor], Tensor], code_size: int, values: Tensor, steps: int) -> Tensor:
-    """Codes (frame, code) found by Adam through the network; the best ones seen, as the published code keeps them."""
-    codes = torch.zeros(len(values), code_size, requires_grad=True)
-    optimiser = torch.optim.Adam([codes], LEARNING_RATE)
-    best, lowest = codes.detach().clone(), float("inf")
-    for _ in range(steps):
-        loss = (forward(codes) - values).square().mean()
-        if float(loss.detach()) < lowest:
-            best, lowest = codes.detach().clone(), float(loss.detach())
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-    return best
-
-
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     options.add_argument("--steps", type=int, default=300, help="Adam steps of the plain method")
     options.add_argument("--training-steps", type=int, default=60, help="decoder steps before encoding")
     options.add_argument("--repeats", type=int, default=21, help="timings of the exact solve; the median counts")
+    add_option(options)
     on_device(options)
-    arguments = options.parse_args()
+    arguments = options.parse_args(given)
+    check_option(options, arguments)
     prepare(arguments)
     points, network = coordinates(), decoder()
     train(network, points, smooth_fields(TRAINING_FRAMES, arguments.seed + 1), arguments.training_steps)
@@ -66,9 +55,18 @@ def main() -> None:
     prior = code_prior(network, points)
     exact = lambda: codes.update(exact=encode_exactly(network, points, values, prior))  # noqa: E731
     before = median_seconds({"exact": exact}, arguments.repeats)["exact"]
-    taken = {}
-    for name, where in (("plain", each_frame), ("shared_filters", points)):
-        forward = lambda c, where=where: network(where, c)  # noqa: E731
+    taken, extra = {}, {}
+    forwards: dict[str, Callable[[Tensor], Tensor]] = {
+        "plain": lambda c: network(each_frame, c),
+        "shared_filters": lambda c: network(points, c),
+    }
+    if arguments.reference is not None:
+        reference, extra["reference_relative_difference"] = reference_forward(
+            arguments.reference, network, points, (GRID, GRID)
+        )
+        reference.network.requires_grad_(False)
+        forwards["reference"] = reference
+    for name, forward in forwards.items():
         taken[name] = seconds(
             lambda name=name, forward=forward: codes.update(
                 {name: encode_by_descent(forward, network.code_size, values, arguments.steps)}
@@ -79,6 +77,9 @@ def main() -> None:
     taken["exact"] = (before + after) / 2
 
     error = {name: float((network(points, c) - values).square().mean()) for name, c in codes.items()}
+    if "reference" in taken:
+        extra["reference_seconds"], extra["reference_mse"] = taken["reference"], error["reference"]
+        extra["ratio_reference"] = taken["reference"] / taken["exact"]
     report(
         arguments,
         {
@@ -97,6 +98,7 @@ def main() -> None:
             "plain_shared_filters_mse": error["shared_filters"],
             "ratio": taken["plain"] / taken["exact"],
             "ratio_shared_filters": taken["shared_filters"] / taken["exact"],
+            **extra,
         },
     )
 

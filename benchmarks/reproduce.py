@@ -5,13 +5,14 @@ or `--peer-seconds`. Mean squared errors in the squared units of the field; for 
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from harness import parser, prepare, report
 from peers import PEERS, Experiment, UnsuitableTaskError, experiment_from_stores, score
-from peers.reference import compare
+from peers.reference import CheckoutError, add_option, check_option, compare
 from realdata import work_folder
 
 from data_pipeline.stores.writing import open_store
@@ -26,7 +27,7 @@ CHUNK = 16  # sequences that a peer forecasts together
 
 def run_dino(arguments: argparse.Namespace, folder: Path, keep: float, seed: int) -> dict[str, Any]:
     """One run of the command: its table by test and channel, error by frame, and seconds of training."""
-    run = case_folder(arguments, folder, seed) / f"run-{100 * keep:g}"
+    run = run_folder(arguments, folder, keep, seed)
     if not (run / "scores.json").exists():
         reproduce(
             SystemName(arguments.system),
@@ -64,6 +65,11 @@ def case_folder(arguments: argparse.Namespace, folder: Path, seed: int) -> Path:
     return store_path(folder, arguments.preset, arguments.protocol, seed, "train").parent
 
 
+def run_folder(arguments: argparse.Namespace, folder: Path, keep: float, seed: int) -> Path:
+    """Where the run of a share of cells lies."""
+    return case_folder(arguments, folder, seed) / f"run-{100 * keep:g}"
+
+
 def run_case(arguments: argparse.Namespace, folder: Path, keep: float, seed: int) -> dict[str, Any]:
     """`dino` and the peers on one share of cells and one seed."""
     made: dict[str, Any] = {"dino": run_dino(arguments, folder, keep, seed)}
@@ -85,17 +91,24 @@ def run_case(arguments: argparse.Namespace, folder: Path, keep: float, seed: int
     for name in arguments.peers:
         torch.manual_seed(seed)
         made[name] = {"seconds": seconds, **run_peer(name, experiment, protocol.frames, protocol.trained)}
-    if arguments.reference is not None and keep == 1:
-        model = Forecaster.load(stores / "run-100").model
-        task = experiment.task
-        frames = experiment.first[:CHUNK]
-        training = task.training[:8].flatten(0, 1)
-        decoder = cast(Any, model.decoder)
-        made["reference"] = compare(arguments.reference, decoder, task.coordinates, task.shape, frames, training)
+    if arguments.reference is not None:
+        model = Forecaster.load(run_folder(arguments, folder, keep, seed)).model
+        made["reference"] = beside_reference(arguments.reference, model.decoder, experiment)
     return made
 
 
-def main() -> None:
+def beside_reference(folder: Path, decoder: torch.nn.Module, experiment: Experiment) -> dict[str, Any]:
+    """The authors' code with a trained decoder's weights, on the points that were kept; or why it cannot be run."""
+    task = experiment.task
+    kept = None if task.is_full else task.kept
+    frames, training = experiment.first[:CHUNK], task.seen[:8].flatten(0, 1)
+    try:
+        return compare(folder, decoder, task.coordinates, task.shape, frames, training, kept=kept)
+    except CheckoutError as error:  # what was trained and scored is reported all the same
+        return {"refused": str(error)}
+
+
+def main(given: Sequence[str] | None = None) -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     options.add_argument("system", choices=[name.value for name in SystemName])
@@ -104,12 +117,15 @@ def main() -> None:
     options.add_argument("--keep", type=float, nargs="+", default=[1.0])
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
-    options.add_argument("--peer-seeds", type=int, nargs="*", default=[0], help="seeds at which peers run too")
+    options.add_argument("--peer-seeds", type=int, nargs="*", default=[0], help="seeds of peers and --reference")
     options.add_argument("--peer-seconds", type=float, help="their training time; dino's own when absent")
-    options.add_argument("--reference", type=Path, help="a checkout of the authors' code to measure beside ours")
+    add_option(options)
     options.add_argument("--work", type=Path, help="folder for stores and runs; a temporary one when absent")
     options.add_argument("--set", nargs="*", default=[], help="settings for a trial, e.g. field.steps=20")
-    arguments = options.parse_args()
+    arguments = options.parse_args(given)
+    check_option(options, arguments)
+    if arguments.reference is not None and not set(arguments.seeds) & set(arguments.peer_seeds):
+        options.error("--reference runs at the seeds of --peer-seeds, and none of them is among --seeds")
     prepare(arguments)
     with work_folder(arguments.work) as work:
         results = {

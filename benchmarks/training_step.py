@@ -2,27 +2,29 @@
 
 The plain step is DINo's (Yin et al., ICLR 2023, and its published code): one learned code a frame, the decoder with its
 Fourier filters run for every (frame, point), backward through it, Adam on weights and codes. A second figure
-gives it filters that all frames share, which the published code does not do.
+gives it filters that all frames share, which the published code does not do. `--reference DIR` adds the published code
+itself, with the same weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from harness import matmul_rate, median_seconds, on_device, parser, prepare, report
+from peers.descent import STEP_RATE, plain_step
+from peers.reference import add_option, check_option, reference_forward
 from torch import Tensor
-from workload import CODE, HIDDEN, LAYERS, RIDGE, coordinates, decoder, smooth_fields, train
+from workload import CODE, GRID, HIDDEN, LAYERS, RIDGE, coordinates, decoder, smooth_fields, train
 
 from dino.numerics.gaussian import cholesky
 from dino.space.decoders import FourierDecoder
 from dino.training.variable_projection import project
 
 FRAMES = 80
-RATE = 1e-6  # small: timing must not move the weights to where they are no longer typical
 
 
 def projection_step(network: FourierDecoder, points: Tensor, values: Tensor) -> Callable[[], None]:
     """The field stage's step: basis, projection, backward, clip, Adam."""
-    optimiser = torch.optim.Adam(network.parameters(), RATE)
+    optimiser = torch.optim.Adam(network.parameters(), STEP_RATE)
     weights = torch.ones(1, len(points), 1)
 
     def step() -> None:
@@ -30,20 +32,6 @@ def projection_step(network: FourierDecoder, points: Tensor, values: Tensor) -> 
         optimiser.zero_grad(set_to_none=True)
         result.objective.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-
-    return step
-
-
-def plain_step(network: FourierDecoder, points: Tensor, values: Tensor) -> Callable[[], None]:
-    """Forward for every frame and point with learned codes, backward, Adam on weights and codes."""
-    codes = torch.zeros(len(values), network.code_size, requires_grad=True)
-    optimiser = torch.optim.Adam([*network.parameters(), codes], RATE)
-
-    def step() -> None:
-        loss = (network(points, codes) - values).square().mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
         optimiser.step()
 
     return step
@@ -82,25 +70,36 @@ def operations(points: int) -> dict[str, float]:
     return {"projection": projection, "plain": 3 * FRAMES * mixing}
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     options.add_argument("--repeats", type=int, default=5, help="rounds; medians count")
     options.add_argument("--training-steps", type=int, default=20, help="decoder steps before timing")
+    add_option(options)
     on_device(options)
-    arguments = options.parse_args()
+    arguments = options.parse_args(given)
+    check_option(options, arguments)
     prepare(arguments)
     points, network, fields = coordinates(), decoder(), smooth_fields(FRAMES, arguments.seed + 1)
     train(network, points, fields, arguments.training_steps, frames=FRAMES)
     each_frame = points.expand(FRAMES, *points.shape)
     ours = projection_step(network, points, fields)
     rounds: dict[str, Callable[[], object]] = {
-        "plain": plain_step(network, each_frame, fields),
-        "plain_shared_filters": plain_step(network, points, fields),
+        "plain": plain_step(lambda c: network(each_frame, c), network.parameters(), CODE, fields),
+        "plain_shared_filters": plain_step(lambda c: network(points, c), network.parameters(), CODE, fields),
         "projection": lambda: [ours() for _ in range(10)],
     }
+    extra = {}
+    if arguments.reference is not None:
+        reference, extra["reference_relative_difference"] = reference_forward(
+            arguments.reference, network, points, (GRID, GRID)
+        )
+        rounds["reference"] = plain_step(reference, reference.network.parameters(), CODE, fields)
     taken = median_seconds(rounds, arguments.repeats)
     taken["projection"] /= 10
+    if "reference" in taken:
+        extra["reference_seconds"] = taken["reference"]
+        extra["ratio_reference"] = taken["reference"] / taken["projection"]
     pieces = median_seconds(parts(network, points, fields), 4 * arguments.repeats)
     rate, work = matmul_rate(), operations(len(points))
     report(
@@ -113,6 +112,7 @@ def main() -> None:
             "plain_shared_filters_seconds": taken["plain_shared_filters"],
             "ratio": taken["plain"] / taken["projection"],
             "ratio_shared_filters": taken["plain_shared_filters"] / taken["projection"],
+            **extra,
             **{f"{name}_seconds": value for name, value in pieces.items()},
             "projection_gflop": work["projection"],
             "plain_gflop": work["plain"],

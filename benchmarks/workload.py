@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
 from dino.space.decoders import FourierDecoder
 from dino.space.domain import PeriodicBox
 from dino.training.variable_projection import project
@@ -16,7 +17,7 @@ RIDGE = 1e-2
 def coordinates() -> Tensor:
     """Decoder coordinates (point, 4) of a 64 x 64 periodic grid."""
     box = PeriodicBox(length_km=(LENGTH_KM, LENGTH_KM))
-    degrees = np.rad2deg((np.arange(GRID) / GRID - 0.5) * LENGTH_KM / 6371.0)
+    degrees = np.rad2deg((np.arange(GRID) / GRID - 0.5) * LENGTH_KM / EARTH_RADIUS_KM)
     latitude, longitude = np.meshgrid(degrees, degrees, indexing="ij")
     return torch.as_tensor(box.coordinates(longitude.ravel(), latitude.ravel()), dtype=torch.float32)
 

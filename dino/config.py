@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_pipeline.system.settings import load_settings
 
-from .space.boxes import Box
+Box = tuple[float, float, float, float]
+"""West, east, south and north [degrees]; east of west, so that a box may lie across 180 degrees."""
 
 LONGEST_HORIZON = 31  # frames; model error is kept for as many leads
 
@@ -141,25 +142,18 @@ class DynamicsConfig(_Section):
     horizons: list[int] = Field(default=[2, 5, 10], min_length=1, description="frames forecast, in stages")
     segments_per_step: int = Field(default=1024, ge=1, description="forecast frames a step: segments times horizon")
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
-    method: Literal["euler", "midpoint", "rk4", "dopri5"] = "rk4"
-    lead_weight: Literal["uniform", "persistence"] = "persistence"
-    scaled_push: bool = Field(
-        default=True, description="tiles: what the MLP adds is multiplied by the tile's amplitude, as advection is"
-    )
-    shrink: bool = Field(
-        default=False, description="scale what the MLP adds, after training, by the factor that held-out data want"
-    )
+    method: Literal["midpoint", "rk4"] = "rk4"
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
 
 
 class AssimilationConfig(_Section):
     """The window in which sparse observations are analysed."""
 
-    method: Literal["window", "filter"] = "window"
+    method: Literal["filter", "window"] = "filter"
     window_days: float = Field(default=15.0, ge=0)
     iterations: int = Field(default=6, ge=1)
     node_days: float = Field(
-        default=0.5, gt=0, description="spacing of trajectory nodes between which observations fall"
+        default=1.0, gt=0, description="spacing of trajectory nodes between which observations fall"
     )
     default_error: float = Field(
         default=0.03, gt=0, description="observation error std where a store gives none [units]"
@@ -179,13 +173,12 @@ class TransferConfig(_Section):
         "none",
         "statistics",
         "modulation",
-        "full",
         "context",
         "shared-residual",
         "adversarial",
         "optimal-transport",
         "physics",
-    ] = "modulation"
+    ] = "statistics"
     rounds: int = Field(default=3, ge=1, description="alternations of analysis and adaptation")
     steps: int = Field(default=60, ge=1, description="steps of descent a round")
     learning_rate: float = Field(default=3e-3, gt=0)

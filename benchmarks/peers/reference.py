@@ -5,9 +5,13 @@ the weights of a `FourierDecoder`, and both are timed side by side on the same w
 FourierNet(in_size, hidden_size, code_size, out_size, n_layers, input_scale), called with coordinates
 (batch, time, row, column, channel, input) and codes (batch, time, channel, code), answers with the values and the
 coordinates; its parameters are `filters[l].weight` (times `weight_scale`), `bilinear[l].A`, `.B` and `.bias`, and
-`output_bilinear`.
+`output_bilinear`. The values' last axis is dropped where `out_size` is one.
+
+Its authors give every channel a code and run a network of one output for each. A decoder of several channels and one
+code is compared with their network of as many outputs, which is cheaper for them than their own way.
 """
 
+import argparse
 import importlib.util
 import sys
 import time
@@ -24,8 +28,9 @@ from dino.numerics.gaussian import Gaussian
 from dino.space.decoders import FourierDecoder
 from dino.training.variable_projection import project
 
+from .descent import STEP_RATE, encode_by_descent, plain_step
+
 MODULE = "dino_reference_network"
-CODE_RATE, DECODER_RATE = 1e-2, 1e-6  # the decoder's small one: timing must not move the weights
 NOISE_VARIANCE, RIDGE = 1e-3, 1e-2
 AGREEMENT = 1e-5
 
@@ -107,67 +112,99 @@ def _pairs(network: Any, decoder: FourierDecoder) -> Sequence[tuple[Tensor, Tens
 
 
 class ReferenceForward:
-    """The reference's network with the decoder's calling convention, on one grid."""
+    """The reference's network with the decoder's calling convention, on one grid.
 
-    def __init__(self, network: nn.Module, coordinates: Tensor, shape: tuple[int, int]) -> None:
-        self.network, self.shape = network, shape
+    kept : (point,) bool; the network runs on the whole grid, as its authors do, and these points are returned
+    """
+
+    def __init__(
+        self, network: nn.Module, coordinates: Tensor, shape: tuple[int, int], kept: Tensor | None = None
+    ) -> None:
+        self.network, self.kept = network, kept
         self.grid = coordinates.view(1, 1, *shape, 1, -1)
 
     def __call__(self, codes: Tensor) -> Tensor:
-        """Values (frame, point, 1) of codes (frame, code); coordinates are expanded for every frame, as it does."""
+        """Values (frame, point, channel) of codes (frame, code); every frame has its own coordinates, as theirs."""
         places = self.grid.expand(1, len(codes), -1, -1, -1, -1)
         values, _ = self.network(places, codes.view(1, len(codes), 1, -1))
-        return values.reshape(len(codes), self.shape[0] * self.shape[1], 1)
+        values = values.reshape(len(codes), self.grid.shape[2] * self.grid.shape[3], -1)
+        return values if self.kept is None else values[:, self.kept]
+
+
+def reference_forward(
+    folder: Path, decoder: nn.Module, coordinates: Tensor, shape: tuple[int, int], kept: Tensor | None = None
+) -> tuple[ReferenceForward, float]:
+    """The reference's network with a decoder's weights on a grid, and the relative difference of their values.
+
+    Raises CheckoutError where it cannot be run or differs from ours.
+    """
+    if not isinstance(decoder, FourierDecoder):
+        raise CheckoutError(f"the reference's network is a Fourier one and the decoder a {type(decoder).__name__}")
+    network = reference_with(decoder, load_reference(folder))
+    forward = ReferenceForward(network, coordinates, shape, kept)
+    codes = torch.randn(2, decoder.code_size)
+    with torch.no_grad():
+        ours = decoder(coordinates if kept is None else coordinates[kept], codes)
+        try:
+            theirs = forward(codes)
+        except Exception as error:  # foreign code may raise anything
+            raise CheckoutError(f"the reference's network fails ({type(error).__name__}: {error})") from error
+        if theirs.shape != ours.shape:
+            raise CheckoutError(f"the reference's values have shape {tuple(theirs.shape)}, not {tuple(ours.shape)}")
+        difference = float((ours - theirs).abs().max() / ours.abs().max())
+    if not difference <= AGREEMENT:
+        raise CheckoutError(f"the reference's network differs from ours by {difference:.1e} with the same weights")
+    return forward, difference
+
+
+def add_option(options: argparse.ArgumentParser) -> None:
+    """`--reference DIR` of a benchmark that can put the authors' code beside ours."""
+    options.add_argument("--reference", type=Path, help="a checkout of the authors' code to measure beside ours")
+
+
+def check_option(options: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Leave with a usage error, before anything is trained, where `--reference` names no usable checkout."""
+    if arguments.reference is None:
+        return
+    try:
+        for channels in (1, 2):
+            reference_forward(arguments.reference, FourierDecoder(2, 3, channels, 4, 1), torch.rand(6, 2), (2, 3))
+    except CheckoutError as error:
+        options.error(f"--reference: {error}")
 
 
 def compare(
     folder: Path,
-    decoder: FourierDecoder,
+    decoder: nn.Module,
     coordinates: Tensor,
     shape: tuple[int, int],
     frames: Tensor,
     training: Tensor,
     *,
+    kept: Tensor | None = None,
     adam_steps: int = 300,
     repeats: int = 3,
 ) -> dict[str, Any]:
     """Both implementations with the same weights: agreement, encoding and one training step, in seconds.
 
-    decoder : a trained one of one channel; frames (frame, point, 1) are encoded, training (frame, point, 1) makes up
-    one training step; coordinates (point, input) lie on a grid of `shape`
+    decoder : a trained one; frames (frame, point, channel) are encoded, training (frame, point, channel) makes up
+    one training step; coordinates (point, input) lie on a grid of `shape`. Where `kept` (point,) is given, the values
+    are those of the kept points alone; dino evaluates no others, the reference drops them from the whole grid.
     """
-    network = reference_with(decoder, load_reference(folder))
-    forward = ReferenceForward(network, coordinates, shape)
-    codes = torch.randn(2, decoder.code_size)
-    with torch.no_grad():
-        ours, theirs = decoder(coordinates, codes), forward(codes)
-        difference = float((ours - theirs).abs().max() / ours.abs().max())
-    if difference > AGREEMENT:
-        raise CheckoutError(f"the reference's network differs from ours by {difference:.1e} with the same weights")
+    forward, difference = reference_forward(folder, decoder, coordinates, shape, kept)
+    assert isinstance(decoder, FourierDecoder)
+    points = coordinates if kept is None else coordinates[kept]
     results: dict[str, Any] = {"relative_difference": difference, "frames": len(frames), "adam_steps": adam_steps}
-    results |= _encoding(decoder, coordinates, frames, forward, adam_steps)
-    results |= _training_step(decoder, coordinates, training, forward, repeats)
+    results |= _encoding(decoder, points, frames, forward, adam_steps)
+    results |= _training_step(decoder, points, training, forward, repeats)
     return results
 
 
 def _encoding(
-    decoder: FourierDecoder, coordinates: Tensor, frames: Tensor, forward: ReferenceForward, steps: int
+    decoder: FourierDecoder, points: Tensor, frames: Tensor, forward: ReferenceForward, steps: int
 ) -> dict[str, float]:
-    def descend() -> Tensor:
-        codes = torch.zeros(len(frames), decoder.code_size, requires_grad=True)
-        optimiser = torch.optim.Adam([codes], CODE_RATE)
-        best, lowest = codes.detach().clone(), float("inf")
-        for _ in range(steps):
-            loss = (forward(codes) - frames).square().mean()
-            if float(loss.detach()) < lowest:
-                best, lowest = codes.detach().clone(), float(loss.detach())
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-        return best
-
     def solve() -> Tensor:
-        basis = decoder.basis(coordinates)
+        basis = decoder.basis(points)
         power = basis.modes.square().mean(dim=(0, 1)).clamp_min(1e-20)
         prior = Gaussian(torch.zeros_like(power), torch.diag(10.0 / power))
         return encode(basis, frames, NOISE_VARIANCE, prior).mean
@@ -177,7 +214,7 @@ def _encoding(
         exact, exact_seconds = _timed(solve)
     asked = [weight.requires_grad for weight in forward.network.parameters()]
     forward.network.requires_grad_(False)
-    descended, descent_seconds = _timed(descend)
+    descended, descent_seconds = _timed(lambda: encode_by_descent(forward, decoder.code_size, frames, steps))
     for weight, was in zip(forward.network.parameters(), asked, strict=True):
         weight.requires_grad_(was)
     with torch.no_grad():
@@ -192,22 +229,17 @@ def _encoding(
 
 
 def _training_step(
-    decoder: FourierDecoder, coordinates: Tensor, training: Tensor, forward: ReferenceForward, repeats: int
+    decoder: FourierDecoder, points: Tensor, training: Tensor, forward: ReferenceForward, repeats: int
 ) -> dict[str, float]:
-    codes = torch.zeros(len(training), decoder.code_size, requires_grad=True)
-    theirs = torch.optim.Adam([*forward.network.parameters(), codes], DECODER_RATE)
-    mine = torch.optim.Adam(decoder.parameters(), DECODER_RATE)
-    weights = torch.ones(1, len(coordinates), 1)
+    optimiser = torch.optim.Adam(decoder.parameters(), STEP_RATE)
+    weights = torch.ones(1, *training.shape[1:])
 
-    def step(optimiser: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> None:
+    def projected() -> None:
         optimiser.zero_grad(set_to_none=True)
-        loss().backward()
+        project(decoder.basis(points), training[None], weights, RIDGE).objective.backward()
         optimiser.step()
 
-    plain = lambda: step(theirs, lambda: (forward(codes) - training).square().mean())  # noqa: E731
-    projected = lambda: step(  # noqa: E731
-        mine, lambda: project(decoder.basis(coordinates), training[None], weights, RIDGE).objective
-    )
+    plain = plain_step(forward, forward.network.parameters(), decoder.code_size, training)
     taken: dict[str, list[float]] = {"plain": [], "projected": []}
     for _ in range(repeats + 1):  # the first round warms up
         taken["plain"].append(_timed(plain)[1])

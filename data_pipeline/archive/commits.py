@@ -12,7 +12,6 @@ A day belongs to the last commit that wrote it. The newest number is the state o
 import bisect
 import datetime as dt
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from pydantic import BaseModel, ValidationError
 
 from data_pipeline.archive.records import Commit, State
 from data_pipeline.errors import StoreError, reason
-from data_pipeline.system.folders import claimed, remove_leftovers, rename_and_sync, sync_tree
+from data_pipeline.system.atomic import hidden, rename_and_sync, sync_tree
+from data_pipeline.system.folders import claimed
 
 STATE_EVERY = 64
 Model = TypeVar("Model", bound=BaseModel)
@@ -92,22 +92,18 @@ def drafting(path: Path) -> Iterator[Draft]:
     if not is_archive(path):
         refuse_foreign(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path, ("partial",))
-        hidden = path.parent / f".{path.name}.partial-{os.getpid()}"
-        with _vanishing(hidden):
-            yield Draft(path, State(), _made(hidden / _folder(1)), hidden, path)
+        with hidden(path) as own:
+            yield Draft(path, State(), _made(own / _folder(1)), own, path)
         return
     busy = f"{str(path)!r} is being appended to by another process ({{writer}}); run the same command again after it"
     with claimed(path / "lock", busy):
-        for leftover in path.glob(".partial-*"):  # nobody else writes while the lock is held
-            shutil.rmtree(leftover, ignore_errors=True)
-        state = load_state(path)
-        hidden = path / f".partial-{os.getpid()}"
-        with _vanishing(hidden):
-            yield Draft(path, state, _made(hidden), hidden, path / _folder(state.number + 1))
+        state = archive_state(path)
+        target = path / _folder(state.number + 1)
+        with hidden(target) as own:
+            yield Draft(path, state, _made(own), own, target)
 
 
-def load_state(path: Path, as_of: object = None) -> State:
+def archive_state(path: Path, as_of: object = None) -> State:
     """The archive now, or as of a commit: its number, or the last commit at or before a time (UTC).
 
     Raises StoreError when there is no such commit or the log is damaged.
@@ -179,12 +175,3 @@ def _folder(number: int) -> Path:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder
-
-
-@contextmanager
-def _vanishing(hidden: Path) -> Iterator[None]:
-    shutil.rmtree(hidden, ignore_errors=True)
-    try:
-        yield
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)

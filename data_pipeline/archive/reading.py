@@ -4,21 +4,22 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array
-import dask.base
 import numpy as np
 import pandas as pd
 import xarray as xr
 import zarr
 
-from data_pipeline.archive.commits import load_state
+from data_pipeline.archive.commits import archive_state
 from data_pipeline.archive.records import Piece, State
 from data_pipeline.errors import EmptyDataError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import ONE_DAY
 from data_pipeline.layout.datasets import described_observations
+
+if TYPE_CHECKING:
+    import dask.array
 
 CHUNK = 2**18
 DTYPES = {"time": "datetime64[ns]", "longitude": "float64", "latitude": "float64", "source": "int32"}
@@ -31,7 +32,7 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
     state.
     """
     path = path.absolute()  # workers of a cluster have working directories of their own
-    state = load_state(path, as_of)
+    state = archive_state(path, as_of)
     if not state.points:
         raise EmptyDataError(f"{str(path)!r} holds no observation; append a file that does")
     pieces = list(_chunked(state.points[day] for day in sorted(state.points)))
@@ -89,7 +90,10 @@ def _chunked(pieces: Iterable[Piece]) -> Iterator[Piece]:
         yield from ((part, low, high) for low, high in pairwise(edges))
 
 
-def _lazy(path: Path, state: State, pieces: list[Piece], name: str) -> dask.array.Array:
+def _lazy(path: Path, state: State, pieces: list[Piece], name: str) -> "dask.array.Array":
+    import dask.array  # here, as whoever opens a store in one piece would wait for it
+    import dask.base
+
     token = f"archive-{name}-{dask.base.tokenize(str(path.resolve()), state.number, state.time)}"
     dtype = np.dtype(DTYPES.get(name, "float32"))
     graph: dict[Any, Any] = {}

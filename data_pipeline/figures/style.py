@@ -10,6 +10,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from data_pipeline.errors import ConfigError
+from data_pipeline.system.atomic import writing_file
 
 # Okabe & Ito (2008): told apart by readers with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -71,7 +72,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     if path.suffix.removeprefix(".").lower() not in known:
         raise ConfigError(f"{path.name!r} has no suffix of a figure format; use one of {', '.join(sorted(known))}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
+    with writing_file(path) as partial:
+        figure.savefig(partial, dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
     return path
 
 

@@ -21,6 +21,7 @@ from data_pipeline.layout.checks import (
     exact_time,
     layout_problems,
 )
+from data_pipeline.layout.globe import wrap_longitude
 
 __all__ = [
     "CHANNELS",
@@ -33,21 +34,11 @@ __all__ = [
     "index_by_day",
     "layout_problems",
     "observations_dataset",
-    "wrap_longitude",
 ]
 
 _LONGITUDE_ATTRS = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
 _LATITUDE_ATTRS = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
 _TIME_ATTRS = {"standard_name": "time", "long_name": "time"}
-
-
-def wrap_longitude(longitude: Any) -> np.ndarray:
-    """Longitudes [degrees] in [-180, 180) as float64; values already inside stay exactly as they are."""
-    longitude = np.asarray(longitude, dtype=np.float64)
-    wrapped = np.mod(longitude + 180.0, 360.0) - 180.0
-    # np.mod rounds the smallest negative arguments up to 360 itself.
-    wrapped = np.where(wrapped >= 180.0, -180.0, wrapped)
-    return np.where((longitude >= -180.0) & (longitude < 180.0), longitude, wrapped)
 
 
 def fields_dataset(

@@ -16,10 +16,9 @@ from scipy.ndimage import distance_transform_edt
 
 from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
 from data_pipeline.layout.channels import CHANNELS, match_channel, unit_conversion
-from data_pipeline.layout.datasets import wrap_longitude
+from data_pipeline.layout.globe import EARTH_RADIUS_KM, mesh, wrap_longitude
 from data_pipeline.observing.interpolation import Extent
 from data_pipeline.observing.karin import read_table
-from data_pipeline.observing.orbits import EARTH_RADIUS_KM
 
 # With so many scenes, a pixel that none of them shows is land rather than cloudy each time.
 SCENES_THAT_SHOW_LAND = 5
@@ -90,7 +89,7 @@ def read_scenes(config: CloudConfig) -> CloudScenes:
         valid &= table["quality_level"].transpose(*values.dims).values >= config.quality
     clear = valid.reshape(-1, *valid.shape[-2:])
     lon, lat = longitude.values.astype(np.float64), latitude.values.astype(np.float64)
-    lon, lat = np.meshgrid(lon, lat) if lon.ndim == 1 else (lon, lat)
+    lon, lat = mesh(lon, lat)
     known = np.isfinite(lon) & np.isfinite(lat)
     if len(clear) >= SCENES_THAT_SHOW_LAND:
         known &= clear.any(0)

@@ -8,7 +8,8 @@ import xarray as xr
 from scipy.spatial import Delaunay
 
 from data_pipeline.errors import EmptyDataError
-from data_pipeline.observing.orbits import EARTH_RADIUS_KM, longitude_latitude, unit_vectors
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
+from data_pipeline.observing.orbits import longitude_latitude, unit_vectors
 
 LONGEST_EDGE = 2.2  # of a triangle, in spacings of the grid at its corners; longer ones bridge a gap
 

@@ -15,7 +15,7 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline.errors import ConfigError, SchemaError
-from data_pipeline.observing.orbits import EARTH_RADIUS_KM
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
 from data_pipeline.observing.random_signal import RandomSignal
 from data_pipeline.products.files import open_netcdf
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.interpolate import CubicSpline
 
 from data_pipeline.errors import MissingFileError, SchemaError
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
 
-EARTH_RADIUS_KM = 6371.0
 EQUATOR_RADIUS_KM = 6378.137
 GRAVITATION_KM3_PER_S2 = 398600.4418
 OBLATENESS = 1.08262668e-3  # J2

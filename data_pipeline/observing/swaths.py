@@ -1,7 +1,7 @@
 """Observe a field as satellites would: along nadir tracks, across swaths, or at random points, with random errors."""
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from data_pipeline.observing.instruments import Instrument, TrackInstrument
 from data_pipeline.observing.interpolation import interpolator
 from data_pipeline.observing.orbits import EphemerisOrbit
 from data_pipeline.observing.views import Columns, Period, View
-from data_pipeline.products.files import provenance
+from data_pipeline.system.progress import Progress
+from data_pipeline.system.provenance import provenance
 from data_pipeline.system.scheduler import in_order
 
 
@@ -40,9 +41,7 @@ class SampleConfig(BaseModel):
         return self
 
 
-def sample(
-    fields: xr.Dataset, config: SampleConfig, *, progress: Callable[[int, int], None] | None = None
-) -> xr.Dataset:
+def sample(fields: xr.Dataset, config: SampleConfig, *, progress: Progress | None = None) -> xr.Dataset:
     """Observations of a canonical field dataset, linear in time and space, with the truth beside them.
 
     Points with a missing node beside them are dropped, as are those under clouds. A field of one map stands still over
@@ -60,7 +59,7 @@ def sample(
 
 
 def sample_days(
-    fields: xr.Dataset, config: SampleConfig, *, progress: Callable[[int, int], None] | None = None
+    fields: xr.Dataset, config: SampleConfig, *, progress: Progress | None = None
 ) -> Generator[xr.Dataset, None, None]:
     """The observations that `sample` makes, day by day, each an observation dataset; days without any are left out.
 

@@ -13,13 +13,14 @@ import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError, UnknownProductError
 from data_pipeline.products.cf_grid import Maps, join_maps, survey_maps
-from data_pipeline.products.detection import common_product, detect, told
-from data_pipeline.products.files import Options, expand, provenance
-from data_pipeline.products.many import each
+from data_pipeline.products.detection import common_product, detect, identify
+from data_pipeline.products.files import Options, expand
+from data_pipeline.products.many import read_each
 from data_pipeline.products.observed import Points
 from data_pipeline.products.points import join_points, read_points
 from data_pipeline.products.registry import GRID, POINTS, PRODUCTS, Product, named_product
 from data_pipeline.products.screening import Counts, totals
+from data_pipeline.system.provenance import provenance
 
 __all__ = ["PRODUCTS", "Product", "detect", "ingest"]
 
@@ -76,7 +77,8 @@ def ingest(
         keep_repeats,
     )
     named = named_product(product) if product else None
-    good, failures = each(files, partial(_read, named=named, options=options, known=_by_place(provenances)), strict)
+    read = partial(_read, named=named, options=options, known=_by_place(provenances))
+    good, failures = read_each(files, read, strict)
     common = common_product([(path, file.product) for path, file in good])
     ds, counts, notes = _joined(good, options)
     original = _original_attrs([file for _, file in good])
@@ -112,7 +114,7 @@ def _by_place(provenances: Mapping[Path, Mapping[str, Any] | None] | None) -> di
 
 
 def _read(path: Path, named: Product | None, options: Options, known: Mapping[Path, dict[str, Any]]) -> _File:
-    product, held = told(path, named, options.family)
+    product, held = identify(path, named, options.family)
     content = (survey_maps if product.family == GRID else read_points)(path, product, options)
     attrs = {name: str(held[name]) for name in ("history", *_COPIED_ATTRS) if name in held}
     return _File(product, content, attrs, known.get(path.absolute()) or provenance(path))

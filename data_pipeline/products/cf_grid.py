@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError
-from data_pipeline.layout.datasets import fields_dataset, wrap_longitude
+from data_pipeline.layout.datasets import fields_dataset
+from data_pipeline.layout.globe import wrap_longitude
 from data_pipeline.products.coordinates import decode_time, find_positions, find_time, single_time
 from data_pipeline.products.files import BLOCK_CELLS, Options, lazily, open_netcdf, tables
 from data_pipeline.products.flags import judge

@@ -17,10 +17,10 @@ def detect(path: str | os.PathLike[str]) -> Product:
     """The product of a file, from its content, of the family that the file is; UnknownProductError when no reader
     takes it.
     """
-    return _identified(Path(path))[0]
+    return _by_content(Path(path))[0]
 
 
-def _identified(path: Path) -> tuple[Product, dict[str, Any]]:
+def _by_content(path: Path) -> tuple[Product, dict[str, Any]]:
     """(product, attributes) of a file by its content; a text has no attributes."""
     if content_of(path) == TEXT:
         return text_product(path), {}
@@ -29,12 +29,12 @@ def _identified(path: Path) -> tuple[Product, dict[str, Any]]:
         return recognise(opened[0], POINTS if points else GRID, path.name), dict(opened[0].attrs)
 
 
-def told(path: Path, named: Product | None, family: str | None) -> tuple[Product, dict[str, Any]]:
+def identify(path: Path, named: Product | None, family: str | None) -> tuple[Product, dict[str, Any]]:
     """(product, attributes) of a file: as `named`, else by content; to be read as `family`, else as what the file is.
 
     Raises UnknownProductError when what is named contradicts the content.
     """
-    found, attrs = _identified(path)
+    found, attrs = _by_content(path)
     if named is not None and named.family not in (found.family, ANY):
         holds = "is text, which holds points" if content_of(path) == TEXT else "holds points"
         is_a = "is a grid, not points" if found.family == GRID else f"{holds}, not a grid"

@@ -1,7 +1,6 @@
 """Files as they come: what they are by content, where they come from, and how they open."""
 
 import glob
-import hashlib
 import os
 import threading
 import warnings
@@ -183,10 +182,3 @@ def damaged(path: Path, error: Exception) -> UnknownProductError:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
-
-
-def provenance(path: Path) -> dict[str, Any]:
-    """File name (no folder), sha256 and size in bytes."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file": path.name, "sha256": digest, "bytes": path.stat().st_size}

@@ -1,4 +1,4 @@
-"""Many files at a time: each is told, read and digested by itself, so that a bad one is known by name."""
+"""Many files at a time: each is identified, read and digested by itself, so that a bad one is known by name."""
 
 import platform
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class Failure:
     error: DinoError
 
 
-def each(
+def read_each(
     paths: Sequence[Path], read: Callable[[Path], Result], strict: bool
 ) -> tuple[list[tuple[Path, Result]], list[Failure]]:
     """(what `read` made of each good file, failures), in the order of `paths`.

@@ -8,7 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from data_pipeline.errors import SchemaError
-from data_pipeline.layout.datasets import observations_dataset, wrap_longitude
+from data_pipeline.layout.datasets import observations_dataset
+from data_pipeline.layout.globe import wrap_longitude
 from data_pipeline.products.coordinates import decode_numbers
 from data_pipeline.products.files import TEXT, Options, content_of
 from data_pipeline.products.observed import Points, screened

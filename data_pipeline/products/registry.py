@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import xarray as xr
 
 from data_pipeline.errors import UnknownProductError
-from data_pipeline.products import altimetry, ghrsst, roms, slstr, swot
+from data_pipeline.products import altimetry, ghrsst, nasa_ssh, roms, slstr, swot
 from data_pipeline.products.flags import Flag
 
 GRID = "grid"
@@ -77,6 +77,16 @@ _PRODUCTS = (
         channels=swot.LEVEL2_CHANNELS,
         flags=swot.LEVEL2_FLAGS,
         adapt=swot.adapt_level2,
+    ),
+    Product(
+        "nasa-ssh",
+        POINTS,
+        r"NASA-?SSH",
+        ("nasa_flag",),
+        nasa_ssh.UNITS,
+        nasa_ssh.CHANNELS,
+        nasa_ssh.FLAGS,
+        nasa_ssh.adapt,
     ),
     Product(
         "altimetry-l2",

@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.layout.datasets import fields_dataset
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
 from data_pipeline.simulators.sequences import SequencesConfig, Symmetry, frame_times
 
-EARTH_RADIUS_KM = 6371.0
 UNIT_KM = 100.0
 
 

@@ -1,13 +1,9 @@
 """The layered quasi-geostrophic equations as operators on spectra, and the random forcing."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from data_pipeline.simulators.layer_settings import QuasiGeostrophicConfig
 from data_pipeline.simulators.spectral import SpectralGrid
-
-if TYPE_CHECKING:
-    from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig
 
 GRAVITY_KM_PER_DAY2 = 9.81e-3 * 86400.0**2
 KM_PER_DAY = 86.4  # of one metre per second
@@ -17,7 +13,7 @@ HYPERVISCOSITY_ORDER = 4  # power of the squared wave number
 class QuasiGeostrophicModel:
     """The operators of one configuration. States are spectra of q: (run, layer, *grid.squared.shape)."""
 
-    def __init__(self, config: "QuasiGeostrophicConfig", dtype: type = np.float32):
+    def __init__(self, config: QuasiGeostrophicConfig, dtype: type = np.float32):
         self.config = config
         self.grid = SpectralGrid(config.grid, config.length_km)
         squared = self.grid.squared
@@ -101,7 +97,7 @@ class QuasiGeostrophicModel:
         return psi * psi.dtype.type(self.metres)
 
 
-def _layers(config: "QuasiGeostrophicConfig") -> tuple[np.ndarray, np.ndarray]:
+def _layers(config: QuasiGeostrophicConfig) -> tuple[np.ndarray, np.ndarray]:
     """Depth fractions and stretching parameters F [1/km²] of the active layers."""
     total = config.deformation_radius_km**-2
     if config.layers == 1:

@@ -18,7 +18,8 @@ from data_pipeline.errors import SimulationError
 from data_pipeline.simulators.box import dimensionless_fields
 from data_pipeline.simulators.sequences import Presets, SequencesConfig, batches
 from data_pipeline.simulators.spectral import SpectralGrid, runge_kutta_step
-from data_pipeline.stores.parts import FieldParts, Progress, Report, gather
+from data_pipeline.stores.parts import FieldParts, Report, gather
+from data_pipeline.system.progress import Progress
 
 COURANT = 2.0  # of 2.83, where fourth-order Runge-Kutta loses stability to advection
 FEWEST_STEPS = 8  # a unit of time; their number is a multiple of it

@@ -19,8 +19,9 @@ from data_pipeline.simulators import quasi_geostrophic
 from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig
 from data_pipeline.simulators.smoothing import low_pass
 from data_pipeline.stores.growing import grow_store
-from data_pipeline.stores.parts import FieldParts, Progress, Report
+from data_pipeline.stores.parts import FieldParts, Report
 from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import Progress
 
 Range = tuple[float, float]
 KM_PER_DAY = 86.4  # of 1 m/s

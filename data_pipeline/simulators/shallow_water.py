@@ -23,9 +23,10 @@ from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.simulators.sequences import Presets, SequencesConfig, frame_times
 from data_pipeline.simulators.spectral import runge_kutta_step
 from data_pipeline.simulators.sphere import SphericalGrid, cell_axes
-from data_pipeline.stores.parts import FieldParts, Progress, Report, gather
+from data_pipeline.stores.parts import FieldParts, Report, gather
+from data_pipeline.system.progress import Progress
 
-EARTH_RADIUS_M = 6.37122e6
+PLANET_RADIUS_M = 6.37122e6  # of the published test case, not the Earth's of `layout.globe`
 EARTH_ROTATION_PER_S = 7.292e-5
 GRAVITY_M_PER_S2 = 9.80616
 MEAN_DEPTH_M = 1e4
@@ -82,7 +83,7 @@ class ShallowWaterModel:
     """The operators of one configuration. A state is the spectra (3, coefficients) of vorticity, divergence, height."""
 
     def __init__(self, config: ShallowWaterConfig) -> None:
-        self.config, self.grid = config, SphericalGrid(config.latitudes, EARTH_RADIUS_M)
+        self.config, self.grid = config, SphericalGrid(config.latitudes, PLANET_RADIUS_M)
         self.coriolis = 2 * EARTH_ROTATION_PER_S * np.sin(self.grid.latitude)
         self.damping = config.hyperdiffusion_m4_s * self.grid.laplacian**2
 

@@ -16,7 +16,8 @@ from scipy import fft
 
 from data_pipeline.simulators.box import dimensionless_fields
 from data_pipeline.simulators.sequences import Presets, SequencesConfig, batches
-from data_pipeline.stores.parts import FieldParts, Progress, Report, gather
+from data_pipeline.stores.parts import FieldParts, Report, gather
+from data_pipeline.system.progress import Progress
 
 BATCH = 4  # trajectories of a part
 CHANNELS = {"displacement": "displacement", "displacement_rate": "rate of change of displacement"}

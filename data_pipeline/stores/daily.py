@@ -1,11 +1,10 @@
 """Write a store of observations that come day by day, in the memory of a day.
 
-How long the columns become is known at the end, so days wait in a hidden sibling of the store (`.name.days-<pid>`), a
+How long the columns become is known at the end, so days wait in a hidden sibling of the store (`.name.days-...`), a
 file each, until `write_store` reads them back region by region and puts the store in place.
 """
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,10 @@ from data_pipeline.errors import EmptyDataError
 from data_pipeline.layout.checks import ONE_DAY, channel_names
 from data_pipeline.layout.datasets import described_observations
 from data_pipeline.stores.writing import write_store
-from data_pipeline.system.folders import remove_leftovers, writing
+from data_pipeline.system.atomic import hidden
+from data_pipeline.system.folders import writing
 from data_pipeline.system.scheduler import here
 from data_pipeline.system.settings import refuse_existing
-
-KIND = "days"
 
 
 def write_days(
@@ -37,18 +35,13 @@ def write_days(
     """
     path = Path(path)
     refuse_existing(path, overwrite)
-    folder = path.parent / f".{path.name}.{KIND}-{os.getpid()}"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path, (KIND,))
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
+        with hidden(path, "days") as folder:
+            folder.mkdir()
             ds = _assembled(_saved(days, folder))
             with here():  # workers of a cluster need not see this folder
                 write_store(ds, path, overwrite=overwrite)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     return {str(dim): size for dim, size in ds.sizes.items()}
 
 

@@ -19,9 +19,12 @@ import xarray as xr
 from dask.delayed import delayed
 
 from data_pipeline.layout.checks import channel_names
-from data_pipeline.stores.parts import FieldParts, Progress
+from data_pipeline.stores.parts import FieldParts
 from data_pipeline.stores.writing import write_store
+from data_pipeline.system.atomic import writing_file
 from data_pipeline.system.folders import claimed, writing
+from data_pipeline.system.progress import Progress
+from data_pipeline.system.provenance import digest_of_code
 from data_pipeline.system.scheduler import here
 from data_pipeline.system.settings import refuse_existing
 
@@ -58,16 +61,14 @@ def grow_store(
 
 def _begin(folder: Path, parts: FieldParts) -> None:
     """Keep the parts of an earlier run with the same settings and code of the simulators, delete any others."""
-    whole = json.dumps([parts.settings, parts.sizes, parts.fields.attrs["product"]])
-    digest = hashlib.sha256(whole.encode())
-    for module in sorted((Path(__file__).parent / "simulators").glob("*.py")):
-        digest.update(module.read_bytes())
+    whole = json.dumps([parts.settings, parts.sizes, parts.fields.attrs["product"], digest_of_code("simulators")])
+    digest = hashlib.sha256(whole.encode()).hexdigest()
     record = folder / "settings"
-    if record.exists() and record.read_bytes() == digest.hexdigest().encode():
+    if record.exists() and record.read_bytes() == digest.encode():
         return
     for stale in [record, *folder.glob("part-*")]:
         stale.unlink(missing_ok=True)
-    record.write_text(digest.hexdigest())
+    record.write_text(digest)
 
 
 def _part(folder: Path, part: int) -> Path:
@@ -75,11 +76,8 @@ def _part(folder: Path, part: int) -> Path:
 
 
 def _save(folder: Path, part: int, values: Mapping[str, np.ndarray]) -> None:
-    target = _part(folder, part)
-    partial = target.with_suffix(".partial")
-    with open(partial, "wb") as file:
+    with writing_file(_part(folder, part)) as partial, open(partial, "wb") as file:
         np.savez(file, **values)  # pyright: ignore[reportArgumentType]
-    os.replace(partial, target)
 
 
 def _load(path: Path, name: str) -> np.ndarray:

@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.layout.checks import channel_names
+from data_pipeline.system.progress import Progress
 from data_pipeline.system.scheduler import in_order, on_a_cluster
 
-Progress = Callable[[int, int], None]
-Report = Callable[[float], None]
+Report = Callable[[float], None]  # called with the fraction that is done
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """Create and open zarr stores; nothing half-written is ever readable as whole.
 
-A writer fills a hidden sibling (`.name.partial-<pid>`), marks it complete as its last act and renames it into
-place. An old store steps aside (`.name.previous-<pid>`) for that rename; if the writer dies between the two
-renames, the next reader puts the old store back.
+A writer fills a hidden sibling, which is marked complete as the last act and renamed into place (`system.atomic`). A
+store that it replaces steps aside for that; if the writer dies between the two renames, the next reader puts it back.
 """
 
 import math
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,9 @@ from data_pipeline.archive.commits import is_archive
 from data_pipeline.errors import MissingFileError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
-from data_pipeline.system.folders import remove_leftovers, writing
+from data_pipeline.system.atomic import recover, writing_folder
+from data_pipeline.system.folders import writing
+from data_pipeline.system.progress import Progress
 from data_pipeline.system.scheduler import in_order
 
 CHUNK_BYTES = 16 * 2**20
@@ -28,8 +28,6 @@ OBSERVATIONS_PER_CHUNK = 2**18
 # A region is what a writer holds in memory at a time.
 REGION_BYTES = 4 * CHUNK_BYTES
 _TIME_ENCODING = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian", "dtype": "int64"}
-
-Progress = Callable[[int, int], None]
 
 
 def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool = True) -> xr.Dataset:
@@ -40,7 +38,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
     when there is nothing at `path`, StoreError when it is no store of ours, was not finished or has no such state.
     """
     path = Path(path)
-    _recover(path)
+    recover(path)
     if is_archive(path):
         from data_pipeline.archive.reading import open_archive  # with dask
 
@@ -87,17 +85,8 @@ def write_store(
         check_observations(ds)
     else:
         check_fields(ds)
-    _recover(path)
-    _refuse_taken(path, overwrite)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path, ("partial", "previous"))
-        partial = path.parent / f".{path.name}.partial-{os.getpid()}"
-        try:
-            _write_regions(ds, partial, progress)
-            _put_in_place(partial, path, overwrite)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with writing(path), writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
+        _write_regions(ds, partial, progress)
     return path
 
 
@@ -164,7 +153,7 @@ def _values(variables: Mapping[Any, xr.Variable], place: tuple[Any, dict[str, sl
 
 def _placeholder(variable: xr.DataArray, chunks: Mapping[str, int]) -> Any:
     sizes = tuple(chunks.get(str(dim), variable.sizes[dim]) for dim in variable.dims)
-    import dask.array
+    import dask.array  # here, as whoever opens a store would wait for it
 
     return dask.array.zeros(variable.shape, dtype=variable.dtype, chunks=sizes)
 
@@ -192,40 +181,9 @@ def _regions(ds: xr.Dataset, names: list[Any], chunks: Mapping[str, int]) -> Ite
             )
 
 
-def _refuse_taken(path: Path, overwrite: bool) -> None:
-    if not path.exists():
-        return
+def refuse_taken(path: Path, overwrite: bool) -> None:
+    """StoreError when what is at `path` may not be replaced: anything without `overwrite`, what is no store with it."""
     if not overwrite:
         raise StoreError(f"{str(path)!r} exists already; pass --overwrite to replace it or choose another --out")
     if not path.is_dir() or (any(path.iterdir()) and not (path / "zarr.json").exists()):
         raise StoreError(f"{str(path)!r} is no zarr store and will not be replaced; choose another --out")
-
-
-def _put_in_place(partial: Path, path: Path, overwrite: bool) -> None:
-    previous = path.parent / f".{path.name}.previous-{os.getpid()}"
-    for _ in range(10):
-        if path.exists():
-            _refuse_taken(path, overwrite)
-            os.rename(path, previous)
-        try:
-            os.rename(partial, path)
-            break
-        except OSError:
-            # A reader between the two renames has put the old store back: move it aside again.
-            if not path.exists():
-                raise
-    else:
-        raise StoreError(f"{str(path)!r} is being replaced by somebody else; try again")
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def _recover(path: Path) -> None:
-    """Put back an old store whose writer died between moving it aside and moving the new one in."""
-    if path.exists():
-        return
-    for previous in sorted(path.parent.glob(f".{path.name}.previous-*")):
-        try:
-            os.rename(previous, path)
-        except FileNotFoundError:  # another reader was quicker
-            continue
-        return

@@ -5,7 +5,6 @@ values. Only values come back: stores are written by the process that was called
 files that are read under the same paths, and run the same code with the same numerical libraries.
 """
 
-import hashlib
 import queue
 import sys
 import threading
@@ -16,10 +15,10 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import metadata
-from pathlib import Path
 from typing import Any, TypeVar
 
 from data_pipeline.errors import MissingPackageError, SchedulerError, reason
+from data_pipeline.system.provenance import digest_of_code
 
 CONNECT_SECONDS = 5.0
 # A cluster may be starting its workers; none at all would make a command wait for ever.
@@ -113,8 +112,9 @@ def in_order(function: Callable[[Any, Item], Result], items: Iterable[Item], sha
 
 def computed(lazy: Any) -> Any:
     """What `dask.compute` makes of nested lazy values, on the cluster where there is one."""
+    import dask.base  # here, as whatever may use a cluster would wait for it
+
     client = _client.get()
-    import dask.base
 
     return dask.base.compute(lazy, **({} if client is None else {"scheduler": client}))[0]
 
@@ -171,15 +171,8 @@ def _require_workers(client: Any, address: str) -> None:
                 )
 
 
-def _digest_of_code() -> str:
-    digest = hashlib.sha256()
-    for module in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(module.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 # When it is imported, not when it is asked for: a worker may run for longer than the files stay as they are.
-_CODE = _digest_of_code()
+_CODE = digest_of_code()[:12]
 
 
 def _environment() -> dict[str, str]:
@@ -207,6 +200,8 @@ class _WithinTheThread:
         self._lock, self._inside, self._setting = threading.Lock(), 0, None
 
     def __enter__(self) -> None:
+        import dask.config
+
         with self._lock:
             if not self._inside:
                 import dask.config

@@ -12,12 +12,11 @@ from ..numerics.interruption import Interrupted
 from ..numerics.memory import keep_freed_memory
 from ..numerics.threads import let_waiting_threads_sleep
 
-COMMANDS = ("train", "transfer", "relocate", "forecast", "evaluate", "demo", "reproduce", "benchmark")
+COMMANDS = ("train", "transfer", "relocate", "forecast", "evaluate", "demo", "reproduce")
 app = program(
     "dino",
     "Forecast ocean fields at any longitude, latitude and time.",
     {name: f"dino.commands.{name}" for name in COMMANDS},
-    groups={"benchmark": "Comparisons on oceans of the demo, or on yours."},
 )
 
 

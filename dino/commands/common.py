@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..config import Config
+    from ..data.observations import Observations
+    from ..forecaster import Forecaster
     from ..transfer import Task
     from ..transfer.base import Transferred
 
@@ -97,7 +99,18 @@ def training_maps(config: "Config") -> "xr.Dataset | None":
     return dataset.sel(time=slice(*bounds))
 
 
-def calibrate_transferred(task: "Task", result: "Transferred") -> str:
+def transfer_task(forecaster: "Forecaster", seen: "Observations", config: "Config") -> "Task":
+    """What a transfer strategy is given for a run: its settings, and how to read what it was trained on."""
+    from ..experiments.train import latent_trajectories
+    from ..transfer import Task
+
+    # A relocated run learned nothing from the store of its new sea, which may not be long enough to.
+    learned = config.model_copy(update={"data": config.data.simulated or config.data})
+    simulated = lambda: latent_trajectories(learned, forecaster.latent)  # noqa: E731
+    return Task(forecaster, seen, config.transfer, config.seed, simulated)
+
+
+def calibrate_transferred(task: "Task", result: "Transferred", config: "Config") -> str:
     """Fit the spread of forecasts from points to what transfer held out of the record; returns what to tell the user.
 
     Where no round was kept the model has learned from no observation, and all of them are held out. A record too short
@@ -106,9 +119,9 @@ def calibrate_transferred(task: "Task", result: "Transferred") -> str:
     from ..evaluation.calibrate_points import calibrate_from_points
     from ..transfer.plan import cut
 
-    record, config = task.observations, task.config
+    record = task.observations
     held_from = float(record.time[0])
-    if result.gained:
+    if result.kept:
         held_from = min(cut(record, task.settings, task.forecaster.assimilation).held)
     try:
         fitted = calibrate_from_points(

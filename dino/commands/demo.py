@@ -27,8 +27,8 @@ from ..experiments.train import train
 from ..forecaster import Forecaster
 from ..model.checkpoint import save_config, save_model
 from ..training.held_out import HeldOut
-from ..transfer import Task, strategy
-from .common import Overrides, Threads, calibrate_transferred, console, use_threads
+from ..transfer import strategy
+from .common import Overrides, Threads, calibrate_transferred, console, transfer_task, use_threads
 from .evaluate import distributions, draw
 
 
@@ -56,19 +56,18 @@ def demo(
     settings = filled(settings, model_store, sizes, seed)
     screen.print("[bold]2/5[/] training on the model ocean")
     with reported("training") as report:
-        model = train(settings, out / "run", report)
+        forecaster = train(settings, out / "run", report)
     for line in HeldOut.read(out / "run").lines():
         screen.print(line, highlight=False)
     _draw_training(out)
-    forecaster = Forecaster(model, settings.assimilation)
     seen = open_store(seen_store)
     screen.print("[bold]3/5[/] transfer to the observed ocean, on its observations before the scored days")
-    past = Observations.from_dataset(read_window(seen, "1900-01-01", sizes.scored_from), model.spec.names)
-    task = Task(forecaster, past, settings)
+    past = Observations.from_dataset(read_window(seen, "1900-01-01", sizes.scored_from), forecaster.ocean.names)
+    task = transfer_task(forecaster, past, settings)
     with reported("transfer") as report:
         result = strategy(settings.transfer.strategy)(task, report)
-    spread = calibrate_transferred(task, result)
-    save_model(model, out / "transferred")
+    spread = calibrate_transferred(task, result, settings)
+    save_model(forecaster.latent, forecaster.ocean, out / "transferred")
     save_config(settings, out / "transferred")
     screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}; {spread}")
     screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
@@ -107,7 +106,7 @@ def _evaluate(forecaster: Forecaster, real_store: Path, seen_store: Path, settin
     truth = open_store(real_store).isel(trajectory=0).load()
     training = open_store(settings.data.stores[0].path)
     seen = open_store(seen_store).load()
-    table = Observations.from_dataset(seen, forecaster.model.spec.names)
+    table = Observations.from_dataset(seen, forecaster.ocean.names)
     interpolation = fitted_interpolation(table, settings.evaluation.start)
     with reported("evaluating") as report:
         return evaluate_observations(forecaster, truth, seen, settings.evaluation, training, interpolation, report)

@@ -12,7 +12,7 @@ from ..evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observatio
 from ..evaluation.fitted_interpolation import fitted_interpolation
 from ..evaluation.report import report_table, spread_table, write_report
 from ..forecaster import Forecaster
-from ..model.checkpoint import load_run_config
+from ..model.checkpoint import load_model, load_run_config
 from .common import (
     Device,
     Overrides,
@@ -44,7 +44,7 @@ def evaluate(
     """
     config = load_run_config(run, overrides)
     use_device(device)
-    forecaster = Forecaster(Forecaster.load(run, device).model, config.assimilation)
+    forecaster = Forecaster(*load_model(run, device), config.assimilation)
     fields = one_trajectory(open_kind(store, "fields"), trajectory).load()
     training = training_maps(config)
     folder = figures or run / "figures"
@@ -55,15 +55,15 @@ def evaluate(
             result = evaluate_maps(forecaster, fields, config.evaluation, training, report)
         else:
             seen = open_kind(observations, "observations").load()
-            table = Observations.from_dataset(seen, forecaster.model.spec.names)
-            single = len(forecaster.model.spec.names) == 1
+            table = Observations.from_dataset(seen, forecaster.ocean.names)
+            single = len(forecaster.ocean.names) == 1
             interpolation = fitted_interpolation(table, config.evaluation.start) if single else None
             result = evaluate_observations(forecaster, fields, seen, config.evaluation, training, interpolation, report)
             from ..plotting import plot_observations
 
             plot_observations(seen, folder / "observations.png")
     draw(result, forecaster, fields, folder)
-    for channel in forecaster.model.spec.names:
+    for channel in forecaster.ocean.names:
         console().print(report_table(result.rows, channel))
         console().print(spread_table(result.rows, channel))
     if json is not None:
@@ -77,7 +77,7 @@ def distributions(result: Evaluation, forecaster: Forecaster) -> dict[str, dict[
     """Histograms and reliability curves by channel and method, by lead each."""
     return {
         channel: {method: honesty.shape(index) for method, honesty in result.honesty.items()}
-        for index, channel in enumerate(forecaster.model.spec.names)
+        for index, channel in enumerate(forecaster.ocean.names)
     }
 
 
@@ -85,7 +85,7 @@ def draw(result: Evaluation, forecaster: Forecaster, fields, folder: Path) -> No
     """Maps of the last scored forecast, skill and spread against lead time and an animation."""
     from ..plotting import animate, plot_maps, plot_skill, plot_spread
 
-    spec = forecaster.model.spec.channels[0]
+    spec = forecaster.ocean.channels[0]
     rows = sorted({0, len(result.leads) // 2, len(result.leads) - 1})
     longitude, latitude = fields["longitude"].values, fields["latitude"].values
     truth, made, spread = result.truth[:, 0], result.forecast[:, 0], result.spread[:, 0]

@@ -7,13 +7,14 @@ import numpy as np
 import typer
 import xarray as xr
 
-from data_pipeline.stores.writing import open_store
+from data_pipeline.stores.writing import open_store, refuse_taken
+from data_pipeline.system.atomic import writing_file, writing_folder
 from data_pipeline.system.settings import refuse_existing
 
 from ..data.observations import datetime_of
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
-from ..model.checkpoint import load_run_config
+from ..model.checkpoint import load_model, load_run_config
 from ..service.cycle import advance
 from .common import AsOf, Device, Overrides, RunFolder, Threads, console, one_trajectory, use_device, use_threads
 
@@ -49,14 +50,14 @@ def forecast(
     if out.suffix not in (".zarr", ".nc"):
         raise ConfigError(f"--out {out} must end in .zarr or .nc")
     use_device(device)
-    forecaster = Forecaster(Forecaster.load(run, device).model, config.assimilation)
+    forecaster = Forecaster(*load_model(run, device), config.assimilation)
     dataset = one_trajectory(open_store(observations, as_of=as_of, blocks=False), trajectory)
     days, moment = _days(leads), _moment(time)
     out.parent.mkdir(parents=True, exist_ok=True)
     target = _target(at, grid, dataset)
     use_threads(threads)
-    if forecaster.model.spec.tiled and out.suffix == ".zarr" and cycle is None and _is_wide(target):
-        from ..forecasts import wide  # with dask
+    if forecaster.ocean.cover.tiled and out.suffix == ".zarr" and cycle is None and _is_wide(target):
+        from ..service import wide  # with dask
 
         if wide.fits_chunks(dataset, target):
             start = wide.last_map(dataset, moment)
@@ -66,7 +67,7 @@ def forecast(
             console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(start)!s:.16}")
             return
     if cycle is None:
-        analysis = forecaster.analyse(dataset, moment)
+        analysis = forecaster.analyse(dataset, moment, smooth=bool((days < 0).any()))
     else:
         analysis = advance(forecaster, run, dataset, moment, cycle)
     made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target)
@@ -75,9 +76,11 @@ def forecast(
     if "dino_commit" in dataset.attrs:
         made.attrs["observations_as_of_commit"] = dataset.attrs["dino_commit"]
     if out.suffix == ".nc":
-        made.to_netcdf(out)
+        with writing_file(out) as partial:
+            made.to_netcdf(partial)
     else:
-        made.to_zarr(out, mode="w" if overwrite else "w-", consolidated=False, zarr_format=3)
+        with writing_folder(out, lambda taken: refuse_taken(taken, overwrite)) as partial:
+            made.to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
     for line in analysis.quality.lines() if analysis.maps is None else ():
         console().print(line, markup=False)
     console().print(

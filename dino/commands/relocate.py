@@ -6,20 +6,24 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ..config import StoreConfig
+from data_pipeline.stores.writing import open_store
+
+from ..config import Config, StoreConfig
+from ..data.inputs import read_period
 from ..data.observations import datetime_of, day_of
 from ..errors import ConfigError
+from ..model import Ocean
 from ..model.checkpoint import load_model, load_run_config, save_config, save_model
-from ..transfer.relocate import relocated
-from .common import Overrides, RunFolder, console, open_kind
+from ..model.laying import POOLED
+from .common import AsOf, Overrides, RunFolder, console
 
 
 def relocate(
     run: RunFolder,
-    store: Annotated[Path, typer.Argument(help="Field store of the sea to forecast.")],
+    store: Annotated[Path, typer.Argument(help="Store of maps, or of observations, of the sea to forecast.")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     until: Annotated[
-        str | None, typer.Option(help="Last moment whose maps are looked at, e.g. 2014-01-20; all maps when absent.")
+        str | None, typer.Option(help="Last moment that is looked at, e.g. 2014-01-20; all of them when absent.")
     ] = None,
     channels: Annotated[
         str | None, typer.Option(help="Names in the store, in the order of the run's channels; the run's when absent.")
@@ -28,35 +32,62 @@ def relocate(
         float | None,
         typer.Option(help="Size of the tiles; the run's when absent. A sea of smaller eddies wants smaller."),
     ] = None,
+    as_of: AsOf = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Lay the tiles of a run over another sea: nothing is trained, the sea's own mean and amplitudes are measured.
 
-    Maps after --until are not looked at, so that forecasts from there on are honest.
+    From observations alone the land mask is the shipped one. What came after --until is not looked at, so that
+    forecasts from there on are honest.
 
-    Example: dino relocate runs/ocean stores/agulhas.zarr --out runs/agulhas --until 2014-01-20
+    Example: dino relocate runs/ocean stores/tracks.zarr --out runs/agulhas --until 2014-01-20
     """
     config = load_run_config(run, overrides)
     if out.resolve() == run.resolve():
         raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
-    dataset = open_kind(store, "fields")
     first = config.data.stores[0]
     named = channels.split(",") if channels else None
     size = first.tile_degrees if tile_degrees is None else tile_degrees
     if size is not None and size <= 0:
         raise ConfigError(f"--tile-degrees {size:g} is no size; give degrees above zero")
     here = StoreConfig(path=store, channels=named, climatology=first.climatology, tile_degrees=size)
-    model = relocated(load_model(run), dataset, here, config.domain, _moment(until))
+    latent, before = load_model(run)
+    ocean, told = _laid(before, here, config, _moment(until), as_of)
+    save_model(latent, ocean, out)
+    save_config(_learned_from(config, here, ocean, until), out)
+    console().print(
+        f"relocated {out}: {ocean.charts} tiles, amplitudes {np.min(ocean.cover.amplitude):.2f} to "
+        f"{np.max(ocean.cover.amplitude):.2f} of the training ocean's{told}"
+    )
+
+
+def _laid(
+    before: Ocean, here: StoreConfig, config: Config, until: float | None, as_of: str | None
+) -> tuple[Ocean, str]:
+    """The sea of a store, and what observations alone could tell of it."""
+    dataset = open_store(here.path, as_of=as_of)
+    if dataset.attrs.get("dino_store") == "fields":
+        return Ocean.over(dataset, before, config.domain, store=here, until=until), ""
+    names = tuple(here.channels or before.names)
+    seen = read_period(dataset, names, -np.inf, np.inf).observations
+    if until is not None:
+        seen = seen.window(float(seen.time[0]), until)
+    ocean = Ocean.over(seen, before, config.domain, names=list(names), tile_degrees=here.tile_degrees)
+    point, count = np.unique(ocean.cover.pairs(seen.longitude, seen.latitude).chart, return_counts=True)
+    days = seen.time[-1] - seen.time[0]
+    return ocean, (
+        f"; {len(seen):,} observations of {days:.1f} days, {len(point)} tiles have any and "
+        f"{int((count >= POOLED).sum())} enough to tell their own amplitude"
+    )
+
+
+def _learned_from(config: Config, here: StoreConfig, ocean: Ocean, until: str | None) -> Config:
+    """The run's configuration over its new sea; what it was trained on is kept beside it."""
     end = None if until is None else datetime_of(_moment(until) or 0.0).astype("datetime64[us]").item()
     learned = config.data.simulated or config.data
-    data = {"stores": [here], "simulated": learned, "channels": list(model.spec.names)}
+    data = {"stores": [here], "simulated": learned, "channels": list(ocean.names)}
     data |= {"train_start": None, "train_end": end}
-    save_model(model, out)
-    save_config(config.model_copy(update={"data": config.data.model_copy(update=data)}), out)
-    console().print(
-        f"relocated {out}: {len(model.cover.charts)} tiles, amplitudes {np.min(model.cover.amplitude):.2f} to "
-        f"{np.max(model.cover.amplitude):.2f} of the training ocean's"
-    )
+    return config.model_copy(update={"data": config.data.model_copy(update=data)})
 
 
 def _moment(until: str | None) -> float | None:

@@ -96,7 +96,7 @@ def reproduce(
     use_threads(threads)
     began, busy = time.perf_counter(), time.process_time()
     with reported("training") as report:
-        model = train(settings, run, report, resume)
+        forecaster = train(settings, run, report, resume)
     for line in HeldOut.read(run).lines():
         console().print(line, highlight=False)
     trained, busy = time.perf_counter() - began, time.process_time() - busy
@@ -104,9 +104,9 @@ def reproduce(
 
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     plot_training(records, run / "figures" / "training.png")
-    scores = score(model, settings, store, protocol.value)
-    rows = score_rows(scores, model.spec.names)
-    plot_sequences(scores, model.spec.names, run / "figures" / "error.png")
+    scores = score(forecaster, settings, store, protocol.value)
+    rows = score_rows(scores, forecaster.ocean.names)
+    plot_sequences(scores, forecaster.ocean.names, run / "figures" / "error.png")
     about = {"system": system.value, "protocol": protocol.value, "keep": settings.data.keep, "seed": seed}
     spent = {"training_seconds": round(trained, 1), "training_cpu_seconds": round(busy, 1)}
     write_report(run / "scores.json", rows, **about, **spent, by_frame=_by_frame(scores))

@@ -13,7 +13,7 @@ from ..config import load_config
 from ..errors import ConfigError
 from ..experiments.shipped import find_experiment
 from ..experiments.train import train as train_run
-from ..model.latent import OceanModel
+from ..forecaster import Forecaster
 from ..numerics.parallel import joined
 from ..training.held_out import HeldOut
 from .common import Experiment, Overrides, Threads, console, use_device, use_threads
@@ -41,19 +41,19 @@ def train(
         raise ConfigError(f"{out} holds a finished run already; choose another --out or remove it")
     use_threads(threads)
     with joined(settings.device) as group, reported("training") if group.leads else nullcontext(silent) as report:
-        model = train_run(settings, out, report, resume, group)
+        forecaster = train_run(settings, out, report, resume, group)
     if group.leads:
-        _summarise(model, out)
+        _summarise(forecaster, out)
 
 
-def _summarise(model: OceanModel, out: Path) -> None:
+def _summarise(forecaster: Forecaster, out: Path) -> None:
     from ..plotting import plot_training
 
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     plot_training(records, out / "figures" / "training.png")
     for line in HeldOut.read(out).lines():
         console().print(line, highlight=False)
-    weights = sum(p.numel() for p in model.parameters())
+    weights = sum(p.numel() for p in forecaster.latent.parameters())
     console().print(
-        f"trained {out}: {len(model.cover.charts)} charts, {weights:,} weights, {', '.join(model.spec.names)}"
+        f"trained {out}: {forecaster.ocean.charts} charts, {weights:,} weights, {', '.join(forecaster.ocean.names)}"
     )

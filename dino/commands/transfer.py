@@ -11,8 +11,8 @@ from data_pipeline.system.progress import reported
 from ..data.observations import Observations
 from ..errors import ConfigError
 from ..forecaster import Forecaster
-from ..model.checkpoint import load_run_config, save_config, save_model
-from ..transfer import STRATEGIES, Task
+from ..model.checkpoint import load_model, load_run_config, save_config, save_model
+from ..transfer import STRATEGIES
 from ..transfer import strategy as named
 from .common import (
     AsOf,
@@ -23,6 +23,7 @@ from .common import (
     calibrate_transferred,
     console,
     open_kind,
+    transfer_task,
     use_device,
     use_threads,
 )
@@ -54,17 +55,17 @@ def transfer(
     if out.resolve() == run.resolve():
         raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
     use_device(device)
-    forecaster = Forecaster(Forecaster.load(run, device).model, config.assimilation)
+    forecaster = Forecaster(*load_model(run, device), config.assimilation)
     dataset = open_kind(observations, "observations", as_of)
     if start or stop:
         dataset = read_window(dataset, start or "1900-01-01", stop or "2200-01-01")
-    seen = Observations.from_dataset(dataset, forecaster.model.spec.names)
-    task = Task(forecaster, seen, config)
+    seen = Observations.from_dataset(dataset, forecaster.ocean.names)
+    task = transfer_task(forecaster, seen, config)
     use_threads(threads)
     with reported("transfer") as report:
         result = adapt(task, report)
-    spread = calibrate_transferred(task, result)
-    save_model(forecaster.model, out)
+    spread = calibrate_transferred(task, result, config)
+    save_model(forecaster.latent, forecaster.ocean, out)
     save_config(config, out)
     console().print(
         f"transferred {out} on {len(seen):,} observations: held-out misfit {result.before:.3f} -> {result.after:.3f}"

@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import DomainConfig, StoreConfig
+from data_pipeline.layout.globe import mesh
+
+from ..config import Box, DomainConfig, StoreConfig
 from ..errors import ConfigError, DomainError
-from ..space.boxes import Box, centred_in, points_in, touches
+from ..space.boxes import centred_in, points_in, touches
 from ..space.cover import Cover, tile_context, tile_windows
 from ..space.domain import Domain, PeriodicBox, Region, Sphere
 from ..space.gridmap import GridMap
@@ -20,13 +22,13 @@ from .moments import Moments
 
 
 @dataclass(frozen=True)
-class Cut:
+class ChartedCells:
     """Charts of one shape on a grid, with everything about their series but the values.
 
     cells : (chart, point) numbers of grid cells, row by row; present : (chart, point) those that hold values
     offset : (channel, cell) mean field; scale : (chart, channel) by which anomalies are divided
     coordinates : (point, input) shared by the charts; weights : (chart, point, channel), zero where not present
-    context : (chart, context); amplitude : (chart,); sides : rows and columns of a tile
+    context : (chart, context); sides : rows and columns of a tile
     """
 
     cover: Cover
@@ -37,7 +39,6 @@ class Cut:
     coordinates: Tensor
     weights: Tensor
     context: Tensor
-    amplitude: Tensor
     sides: tuple[int, int] = (0, 0)
 
     @property
@@ -72,7 +73,7 @@ def kept_cells(shape: tuple[int, int], share: float, seed: int) -> NDArray[np.bo
 
 def cells_in(maps: Maps | StoredMaps, boxes: Sequence[Box]) -> NDArray[np.bool_]:
     """Cells (row, column) whose centre lies in one of some boxes."""
-    latitude, longitude = _mesh(maps)
+    longitude, latitude = mesh(maps.longitude, maps.latitude)
     return points_in(longitude, latitude, boxes)
 
 
@@ -104,7 +105,7 @@ def chart_cells(
     maps: Maps | StoredMaps, background: GridMap, kept: NDArray[np.bool_] | bool
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Which cells (row, column) a chart's series hold, and their longitudes and latitudes (point,)."""
-    latitude, longitude = _mesh(maps)
+    longitude, latitude = mesh(maps.longitude, maps.latitude)
     valid = np.isfinite(background.values).all(0) & kept
     return np.asarray(valid), longitude[valid], latitude[valid]
 
@@ -115,13 +116,13 @@ def chart_cut(
     background: GridMap,
     spread: NDArray[np.float64],
     kept: NDArray[np.bool_] | bool = True,
-) -> Cut:
+) -> ChartedCells:
     """The kept cells (row, column) of the whole domain as one chart."""
     valid, longitude, latitude = chart_cells(maps, background, kept)
     cells = np.flatnonzero(valid)[None]
     # A periodic box is a plane: its cells are equal, whatever the latitudes it is laid on.
     area = np.ones(len(latitude)) if isinstance(domain, PeriodicBox) else np.cos(np.deg2rad(latitude))
-    return Cut(
+    return ChartedCells(
         cover=Cover((domain,), np.ones(1), tiled=False),
         cells=cells,
         present=np.ones_like(cells, bool),
@@ -130,7 +131,6 @@ def chart_cut(
         coordinates=tensor(domain.coordinates(longitude, latitude)),
         weights=tensor(np.repeat((area / area.mean())[None, :, None], len(spread), axis=-1)),
         context=torch.zeros(1, 0),
-        amplitude=torch.ones(1),
     )
 
 
@@ -143,7 +143,7 @@ def tile_cut(
     spread: NDArray[np.float64],
     without: Sequence[Box] = (),
     only: Sequence[Box] = (),
-) -> Cut:
+) -> ChartedCells:
     """Overlapping tiles of equal cell counts, so that all share their coordinates.
 
     Tiles that touch a box of `store.exclude` or `without` are left out; with `only`, those with their centre elsewhere.
@@ -188,9 +188,9 @@ def tile_cut(
     y, x = np.meshgrid(*axes, indexing="ij")
     chosen, amplitude = np.stack(cells), np.array(amplitudes)
     present = valid.ravel()[chosen]
-    area = np.cos(np.deg2rad(_mesh(maps)[0])).ravel()[chosen] * present
+    area = np.cos(np.deg2rad(mesh(maps.longitude, maps.latitude)[1])).ravel()[chosen] * present
     mean = area.sum(1, keepdims=True) / present.sum(1, keepdims=True)
-    return Cut(
+    return ChartedCells(
         cover=Cover(tuple(charts), amplitude, tiled=True),
         cells=chosen,
         present=present,
@@ -199,7 +199,6 @@ def tile_cut(
         coordinates=tensor(np.stack([x.ravel(), y.ravel()], axis=-1)),
         weights=tensor(np.repeat((area / mean)[..., None], len(spread), axis=-1)),
         context=tensor([tile_context(chart, a) for chart, a in zip(charts, amplitudes, strict=True)]),
-        amplitude=tensor(amplitude),
         sides=(sides[0], sides[1]),
     )
 
@@ -208,13 +207,6 @@ def _tile_chart(longitude: NDArray, latitude: NDArray, steps: list[float]) -> Re
     west, east = longitude[0] - steps[1] / 2, longitude[-1] + steps[1] / 2
     south, north = latitude[0] - steps[0] / 2, latitude[-1] + steps[0] / 2
     return Region.from_bounds(west, east, max(south, -90.0), min(north, 90.0), isotropic=False)
-
-
-def _mesh(maps: Maps | StoredMaps) -> tuple[NDArray, NDArray]:
-    if maps.longitude.ndim == 2:
-        return maps.latitude, maps.longitude
-    latitude, longitude = np.meshgrid(maps.latitude, maps.longitude, indexing="ij")
-    return latitude, longitude
 
 
 def tensor(array: NDArray | list) -> Tensor:

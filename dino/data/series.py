@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..numerics.parallel import ALONE, Group
-from .charts import Cut
+from .charts import ChartedCells
 from .maps import Maps
 
-Rows = slice | Tensor
+SeriesIndex = slice | Tensor
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Series:
     weights : (series, point, channel) area weight of mean one over the valid values, zero where missing
     values : (series, time, point, channel) normalised, zero where missing
     times : (time,) float64 days since 1950-01-01
-    context : (series, context); amplitude : (series,)
+    context : (series, context)
     charts : charts, of each of which all trajectories follow one another
     """
 
@@ -32,7 +32,6 @@ class Series:
     values: Tensor
     times: NDArray[np.float64]
     context: Tensor
-    amplitude: Tensor
     share: float = 1.0
     charts: int = 1
 
@@ -46,7 +45,7 @@ class Series:
         """Whether all series have the same weights."""
         return self.charts == 1 or bool((self.weights == self.weights[:1]).all())
 
-    def rows(self, trajectories: slice) -> Rows:
+    def rows(self, trajectories: slice) -> SeriesIndex:
         """Numbers of the series of some trajectories in every chart."""
         return rows_of(self.count, self.charts, trajectories, self.values.device)
 
@@ -58,14 +57,13 @@ class Series:
         """The same series over part of the times."""
         return replace(self, values=self.values[:, which], times=self.times[which])
 
-    def subset(self, which: Rows) -> "Series":
+    def subset(self, which: SeriesIndex) -> "Series":
         """Some of the series."""
         return replace(
             self,
             values=self.values[which],
             weights=self.weights[which],
             context=self.context[which],
-            amplitude=self.amplitude[which],
         )
 
     def points(self, which: slice) -> "Series":
@@ -79,7 +77,7 @@ class Series:
 
     def to(self, device: str) -> "Series":
         """A copy on another device."""
-        names = ("coordinates", "weights", "values", "context", "amplitude")
+        names = ("coordinates", "weights", "values", "context")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def at(self, step: int) -> "Series":
@@ -90,18 +88,20 @@ class Series:
         """The maps to validate on, in memory: all of them."""
         return self
 
-    def parts(self, group: Group = ALONE) -> Iterator[tuple[Rows, slice, "Series"]]:
+    def parts(self, group: Group = ALONE) -> Iterator[tuple[SeriesIndex, slice, "Series"]]:
         """This process's share of the series: their numbers, their times, and the series themselves."""
         mine = group.share(self.count)
         yield mine, slice(0, len(self.times)), self.subset(mine)
 
 
-def series_of(maps: Maps, cut: Cut, share: float = 1.0) -> Series:
+def series_of(maps: Maps, cut: ChartedCells, share: float = 1.0) -> Series:
     """All maps as series: the trajectories of the first chart, then those of the next one."""
     return series_from(cut(maps.values), cut, maps.times, share)
 
 
-def series_from(values: NDArray[np.float32], cut: Cut, times: NDArray[np.float64], share: float = 1.0) -> Series:
+def series_from(
+    values: NDArray[np.float32], cut: ChartedCells, times: NDArray[np.float64], share: float = 1.0
+) -> Series:
     """Series of values (chart, trajectory, time, point, channel) that a cut has made."""
     each = values.shape[1]
     return Series(
@@ -110,13 +110,12 @@ def series_from(values: NDArray[np.float32], cut: Cut, times: NDArray[np.float64
         values=torch.from_numpy(values).flatten(0, 1),
         times=times,
         context=cut.context.repeat_interleave(each, dim=0),
-        amplitude=cut.amplitude.repeat_interleave(each, dim=0),
         share=share,
         charts=cut.charts,
     )
 
 
-def rows_of(count: int, charts: int, trajectories: slice, device: torch.device | str) -> Rows:
+def rows_of(count: int, charts: int, trajectories: slice, device: torch.device | str) -> SeriesIndex:
     """Numbers of the series of some trajectories, of `count` series in `charts` charts."""
     if charts == 1:
         return slice(*trajectories.indices(count))

@@ -13,9 +13,9 @@ from torch import Tensor
 from data_pipeline.stores.blocks import BlockOrder, read_ahead
 
 from ..numerics.parallel import ALONE, Group
-from .charts import Cut
+from .charts import ChartedCells
 from .maps import StoredMaps
-from .series import Rows, Series, rows_of, series_from
+from .series import Series, SeriesIndex, rows_of, series_from
 
 MOST_COMING = 4  # blocks read for the next step while this one works
 
@@ -30,7 +30,7 @@ class StreamedSeries:
     """
 
     maps: StoredMaps
-    cut: Cut
+    cut: ChartedCells
     pool_bytes: int
     steps: int
     seed: int
@@ -75,12 +75,7 @@ class StreamedSeries:
         """(series, context)."""
         return self._of_charts(self.cut.context)
 
-    @property
-    def amplitude(self) -> Tensor:
-        """(series,)."""
-        return self._of_charts(self.cut.amplitude)
-
-    def rows(self, trajectories: slice) -> Rows:
+    def rows(self, trajectories: slice) -> SeriesIndex:
         """Numbers of the series of some trajectories in every chart."""
         return rows_of(self.count, self.charts, trajectories, self.device)
 
@@ -122,7 +117,7 @@ class StreamedSeries:
         which, within = _within(self.which, slice(0, trajectories)), _within(self.within, slice(0, times))
         return self._series(self.maps.read(which, within), within)
 
-    def parts(self, group: Group = ALONE) -> Iterator[tuple[Rows, slice, Series]]:
+    def parts(self, group: Group = ALONE) -> Iterator[tuple[SeriesIndex, slice, Series]]:
         """This process's share of the blocks: numbers of their series, their times, and the series themselves."""
         regions = self.regions()
         mine = range(group.rank, len(regions), group.size)
@@ -184,7 +179,6 @@ class _Pool:
             values=self.values,
             times=np.arange(self.values.shape[1], dtype=np.float64),
             context=cut.context.to(device),
-            amplitude=cut.amplitude.to(device),
             share=series.share,
             charts=cut.charts,
         )

@@ -1,8 +1,20 @@
-"""Latent dynamics: vector fields, initial states and their integration."""
+"""Latent dynamics: vector fields, initial states, their integration and what a flow does to tangents."""
 
 from .adapted import AdaptedODE
+from .base import Dynamics
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
 from .quadratic import QuadraticODE
+from .tangent import propagators, tangent_flow
 
-__all__ = ["AdaptedODE", "HistoryInitialiser", "LatentODE", "QuadraticODE", "check_finite", "integrate"]
+__all__ = [
+    "AdaptedODE",
+    "Dynamics",
+    "HistoryInitialiser",
+    "LatentODE",
+    "QuadraticODE",
+    "check_finite",
+    "integrate",
+    "propagators",
+    "tangent_flow",
+]

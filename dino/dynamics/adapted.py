@@ -9,35 +9,33 @@ physical model would give, completed by r (APHYNITY, Yin et al. 2021, arXiv 2010
 everything drifts, tendencies too.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from .latent_ode import LatentODE, Swish
-from .quadratic import QuadraticODE
+from .base import Dynamics, swish_network, value_and_jacobian, with_context
 
 DRIFT_UNIT_KM = 10.0  # per day: weights of order one give velocities of the order of eddies' drift
 
 
-class AdaptedODE(nn.Module):
-    """A latent vector field with a residual network and, if `drifts`, a uniform drift; the interface of `LatentODE`.
+class AdaptedODE(Dynamics):
+    """A latent vector field with a residual network and, if `drifts`, a uniform drift.
 
     base : the dynamics of the simulation
     hidden : width of the residual network
-    tiled : whether the context tells latitude and size of a tile, as `tile_context` does
+    context : names of the context's entries; `cos_latitude` and `log_size` tell how long a kilometre is on a tile
     operators : (2, code, code) eastward and northward derivative [1/km] on the chart with `reference`
-    reference : (2,) cosine of latitude and log of size of that chart, as in the context of a tile
+    reference : (2,) cosine of latitude and log of size of that chart
     """
 
     operators: Tensor
     reference: Tensor
+    is_linear = False
 
-    def __init__(self, base: "LatentODE | QuadraticODE | AdaptedODE", hidden: int, drifts: bool) -> None:
+    def __init__(self, base: Dynamics, hidden: int, drifts: bool, context: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.base, self.drifts = base, drifts
-        width = base.state_size + base.context_size
-        self.network = nn.Sequential(nn.Linear(width, hidden), Swish(), nn.Linear(hidden, base.code_size))
+        self.base, self.drifts, self.context_names = base, drifts, context
+        self.order, self.code_size, self.context_size = base.order, base.code_size, base.context_size
+        self.network = swish_network([base.state_size + base.context_size, hidden, base.code_size])
         with torch.no_grad():
             for parameter in self.network[-1].parameters():
                 parameter.zero_()
@@ -46,64 +44,50 @@ class AdaptedODE(nn.Module):
         self.register_buffer("operators", torch.zeros(2, size, size))
         self.register_buffer("reference", torch.tensor([1.0, 0.0]))
 
-    is_linear = False
-
     @property
-    def order(self) -> int:
-        """Order of the base."""
-        return self.base.order
-
-    @property
-    def code_size(self) -> int:
-        """Length of a code."""
-        return self.base.code_size
-
-    @property
-    def state_size(self) -> int:
-        """Length of a state vector."""
-        return self.base.state_size
-
-    @property
-    def context_size(self) -> int:
-        """Length of a context."""
-        return self.base.context_size
-
-    @property
-    def rates(self) -> Tensor:
+    def rates(self) -> Tensor:  # type: ignore[override]
         """Units of the state's derivatives."""
         return self.base.rates
 
-    def codes(self, states: Tensor) -> Tensor:
-        """The code part (..., code) of states (..., state)."""
-        return self.base.codes(states)
-
-    def residual(self, state: Tensor, context: Tensor | None = None, amplitude: Tensor | None = None) -> Tensor:
+    def residual(self, state: Tensor, context: Tensor | None = None) -> Tensor:
         """r(state) (..., code), in units of the highest derivative's change."""
-        inputs = state
-        if context is not None and context.shape[-1]:
-            inputs = torch.cat([state, context.expand(*state.shape[:-1], -1)], dim=-1)
-        push = self.network(inputs)
-        return push if amplitude is None else amplitude * push
+        return self.network(with_context(state, context))
 
-    def derivative(self, state: Tensor, context: Tensor | None = None, amplitude: Tensor | None = None) -> Tensor:
-        """d(state)/dt per day, for states (..., state), context (..., context), amplitude (..., 1)."""
-        moved = self.base.derivative(state, context, amplitude)
-        push = self.rates[-1] * self.residual(state, context, amplitude)
-        still = push.new_zeros(*push.shape[:-1], self.state_size - self.code_size)
-        moved = moved + torch.cat([still, push], dim=-1)
-        if not self.drifts:
-            return moved
-        parts = state.unflatten(-1, (self.order, self.code_size))
+    def derivative(self, state: Tensor, context: Tensor | None = None) -> Tensor:
+        """d(state)/dt per day, for states (..., state), context (..., context)."""
+        moved = self.base.derivative(state, context) + self._in_highest(self.residual(state, context), -1)
+        return moved + self._drifted(state.unsqueeze(-1), context).squeeze(-1) if self.drifts else moved
+
+    @torch.no_grad()
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """The derivative of a state and its changes along tangents; see `Dynamics`."""
+        inputs = with_context(bundle[..., 0], context)
+        value, jacobian = value_and_jacobian(self.network, inputs, self.state_size)
+        added = jacobian @ bundle
+        added[..., 0] = value
+        moved = self.base.push(bundle, context) + self._in_highest(added, -2)
+        return moved + self._drifted(bundle, context) if self.drifts else moved
+
+    def _in_highest(self, push: Tensor, dim: int) -> Tensor:
+        """A change of the highest derivative along `dim` as one of the state."""
+        shape = list(push.shape)
+        shape[dim] = self.state_size - self.code_size
+        return torch.cat([push.new_zeros(shape), self.rates[-1] * push], dim=dim)
+
+    def _drifted(self, states: Tensor, context: Tensor | None) -> Tensor:
+        """What a drift does to states (..., state, direction), which it moves without turning them."""
+        parts = states.unflatten(-2, (self.order, self.code_size))
         velocity = DRIFT_UNIT_KM * self.drift * self._per_kilometre(context)
-        carried = [velocity[..., i, None, None] * (parts @ self.operators[i].T) for i in range(2)]
-        return moved + (carried[0] + carried[1]).flatten(-2)
+        carried = [velocity[..., i, None, None, None] * (self.operators[i] @ parts) for i in range(2)]
+        return (carried[0] + carried[1]).flatten(-3, -2)
 
     def _per_kilometre(self, context: Tensor | None) -> Tensor:
         """How much longer a kilometre is in the coordinates of a place than on the reference chart, east and north."""
-        if context is None or not context.shape[-1]:
+        if context is None or not self.context_names:
             return self.reference.new_ones(2)
-        north = (self.reference[1] - context[..., 3]).exp()
-        return torch.stack([north * self.reference[0] / context[..., 1], north], dim=-1)
+        cosine, size = (context[..., self.context_names.index(name)] for name in ("cos_latitude", "log_size"))
+        north = (self.reference[1] - size).exp()
+        return torch.stack([north * self.reference[0] / cosine, north], dim=-1)
 
     @torch.no_grad()
     def change_pace(self, factor: float) -> None:
@@ -114,9 +98,3 @@ class AdaptedODE(nn.Module):
     def damp(self, rate: float) -> None:
         """Let the base's highest derivative decay at `rate` per day more than it does."""
         self.base.damp(rate)
-
-    def bind(
-        self, context: Tensor | None = None, amplitude: Tensor | None = None
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """The right-hand side f(time, state) of these places, as an integrator wants it."""
-        return lambda time, state: self.derivative(state, context, amplitude)

@@ -1,26 +1,23 @@
 """Integration of latent states with torchdiffeq.
 
-Which steps a solver takes is decided on the host, where the times are kept: a state on a device is never waited for,
-except by the adaptive method, which looks at its error after every step.
+Which steps a solver takes is decided on the host, where the times are kept: a state on a device is never waited for.
 """
 
 import itertools
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
-from torchdiffeq._impl.fixed_grid import RK4, Euler, Midpoint
+from torchdiffeq._impl.fixed_grid import RK4, Midpoint
 
 from ..errors import NonFiniteError
+from .base import RightHandSide
 
-METHODS = ("euler", "midpoint", "rk4", "dopri5")
-_FIXED = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
+_METHODS = {"midpoint": Midpoint, "rk4": RK4}
 
 
 def integrate(
-    right_hand_side: Callable[[Tensor, Tensor], Tensor],
+    right_hand_side: RightHandSide,
     initial: Tensor,
     times: Tensor,
     method: str = "rk4",
@@ -45,31 +42,22 @@ def integrate(
     return states[position.to(initial.device)]
 
 
-def _solve(
-    right_hand_side: Callable[[Tensor, Tensor], Tensor], initial: Tensor, grid: Tensor, method: str, step: float
-) -> Tensor:
+def _solve(right_hand_side: RightHandSide, initial: Tensor, grid: Tensor, method: str, step: float) -> Tensor:
     """States (time, ..., state) at the times `grid` on the host, which ascend from zero."""
     if len(grid) == 1:
         return initial.unsqueeze(0)
-    if method != "dopri5":
-        # The solver's own `step_size` interpolates linearly between its steps, an error of second order at every
-        # moment that is no multiple of the step: let the steps meet the moments instead. `odeint` would move the
-        # times to the state's device and wait for every comparison of two of them.
-        steps = solver_steps(grid, step)
-        solver = _FIXED[method](_Field(right_hand_side), initial, grid_constructor=lambda f, y0, t: steps, atol=0.0)
-        return solver.integrate(grid)
-    try:
-        states = odeint(right_hand_side, initial, grid.to(initial.device), method=method)
-    except AssertionError as error:  # torchdiffeq reports a non-finite derivative as "underflow in dt"
-        raise NonFiniteError(f"the adaptive solver stopped ({error}); use a fixed method such as rk4") from error
-    assert isinstance(states, Tensor)
-    return states
+    # The solver's own `step_size` interpolates linearly between its steps, an error of second order at every moment
+    # that is no multiple of the step: let the steps meet the moments instead. `odeint` would move the times to the
+    # state's device and wait for every comparison of two of them.
+    steps = solver_steps(grid, step)
+    solver = _METHODS[method](_Field(right_hand_side), initial, grid_constructor=lambda f, y0, t: steps, atol=0.0)
+    return solver.integrate(grid)
 
 
 class _Field:
     """A right-hand side as a solver of torchdiffeq calls it; times come perturbed only where they are jumped over."""
 
-    def __init__(self, right_hand_side: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, right_hand_side: RightHandSide) -> None:
         self.right_hand_side = right_hand_side
 
     def __call__(self, time: Tensor, state: Tensor, *, perturb: object = None) -> Tensor:

@@ -8,11 +8,10 @@ real altimetry the state holds the code and its tendency; higher orders are writ
 every s_j in units of its own spread so that all parts of the state are of order one.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from .base import Dynamics, swish_network, value_and_jacobian, with_context
 
 
 def mode_bands(code_size: int) -> Tensor:
@@ -26,33 +25,20 @@ def mode_bands(code_size: int) -> Tensor:
     return (1 - (rank - torch.arange(bands, dtype=torch.float64)[:, None]).abs()).clamp_min(0).float()
 
 
-class Swish(nn.Module):
-    """x sigmoid(beta x) with a learned beta, DINo's activation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.beta = nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(x * functional.softplus(self.beta)) / 1.1
-
-
-class LatentODE(nn.Module):
+class LatentODE(Dynamics):
     """d(state)/dt for states (..., order * code), time in days.
 
-    The highest derivative is a diagonal linear part (coefficients smooth in the mode's rank) plus `amplitude` times an
-    MLP of state and context: what advects grows with the size of the anomalies. From order two on the linear part acts
-    on the derivatives alone: a pull of the code itself towards the training mean does not outlive the training period.
+    The highest derivative is a diagonal linear part (coefficients smooth in the mode's rank) plus an MLP of state and
+    context. From order two on the linear part acts on the derivatives alone: a pull of the code itself towards the
+    training mean does not outlive the training period.
 
     Parameters
     ----------
     code_size, order, context_size : sizes of the state and of the context
     hidden, depth : width and number of linear layers of the MLP (depth 0: linear dynamics only)
-    scaled_push : whether the amplitude multiplies the MLP
     rates : spread of s_j / spread of s_{j-1} per day, one for every order: sets the units of the state
     """
 
-    rates: Tensor
     bands: Tensor
 
     def __init__(
@@ -63,44 +49,58 @@ class LatentODE(nn.Module):
         hidden: int = 512,
         depth: int = 4,
         rates: list[float] | None = None,
-        scaled_push: bool = True,
     ) -> None:
         super().__init__()
-        self.code_size, self.order, self.context_size, self.scaled_push = code_size, order, context_size, scaled_push
+        self.code_size, self.order, self.context_size = code_size, order, context_size
         self.hidden, self.depth = hidden, depth
         self.register_buffer("rates", torch.tensor(rates or [1.0] * order, dtype=torch.float32))
         self.register_buffer("bands", mode_bands(code_size), persistent=False)
         self.linear = nn.Parameter(torch.zeros(max(order - 1, 1), len(self.bands)))
         widths = [order * code_size + context_size, *[hidden] * (depth - 1), code_size]
-        layers: list[nn.Module] = []
-        for index in range(depth):
-            layers += [nn.Linear(widths[index], widths[index + 1])] + ([Swish()] if index < depth - 1 else [])
-        self.network = nn.Sequential(*layers) if depth else None
-        if depth:
-            last = layers[-1]
+        self.network = swish_network(widths) if depth else None
+        if self.network is not None:
             with torch.no_grad():
-                last.weight.mul_(0.1)  # type: ignore[union-attr]
-                last.bias.zero_()  # type: ignore[union-attr]
+                self.network[-1].weight.mul_(0.1)  # type: ignore[union-attr]
+                self.network[-1].bias.zero_()  # type: ignore[union-attr]
 
     @property
-    def state_size(self) -> int:
-        """Length of a state vector."""
-        return self.order * self.code_size
+    def is_linear(self) -> bool:  # type: ignore[override]
+        """Whether the dynamics have no MLP."""
+        return self.network is None
 
-    def codes(self, states: Tensor) -> Tensor:
-        """The code part (..., code) of states (..., order * code)."""
-        return states[..., : self.code_size]
-
-    def derivative(self, state: Tensor, context: Tensor | None = None, amplitude: Tensor | None = None) -> Tensor:
-        """d(state)/dt per day, for states (..., order * code), context (..., context), amplitude (..., 1)."""
-        parts = state.unflatten(-1, (self.order, self.code_size))
-        highest = (self.linear @ self.bands * parts[..., -len(self.linear) :, :]).sum(-2)
+    def derivative(self, state: Tensor, context: Tensor | None = None) -> Tensor:
+        """d(state)/dt per day, for states (..., order * code), context (..., context)."""
+        highest = self._linear_part(state.unflatten(-1, (self.order, self.code_size)))
         if self.network is not None:
-            inputs = state if context is None else torch.cat([state, context.expand(*state.shape[:-1], -1)], dim=-1)
-            push = self.network(inputs)
-            highest = highest + (amplitude * push if self.scaled_push and amplitude is not None else push)
-        lower = [self.rates[j] * parts[..., j + 1, :] for j in range(self.order - 1)]
-        return torch.cat([*lower, self.rates[-1] * highest], dim=-1)
+            highest = highest + self.network(with_context(state, context))
+        return torch.cat([*self._lower(state), self.rates[-1] * highest], dim=-1)
+
+    @torch.no_grad()
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """The derivative of a state and its changes along tangents; see `Dynamics`."""
+        parts, moved = bundle.unflatten(1, (self.order, self.code_size)), torch.empty_like(bundle)
+        out = moved.unflatten(1, (self.order, self.code_size))
+        torch.mul(parts[:, 1:], self.rates[: self.order - 1, None, None], out=out[:, :-1])
+        # Linear parts treat the state and its tangents alike.
+        coefficients = (self.rates[-1] * self.linear @ self.bands).unsqueeze(-1)
+        highest = (coefficients * parts[:, -len(self.linear) :]).sum(1)
+        if self.network is not None:
+            state = bundle[..., 0]
+            value, jacobian = value_and_jacobian(self.network, with_context(state, context), self.state_size)
+            first = highest[..., 0] + self.rates[-1] * value
+            highest = torch.baddbmm(highest, jacobian, bundle, alpha=float(self.rates[-1]))
+            highest[..., 0] = first
+        out[:, -1] = highest
+        return moved
+
+    def _linear_part(self, parts: Tensor) -> Tensor:
+        """(..., code) the linear part of the highest derivative's change, of states (..., order, code)."""
+        return (self.linear @ self.bands * parts[..., -len(self.linear) :, :]).sum(-2)
+
+    def _lower(self, state: Tensor) -> list[Tensor]:
+        """Changes (..., code) of all but the highest derivative."""
+        parts = state.unflatten(-1, (self.order, self.code_size))
+        return [self.rates[j] * parts[..., j + 1, :] for j in range(self.order - 1)]
 
     @torch.no_grad()
     def change_pace(self, factor: float) -> None:
@@ -109,19 +109,8 @@ class LatentODE(nn.Module):
 
     @torch.no_grad()
     def damp(self, rate: float) -> None:
-        """Let the state's highest derivative (of order one the code) decay at `rate` per day more than it does."""
+        """Let the state's highest derivative decay at `rate` per day more than it does."""
         self.linear[-1] -= rate / self.rates[-1]  # bands sum to one in every mode
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether the dynamics have no MLP: one propagator then serves all states and places."""
-        return self.network is None
-
-    def bind(
-        self, context: Tensor | None = None, amplitude: Tensor | None = None
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """The right-hand side f(time, state) of these places, as an integrator wants it."""
-        return lambda time, state: self.derivative(state, context, amplitude)
 
 
 class HistoryInitialiser(nn.Module):

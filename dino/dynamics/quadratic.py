@@ -14,10 +14,10 @@ are the largest, those whose two modes have the largest product of standard devi
 cost of the fit depends on how many are kept and not on the square of the code's size.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
+
+from .base import Dynamics
 
 REACH = 1.1  # times the farthest training code: how far the fitted form is trusted
 
@@ -33,7 +33,7 @@ def quadratic_features(codes: Tensor, pairs: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(codes[..., :1]), codes, products], dim=-1)
 
 
-class QuadraticODE(nn.Module):
+class QuadraticODE(Dynamics):
     """d(code)/dt = features(code) @ coefficients, per day: order one, autonomous, the same everywhere.
 
     coefficients : (feature, code), in the order of `quadratic_features`
@@ -48,7 +48,6 @@ class QuadraticODE(nn.Module):
     pairs: Tensor
     extent: Tensor
     pull: Tensor
-    rates: Tensor
 
     order, context_size, is_linear = 1, 0, False
 
@@ -68,19 +67,25 @@ class QuadraticODE(nn.Module):
         """Number of monomials: the constant, the code, the products."""
         return 1 + self.code_size + self.pairs.shape[1]
 
-    @property
-    def state_size(self) -> int:
-        """Length of a state vector."""
-        return self.code_size
-
-    def codes(self, states: Tensor) -> Tensor:
-        """The code part (..., code) of states (..., code)."""
-        return states
-
-    def derivative(self, state: Tensor, context: Tensor | None = None, amplitude: Tensor | None = None) -> Tensor:
-        """d(state)/dt per day for states (..., code); context and amplitude are taken for the interface and unused."""
+    def derivative(self, state: Tensor, context: Tensor | None = None) -> Tensor:
+        """d(state)/dt per day for states (..., code); the context is taken for the interface and unused."""
         inside = torch.maximum(torch.minimum(state, self.extent), -self.extent)
         return quadratic_features(inside, self.pairs) @ self.coefficients + self.pull * (inside - state)
+
+    @torch.no_grad()
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """The derivative of a state and its changes along tangents; see `Dynamics`."""
+        state, tangents = bundle[..., 0], bundle[..., 1:]
+        inside = torch.maximum(torch.minimum(state, self.extent), -self.extent)
+        # Outside the trusted ellipsoid the form does not change; the pull does.
+        kept = tangents * (state.abs() <= self.extent).unsqueeze(-1)
+        first, second = self.pairs
+        linear, products = self.coefficients[1 : 1 + self.code_size], self.coefficients[1 + self.code_size :]
+        jacobian = linear.T.expand(len(state), -1, -1).clone()
+        for one, other in ((first, second), (second, first)):
+            jacobian.index_add_(-1, one, (inside[:, other, None] * products).mT)
+        turned = jacobian @ kept + self.pull * (kept - tangents)
+        return torch.cat([self.derivative(state).unsqueeze(-1), turned], dim=-1)
 
     @torch.no_grad()
     def keep_products(self, spread: Tensor) -> None:
@@ -107,9 +112,3 @@ class QuadraticODE(nn.Module):
     def damp(self, rate: float) -> None:
         """Let the code decay at `rate` per day more than it does."""
         self.coefficients[1 : 1 + self.code_size].diagonal().sub_(rate)
-
-    def bind(
-        self, context: Tensor | None = None, amplitude: Tensor | None = None
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """The right-hand side f(time, state), as an integrator wants it."""
-        return lambda time, state: self.derivative(state)

@@ -13,7 +13,7 @@ from ..data.observations import days_since_epoch
 from ..errors import NonFiniteError
 from ..forecaster import Forecaster
 from ..inference.maps import encode_maps
-from ..model.latent import FROM_MAPS, LEADS, OceanModel
+from ..model import LEADS, Start
 from .samples import Samples, split_variance
 from .spread_factors import Calibration, fit_factors
 
@@ -34,23 +34,25 @@ def calibrate_from_maps(forecaster: Forecaster, segments: Sequence[Segment]) -> 
 
     The segments must not have been trained on.
     """
-    model = forecaster.model
-    before = model.spread_factor[FROM_MAPS].clone()
-    model.spread_factor[FROM_MAPS] = 1.0
-    leads = _knots(model, max((s.maps.sizes["time"] - 1 - s.start for s in segments), default=0))
+    model = forecaster.latent
+    before = model.spread_factor[Start.MAPS].clone()
+    model.spread_factor[Start.MAPS] = 1.0
+    leads = _knots(forecaster, max((s.maps.sizes["time"] - 1 - s.start for s in segments), default=0))
     parts = [part for number, segment in enumerate(segments) for part in _samples(forecaster, number, segment, leads)]
     if not parts:
-        model.spread_factor[FROM_MAPS] = before
+        model.spread_factor[Start.MAPS] = before
         return None
     # A knot each: its edges lie midway to its neighbours.
     middle = [0.0, *(0.5 * (low + high) for low, high in pairwise(leads)), leads[-1] + 0.5]
     edges = np.array(middle) * model.spec.interval_days
     fitted = fit_factors(Samples.join(parts), edges.tolist(), separate=True)
-    model.spread_factor[FROM_MAPS] = fitted.table(model.spec.interval_days).to(before)
+    model.spread_factor[Start.MAPS] = fitted.table(model.spec.interval_days).to(before)
     return fitted
 
 
-def segments_of(model: OceanModel, dataset: xr.Dataset, first: int, kept: NDArray[np.bool_] | None) -> list[Segment]:
+def segments_of(
+    forecaster: Forecaster, dataset: xr.Dataset, first: int, kept: NDArray[np.bool_] | None
+) -> list[Segment]:
     """Segments of held-out maps: of each trajectory, forecasts of the maps from number `first` on.
 
     kept : (row, column) cells that the model may see, all when None. Grids with coordinates in two dimensions have no
@@ -58,11 +60,11 @@ def segments_of(model: OceanModel, dataset: xr.Dataset, first: int, kept: NDArra
     """
     if dataset["latitude"].ndim != 1:
         return []
-    lags, frames = model.lags, dataset.sizes["time"]
+    lags, frames = forecaster.latent.lags, dataset.sizes["time"]
     runs = [dataset]
     if "trajectory" in dataset.dims:
         runs = [dataset.isel(trajectory=index) for index in range(dataset.sizes["trajectory"])]
-    reach = max(1, min(_reach(model), frames - max(lags + 1, first)))
+    reach = max(1, min(_reach(forecaster), frames - max(lags + 1, first)))
     possible = range(max(lags, first - 1), frames - 1)
     if len(runs) > 1:
         # Runs enough to choose from: every forecast is seen to its end.
@@ -76,45 +78,49 @@ def segments_of(model: OceanModel, dataset: xr.Dataset, first: int, kept: NDArra
     for run, start in (pairs[index] for index in chosen):
         part = runs[run].isel(time=slice(start - lags, min(start + reach, frames - 1) + 1)).load()
         if kept is not None:
-            part = part.where(xr.DataArray(kept, dims=_space(part, model)))
-        if _usable(part, model):
+            part = part.where(xr.DataArray(kept, dims=_space(part, forecaster)))
+        if _usable(part, forecaster):
             made.append(Segment(part, lags))
     return made
 
 
-def _space(maps: xr.Dataset, model: OceanModel) -> tuple[str, ...]:
-    return tuple(str(d) for d in maps[model.spec.names[0]].dims if d != "time")
+def _space(maps: xr.Dataset, forecaster: Forecaster) -> tuple[str, ...]:
+    return tuple(str(d) for d in maps[forecaster.ocean.names[0]].dims if d != "time")
 
 
-def _usable(maps: xr.Dataset, model: OceanModel) -> bool:
+def _usable(maps: xr.Dataset, forecaster: Forecaster) -> bool:
     steps = np.diff(days_since_epoch(maps["time"].values))
-    known = [maps[name].notnull().any(_space(maps, model)).all() for name in model.spec.names]
-    return all(bool(there) for there in known) and bool(np.allclose(steps, model.spec.interval_days, atol=1e-3))
+    known = [maps[name].notnull().any(_space(maps, forecaster)).all() for name in forecaster.ocean.names]
+    return all(bool(there) for there in known) and bool(
+        np.allclose(steps, forecaster.latent.spec.interval_days, atol=1e-3)
+    )
 
 
-def _reach(model: OceanModel) -> int:
+def _reach(forecaster: Forecaster) -> int:
     """Half as far again as training looked, as the model error is measured."""
-    return min(LEADS - 1, round(1.5 * model.spec.dynamics.horizons[-1]))
+    return min(LEADS - 1, round(1.5 * forecaster.latent.spec.dynamics.horizons[-1]))
 
 
-def _knots(model: OceanModel, available: int) -> list[int]:
+def _knots(forecaster: Forecaster, available: int) -> list[int]:
     """Leads in intervals at which factors are fitted: ever farther apart."""
-    reach = max(1, min(_reach(model), available))
+    reach = max(1, min(_reach(forecaster), available))
     return sorted({round(lead) for lead in np.geomspace(1, reach, KNOTS)})
 
 
 def _samples(forecaster: Forecaster, number: int, segment: Segment, leads: Sequence[int]) -> Iterator[Samples]:
     """Forecast a segment as `Forecaster.forecast` does and compare with its maps."""
-    model, maps, start = forecaster.model, segment.maps, segment.start
+    latent, ocean, maps, start = forecaster.latent, forecaster.ocean, segment.maps, segment.start
     after = [lead for lead in leads if start + lead < maps.sizes["time"]]
     if not after:
         return
-    analysis = forecaster.analyse_maps(encode_maps(model, maps.isel(time=slice(start - model.lags, start + 1))))
+    analysis = forecaster.analyse_maps(
+        encode_maps(latent, ocean, maps.isel(time=slice(start - latent.lags, start + 1)))
+    )
     assert analysis.maps is not None
     days = days_since_epoch(maps["time"].values[[start + lead for lead in after]])
     targets = maps.isel(time=[start + lead for lead in after])
-    names = model.spec.names
-    space = _space(maps, model)
+    names = ocean.names
+    space = _space(maps, forecaster)
     truth = np.stack([targets[n].transpose("time", *space).values.reshape(len(after), -1) for n in names], axis=-1)
     known = np.flatnonzero(np.isfinite(truth).all((0, 2)))
     cells = known[np.unique(np.linspace(0, len(known) - 1, min(CELLS, len(known))).astype(int))]
@@ -124,8 +130,8 @@ def _samples(forecaster: Forecaster, number: int, segment: Segment, leads: Seque
     except NonFiniteError:
         return  # no factor of the spread mends a forecast that blows up
     assert deviation is not None
-    unresolved = torch.stack([model.model_error(float(day - analysis.time))[1] for day in days])
-    explained, rest = split_variance(model, deviation, unresolved, *place)
+    unresolved = torch.stack([latent.model_error(float(day - analysis.time))[1] for day in days])
+    explained, rest = split_variance(ocean, deviation, unresolved, *place)
     shape, channels = (len(after), len(cells)), len(names)
     yield Samples(
         lead=np.repeat(days - analysis.time, len(cells)),

@@ -7,8 +7,7 @@ import numpy as np
 from ..data.observations import Observations
 from ..errors import EmptyDataError
 from ..forecaster import Forecaster
-from ..forecasts.along_track import predict_along_track
-from ..model.latent import FROM_POINTS
+from ..model import Start
 from .samples import Samples, split_variance
 from .spread_factors import Calibration, fit_factors
 
@@ -38,23 +37,23 @@ def calibrate_from_points(
     misfits: the spread is that of the field. Raises `EmptyDataError` for a record that leaves fewer than two forecasts
     to compare, and leaves the model as it was.
     """
-    model, length = forecaster.model, forecaster.assimilation.window_days
+    model, length = forecaster.latent, forecaster.assimilation.window_days
     first, last = float(observations.time[0]), float(observations.time[-1])
     # The first and the last forecast meet a tenth of the leads, and those between them all.
     margin = EDGES[1] * reach_days
     earliest = max(held_from + margin - reach_days, first + min(length, 0.5 * (last - first)))
     ends = np.linspace(earliest, max(last - margin, earliest), forecasts)
-    before = model.spread_factor[FROM_POINTS].clone()
-    model.spread_factor[FROM_POINTS] = 1.0
+    before = model.spread_factor[Start.POINTS].clone()
+    model.spread_factor[Start.POINTS] = 1.0
     samples = samples_of_points(forecaster, observations, np.unique(ends).tolist(), reach_days, held_from)
     if len(np.unique(samples.start)) < 2:
-        model.spread_factor[FROM_POINTS] = before
+        model.spread_factor[Start.POINTS] = before
         raise EmptyDataError(
             f"{observations.span()}: fewer than two forecasts of up to {reach_days:g} days can be compared with later "
             "points; give a longer record to calibrate the spread"
         )
     fitted = fit_factors(samples, [edge * reach_days for edge in EDGES])
-    model.spread_factor[FROM_POINTS] = fitted.table(model.spec.interval_days).to(before)
+    model.spread_factor[Start.POINTS] = fitted.table(model.spec.interval_days).to(before)
     return fitted
 
 
@@ -62,8 +61,8 @@ def samples_of_points(
     forecaster: Forecaster, observations: Observations, ends: Sequence[float], reach: float, held_from: float
 ) -> Samples:
     """Analyse the window before each of `ends` and compare its forecast with the points of the `reach` days after."""
-    model, length = forecaster.model, forecaster.assimilation.window_days
-    parts = [Samples.none(len(model.spec.channels))]
+    model, length = forecaster.latent, forecaster.assimilation.window_days
+    parts = [Samples.none(model.spec.channels)]
     for number, end in enumerate(ends):
         seen = observations.between(end - length, end)
         ahead = observations.between(np.nextafter(max(end, held_from), np.inf), end + reach)
@@ -72,8 +71,8 @@ def samples_of_points(
         ahead = ahead.select(np.unique(np.linspace(0, len(ahead) - 1, POINTS).astype(int)))
         analysis = forecaster.analyse_observations(seen, end, length)
         place = ahead.longitude, ahead.latitude
-        mean, deviation = predict_along_track(forecaster, analysis, ahead.time, *place)
-        explained, rest = split_variance(model, deviation[None], model.unresolved_variance[None], *place)
+        mean, deviation = forecaster.along_track(analysis, ahead.time, *place)
+        explained, rest = split_variance(forecaster.ocean, deviation[None], model.unresolved_variance[None], *place)
         error = np.where(np.isfinite(ahead.error), ahead.error, forecaster.assimilation.default_error)
         parts.append(
             Samples(
@@ -86,5 +85,4 @@ def samples_of_points(
 
 
 def _inside(forecaster: Forecaster, observations: Observations) -> bool:
-    charts = forecaster.model.cover.charts
-    return bool(any(chart.contains(observations.longitude, observations.latitude).any() for chart in charts))
+    return bool(forecaster.ocean.cover.holds(observations.longitude, observations.latitude).any())

@@ -12,11 +12,11 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
 
 Array = NDArray[np.float64]
 Kernel = Literal["gaussian", "matern32", "exponential"]
 
-EARTH_RADIUS_KM = 6371.0
 LENGTH_BOUNDS_KM = (5.0, 5000.0)
 TIME_BOUNDS_DAYS = (0.25, 400.0)
 

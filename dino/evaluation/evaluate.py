@@ -113,12 +113,12 @@ def evaluate_maps(
 
     dataset : the maps to forecast from and score against; training : the maps the baselines may learn from
     """
-    model = forecaster.model
-    truth = Truth.of(dataset, model.spec.names)
+    model = forecaster.latent
+    truth = Truth.of(dataset, forecaster.ocean.names)
     training_end = None if training is None else float(days_since_epoch(training["time"].values[-1:])[0])
     starts = truth.starts(config, model.lags, training_end)
     leads = np.asarray(config.leads_days, np.float64)
-    encoded = encode_maps(model, dataset)
+    encoded = encode_maps(model, forecaster.ocean, dataset)
 
     def analyse(start: int) -> Analysis:
         return forecaster.analyse_maps(encoded.frames(slice(start - model.lags, start + 1)))
@@ -140,10 +140,9 @@ def evaluate_observations(
     Persistence is the analysis of the same observations by the same model, held still; `interpolation` builds an
     optimal-interpolation map of them, which is persisted too.
     """
-    model = forecaster.model
-    truth = Truth.of(dataset, model.spec.names)
+    truth = Truth.of(dataset, forecaster.ocean.names)
     first, _ = truth.scored_period(config, None)
-    everything = Observations.from_dataset(observations, model.spec.names)
+    everything = Observations.from_dataset(observations, forecaster.ocean.names)
     starts = [i for i in truth.starts(config, 0, None) if truth.times[i] - everything.time[0] >= 1.0]
     if not starts:
         raise EmptyDataError(
@@ -153,7 +152,7 @@ def evaluate_observations(
     leads = np.asarray(config.leads_days, np.float64)
     window = forecaster.assimilation.window_days
     maps: dict[int, Array] = {}
-    if interpolation is not None and len(model.spec.names) == 1:
+    if interpolation is not None and len(forecaster.ocean.names) == 1:
         mesh = xr.broadcast(dataset["latitude"], dataset["longitude"])
         for start in starts:
             now = truth.times[start]
@@ -179,16 +178,16 @@ def _score(
     interpolated: dict[int, Array],
     report: Progress,
 ) -> Evaluation:
-    names = forecaster.model.spec.names
+    names = forecaster.ocean.names
     shape = (len(starts), len(leads), *truth.values.shape[1:])
     made, spread = np.full(shape, np.nan), np.full(shape, np.nan)
-    sparse = bool(interpolated) or analyse(starts[0]).maps is None
+    sparse = False
     held: dict[str, list[Array]] = {}
     references, linear = _climate(truth, names, training, leads)
     mean = references.mean
     for row, start in enumerate(starts):
         analysis = analyse(start)
-        now = truth.times[start]
+        sparse, now = analysis.maps is None, truth.times[start]
         moments = datetime_of(np.concatenate([[now], now + leads]) if sparse else now + leads)
         forecast = forecaster.forecast(analysis, moments, truth.grid)
         for column, name in enumerate(names):
@@ -215,7 +214,7 @@ def _score(
     targets[..., ~truth.valid] = np.nan
     forecasts = {"dino": made, **{name: np.stack(maps) for name, maps in held.items()}}
     scores = score_forecasts(targets, forecasts, mean, truth.weights, without_area_mean=config.remove_mean)
-    rows = score_rows(scores, names, [c.units for c in forecaster.model.spec.channels], list(leads))
+    rows = score_rows(scores, names, [c.units for c in forecaster.ocean.channels], list(leads))
     mask = common_mask(targets, forecasts) & np.isfinite(mean)
     persisted = forecasts["persistence"][:, 0]
     honesty = judge(targets, made, spread, persisted, references, truth.weights, mask)

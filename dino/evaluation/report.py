@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_pipeline.errors import MissingFileError, StoreError
+from data_pipeline.system.atomic import writing_file
 from dino.evaluation.scores import Scores
 
 Row = dict[str, Any]
@@ -67,12 +67,8 @@ def write_report(path: str | Path, rows: Sequence[Row], **metadata: Any) -> Path
     path = Path(path)
     text = json.dumps({"scores": list(rows), **metadata}, indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with writing_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

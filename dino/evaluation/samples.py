@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..forecasts.decode import blend
-from ..model.latent import OceanModel
+from ..model import Ocean
+from ..model.blending import Places, blend
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Samples:
 
 
 def split_variance(
-    model: OceanModel, deviation: NDArray[np.floating], unresolved: Tensor, longitude: Array, latitude: Array
+    ocean: Ocean, deviation: NDArray[np.floating], unresolved: Tensor, longitude: Array, latitude: Array
 ) -> tuple[Array, Array]:
     """Variances (time, point, channel) of what codes explain and of what the basis leaves out.
 
@@ -61,10 +61,10 @@ def split_variance(
     Blended charts add deviations, not variances: the first part is what remains of the whole.
     """
 
-    def evaluate(chart: int, inside: NDArray[np.intp], coordinates: Tensor) -> tuple[Tensor, Tensor]:
-        rest = unresolved[:, None, :].expand(-1, len(inside), -1)
+    def evaluate(places: Places) -> tuple[Tensor, Tensor]:
+        rest = unresolved[:, None, None].expand(-1, *places.point.shape, -1)
         return torch.zeros_like(rest), rest
 
-    _, left = blend(model, longitude, latitude, evaluate, (len(unresolved),))
+    _, left = blend(ocean, unresolved, longitude, latitude, evaluate, (len(unresolved),))
     whole, rest = np.square(deviation, dtype=np.float64), np.square(left)
     return np.maximum(whole - rest, 0.0), np.minimum(rest, whole)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..model.latent import LEADS
+from ..model import LEADS
 from .samples import Samples
 
 Array = NDArray[np.float64]

@@ -20,7 +20,7 @@ from data_pipeline.system.settings import validated
 from ..config import Config
 from ..data.charts import kept_cells
 from ..data.observations import days_since_epoch
-from ..model.latent import OceanModel
+from ..forecaster import Forecaster
 from .sequences import SequenceScores, score_sequences
 
 System = Literal["navier-stokes", "wave", "shallow-water"]
@@ -117,7 +117,7 @@ def filled(config: Config, store: Path, dataset: xr.Dataset, protocol: str, seed
 
 
 def score(
-    model: OceanModel, config: Config, stores: Callable[[str], xr.Dataset], protocol: str
+    forecaster: Forecaster, config: Config, stores: Callable[[str], xr.Dataset], protocol: str
 ) -> dict[str, SequenceScores]:
     """Every test: the training's points, new points, the finer grid and the finer times (`stores` opens them by name).
 
@@ -129,13 +129,13 @@ def score(
     shape = test.sizes["latitude"], test.sizes["longitude"]
     data = config.data
     seen = kept_cells(shape, data.keep, data.keep_seed)
-    made = {"same points": score_sequences(model, test, seen, trained_days)}
+    made = {"same points": score_sequences(forecaster, test, seen, trained_days)}
     if data.keep < 1:
         other = kept_cells(shape, data.keep, data.keep_seed + _NEW_POINTS)
-        made["new points"] = score_sequences(model, test, other, trained_days)
+        made["new points"] = score_sequences(forecaster, test, other, trained_days)
     fine = stores("fine-grid")
-    made["finer grid"] = score_sequences(model, fine, seen, trained_days, initial=test)
+    made["finer grid"] = score_sequences(forecaster, fine, seen, trained_days, initial=test)
     between = stores("fine-time")
     reached = days_since_epoch(between["time"].values) - days[0] <= days[-1] - days[0] + 1e-6
-    made["finer times"] = score_sequences(model, between.isel(time=np.flatnonzero(reached)), seen, trained_days)
+    made["finer times"] = score_sequences(forecaster, between.isel(time=np.flatnonzero(reached)), seen, trained_days)
     return made

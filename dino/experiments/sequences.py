@@ -12,11 +12,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data_pipeline.layout.globe import mesh
+
 from ..data.maps import Maps, open_maps
-from ..dynamics import check_finite, integrate
+from ..dynamics import check_finite
 from ..errors import EmptyDataError
-from ..inference.gauss_newton import encode_frames
-from ..model.latent import OceanModel
+from ..forecaster import Forecaster
+from ..inference.encode import encode_frames
 from ..space.decoders import decode
 
 SEQUENCES = 8  # decoded together
@@ -53,7 +55,7 @@ class SequenceScores:
 
 
 def score_sequences(
-    model: OceanModel,
+    forecaster: Forecaster,
     dataset: xr.Dataset,
     seen: NDArray[np.bool_],
     trained_days: float,
@@ -66,16 +68,16 @@ def score_sequences(
     """
     if not seen.any():
         raise EmptyDataError("no cell is seen in the first frame; keep more of them")
-    names = list(model.spec.names)
+    names = list(forecaster.ocean.names)
     maps = open_maps(dataset, names).loaded()
     start = maps if initial is None else open_maps(initial.isel(time=[0]), names).loaded()
     leads = maps.times - maps.times[0]
-    states = forecast_states(model, start, start.values[:, 0], seen, leads)
-    codes = model.dynamics.codes(states)
+    states = forecast_states(forecaster, start, start.values[:, 0], seen, leads)
+    codes = forecaster.latent.dynamics.codes(states)
     squares = np.zeros((len(leads), len(names), *maps.values.shape[-2:]))
     for first in range(0, len(maps.values), SEQUENCES):
         part = slice(first, first + SEQUENCES)
-        squares += np.square(fields_of(model, maps, codes[:, part]) - maps.values[part], dtype=np.float64).sum(0)
+        squares += np.square(fields_of(forecaster, maps, codes[:, part]) - maps.values[part], dtype=np.float64).sum(0)
     squares /= len(maps.values)
     nothing = np.full(squares.shape[:2], np.nan)
     split = initial is None and not seen.all()
@@ -91,41 +93,45 @@ def score_sequences(
 
 @torch.no_grad()
 def forecast_states(
-    model: OceanModel, maps: Maps, first: NDArray, seen: NDArray[np.bool_], leads: NDArray[np.float64]
+    forecaster: Forecaster, maps: Maps, first: NDArray, seen: NDArray[np.bool_], leads: NDArray[np.float64]
 ) -> Tensor:
     """States (lead, sequence, state) `leads` days after first frames (sequence, channel, row, column).
 
     Only the `seen` cells of `first` are looked at. The state is the posterior of the first frame alone: a model of
     order two begins at the population's mean tendency, as nothing tells it more.
     """
+    latent, ocean = forecaster.latent, forecaster.ocean
     places = _places(maps)
-    coordinates = model.coordinates(0, *places)
+    coordinates = _coordinates(forecaster, places)
     cells = np.flatnonzero(seen)
     values = np.moveaxis(first.reshape(*first.shape[:2], -1), 1, 2)
-    anomaly = ((values - model.background.at(*places)) / (model.spec.spread * model.cover.amplitude[0]))[:, cells]
+    anomaly = ((values - ocean.background.at(*places)) / ocean.scale[0])[:, cells]
     near = coordinates[torch.as_tensor(cells, device=coordinates.device)]
-    variance = model.spec.noise_variance
-    codes = encode_frames(model.decoder, near, coordinates.new_tensor(anomaly), variance, model.code_prior).mean
-    rest = codes.new_zeros(len(codes), model.dynamics.state_size - codes.shape[-1])
+    variance = latent.spec.noise_variance
+    codes = encode_frames(latent.decoder, near, coordinates.new_tensor(anomaly), variance, latent.code_prior).mean
+    rest = codes.new_zeros(len(codes), latent.dynamics.state_size - codes.shape[-1])
     times = torch.as_tensor(leads, device=codes.device).to(codes)
-    right = model.dynamics.bind(model.context()[:1], model.amplitude()[:1])
     start = torch.cat([codes, rest], -1)
-    return check_finite(integrate(right, start, times, model.spec.dynamics.method, model.step_days), times)
+    return check_finite(latent.integrate(start, times, latent.context(ocean)[:1]), times)
 
 
 @torch.no_grad()
-def fields_of(model: OceanModel, maps: Maps, codes: Tensor) -> NDArray[np.float32]:
+def fields_of(forecaster: Forecaster, maps: Maps, codes: Tensor) -> NDArray[np.float32]:
     """Fields (sequence, frame, channel, row, column) of codes (frame, sequence, code) on the grid of `maps`."""
-    places = _places(maps)
-    decoded = decode(model.decoder, model.coordinates(0, *places), codes).movedim(0, 1).cpu().numpy()
-    made = decoded * (model.spec.spread * model.cover.amplitude[0]) + model.background.at(*places)
+    places, ocean = _places(maps), forecaster.ocean
+    decoded = decode(forecaster.latent.decoder, _coordinates(forecaster, places), codes).movedim(0, 1).cpu().numpy()
+    made = decoded * ocean.scale[0] + ocean.background.at(*places)
     rows = maps.values.shape[-2:]
     return np.moveaxis(made, -1, 2).reshape(*made.shape[:2], made.shape[-1], *rows).astype(np.float32)
 
 
+def _coordinates(forecaster: Forecaster, places: tuple[NDArray, NDArray]) -> Tensor:
+    """Decoder coordinates (cell, input) on the only chart: computed in float64, cast last."""
+    exact = forecaster.ocean.cover.charts[0].coordinates(*places)
+    return torch.as_tensor(exact, device=forecaster.latent.device).to(forecaster.latent.code_variance)
+
+
 def _places(maps: Maps) -> tuple[NDArray, NDArray]:
     """Longitudes and latitudes (cell,) of the grid."""
-    if maps.latitude.ndim == 2:
-        return maps.longitude.ravel(), maps.latitude.ravel()
-    latitude, longitude = np.meshgrid(maps.latitude, maps.longitude, indexing="ij")
+    longitude, latitude = mesh(maps.longitude, maps.latitude)
     return longitude.ravel(), latitude.ravel()

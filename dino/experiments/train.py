@@ -9,21 +9,22 @@ from data_pipeline.system.progress import Progress, silent
 
 from ..config import Config
 from ..data.charts import kept_cells
+from ..data.codes import CodeSeries
 from ..data.observations import day_of, days_since_epoch
 from ..data.series import Series
 from ..data.streamed import StreamedSeries
 from ..errors import ConfigError
 from ..evaluation.calibrate_maps import Segment, calibrate_from_maps, segments_of
 from ..forecaster import Forecaster
+from ..model import LatentModel
 from ..model.checkpoint import load_run_config, save_config, save_model
-from ..model.latent import OceanModel
 from ..numerics.memory import release_freed_memory
 from ..numerics.parallel import ALONE, Group
 from ..space.decoders import decode
 from ..training.code_statistics import encode_series, learn_code_statistics, series_metric
 from ..training.collocation import fit_quadratic
 from ..training.descent_stage import DescentStage
-from ..training.dynamics_stage import UNRESOLVED_CELLS, Codes, DynamicsStage, shrink_network
+from ..training.dynamics_stage import UNRESOLVED_CELLS, DynamicsStage, shrink_network
 from ..training.field_stage import FieldStage
 from ..training.held_out import measure_held_out
 from ..training.loop import Loop
@@ -38,7 +39,7 @@ RATE_SERIES = 4096
 
 def train(
     config: Config, folder: Path, report: Progress, resume: bool = False, group: Group | None = None
-) -> OceanModel:
+) -> Forecaster:
     """Train on the stores of `config` and leave a run in `folder`.
 
     Stages: decoder (variable projection), code statistics, dynamics (multiple shooting, or least squares and descent),
@@ -53,7 +54,7 @@ def train(
         _refuse_another(config, folder)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    splits, model = prepare(config)
+    splits, model, ocean = prepare(config)
     model.to(group.device)
     if group.leads:  # not before: what was refused leaves no folder
         save_config(config, folder)
@@ -87,7 +88,7 @@ def train(
         else:
             stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)
             loop.run(stage, report, config.dynamics.patience)
-    if config.dynamics.shrink and not loop.done("shrink"):
+    if config.dynamics.form == "network" and not loop.done("shrink"):
         loop.record("shrink", shrink_network(model, held, config.dynamics))
         loop.checkpoint(model, generator)
     if config.dynamics.descent_steps and not loop.done("descent"):
@@ -96,18 +97,19 @@ def train(
     model.state_covariance.copy_(state_population(model, seen))
     measure_model_error(model, held)
     model.eval()
-    calibrate_from_maps(Forecaster(model, config.assimilation), held_out_maps(config, model, splits[0]))
+    forecaster = Forecaster(model, ocean, config.assimilation)
+    calibrate_from_maps(forecaster, held_out_maps(config, forecaster, splits[0]))
     loop.checkpoint(model, generator)
     if group.leads:
         measure_held_out(model, splits[0].validation.to(group.device), held).write(folder)
-        save_model(model, folder)
-    return model
+        save_model(model, ocean, folder)
+    return forecaster
 
 
-def latent_trajectories(config: Config, model: OceanModel) -> list[Codes]:
+def latent_trajectories(config: Config, model: LatentModel) -> list[CodeSeries]:
     """Codes of the maps that a trained model has learned from, one entry a store of `config`."""
-    splits, _ = prepare(config)
-    device = str(model.code_variance.device)
+    splits, _, _ = prepare(config)
+    device = str(model.device)
     return [_training_codes(_codes(model, split.series.to(device), ALONE), split) for split in splits]
 
 
@@ -123,11 +125,11 @@ def _refuse_another(config: Config, folder: Path) -> None:
                 )
 
 
-def _held_out_codes(codes: Codes, split: Split, history: int) -> Codes:
+def _held_out_codes(codes: CodeSeries, split: Split, history: int) -> CodeSeries:
     return codes.subset(split.series.rows(split.held_rows)).frames(split.held_frames(history))
 
 
-def held_out_maps(config: Config, model: OceanModel, split: Split) -> list[Segment]:
+def held_out_maps(config: Config, forecaster: Forecaster, split: Split) -> list[Segment]:
     """Forecasts to be checked on maps that were held out, from the store itself: the series are cut and normalised.
 
     None where areas are held out and not times: the run's own tiles are trained on at all of them.
@@ -145,19 +147,19 @@ def held_out_maps(config: Config, model: OceanModel, split: Split) -> list[Segme
     if config.data.keep < 1:
         shape = [dataset.sizes[d] for d in dataset[config.data.channels[0]].dims if d not in ("time", "trajectory")]
         kept = kept_cells((shape[0], shape[1]), config.data.keep, config.data.keep_seed)
-    return segments_of(model, dataset, split.held_frames().start or 0, kept)
+    return segments_of(forecaster, dataset, split.held_frames().start or 0, kept)
 
 
-def _training_codes(codes: Codes, split: Split) -> Codes:
+def _training_codes(codes: CodeSeries, split: Split) -> CodeSeries:
     return codes.subset(split.series.rows(split.training_rows)).frames(split.training_frames)
 
 
 @torch.no_grad()
-def _codes(model: OceanModel, series: Series | StreamedSeries, group: Group) -> Codes:
+def _codes(model: LatentModel, series: Series | StreamedSeries, group: Group) -> CodeSeries:
     """Codes of all maps and what they leave at some cells; of a streamed store they are all that stays in memory."""
     shape = (series.count, len(series.times))
     some = max(UNRESOLVED_CELLS, min(UNRESOLVED_POOL, UNRESOLVED_VALUES // (shape[0] * shape[1])))
-    coordinates, channels = series.coordinates, len(model.spec.channels)
+    coordinates, channels = series.coordinates, model.spec.channels
     cells = torch.linspace(0, len(coordinates) - 1, some, device=coordinates.device).long().unique()
     codes = coordinates.new_zeros(*shape, model.decoder.code_size)
     remainder = coordinates.new_zeros(*shape, len(cells) * channels)
@@ -168,10 +170,10 @@ def _codes(model: OceanModel, series: Series | StreamedSeries, group: Group) -> 
         codes[rows, times], remainder[rows, times] = found, left.flatten(2)
     group.sum_([codes])
     group.sum_([remainder])
-    return Codes.of(codes, series_metric(model, series, codes), remainder, series)
+    return CodeSeries.of(codes, series_metric(model, series, codes), remainder, series)
 
 
-def _set_rates(model: OceanModel, training: list[Codes]) -> None:
+def _set_rates(model: LatentModel, training: list[CodeSeries]) -> None:
     """Units of the state's derivatives: the spread of one-interval changes, and of changes of these."""
     interval = model.spec.interval_days
     codes = training[0].codes[:: max(1, len(training[0].codes) // RATE_SERIES)]

@@ -5,23 +5,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..forecaster import Analysis, Forecaster
-from ..space.decoders import at_points
-from .decode import blend
+from ..inference.analysis import Analysis
+from ..model import LatentModel, Ocean
+from ..model.blending import Places, blend, blocks
+from ..space.decoders import Basis, at_points
+from .latent import carried_residual, forecast_latent
 
+# Few points share a chart and a time: a batch holds a factor for nearly every one of them.
+PLACES = 2**11
 Array = NDArray[np.float64]
-
-BLOCK_POINTS = 1024
 
 
 @torch.no_grad()
-def predict_along_track(
-    forecaster: Forecaster, analysis: Analysis, time: Array, longitude: Array, latitude: Array, node_hours: float = 3.0
+def along_track(
+    latent: LatentModel,
+    ocean: Ocean,
+    analysis: Analysis,
+    time: Array,
+    longitude: Array,
+    latitude: Array,
+    node_hours: float = 3.0,
 ) -> tuple[Array, Array]:
     """Mean and standard deviation (obs, channel) at points that each have a time of their own.
 
     The trajectory of codes is computed once at nodes `node_hours` apart and taken linearly between them; every point
-    has its own basis. Cost grows with the points, not with points times moments as that of `Forecaster.forecast`.
+    has its own basis. Cost grows with the points, not with points times moments as that of a forecast on a grid.
 
     Parameters
     ----------
@@ -34,57 +42,58 @@ def predict_along_track(
     observation adds its own error. Raises `ObservationError` for times before the analysis and `DomainError` when all
     points are outside.
     """
-    forecaster.model.cover.check(longitude, latitude)
+    ocean.cover.check(longitude, latitude)
     nodes, low, fraction = _nodes(np.asarray(time, np.float64), analysis, node_hours / 24.0)
-    latent = forecaster.forecast_latent(analysis, nodes)
-    mean, deviation = np.full((2, len(time), len(forecaster.model.spec.channels)), np.nan)
-    carried = None
-    if analysis.maps is not None:
-        carried = forecaster.unresolved_maps(analysis, analysis.maps, nodes)
-
+    forecast = forecast_latent(latent, ocean, analysis, nodes)
+    mean, deviation = np.full((2, len(time), len(ocean.channels)), np.nan)
     order = np.argsort(time, kind="stable")
-    for start in range(0, len(order), BLOCK_POINTS):
-        rows = order[start : start + BLOCK_POINTS]
-        place = longitude[rows], latitude[rows]
-        before = torch.as_tensor(low[rows])
-        after = (before + 1).clamp_max(len(nodes) - 1)
-        part = torch.as_tensor(fraction[rows], dtype=latent.codes.dtype, device=latent.codes.device)
+    for block in blocks(len(order)):
+        rows = order[block]
+        way = torch.as_tensor(fraction[rows], device=forecast.codes.device).to(forecast.codes)
 
-        def between(table: Tensor, inside: NDArray[np.intp], before=before, after=after, part=part) -> Tensor:
-            """(point, ...) a table (node, ...) at the times of some points of the block."""
-            weight = part[inside].reshape(-1, *[1] * (table.dim() - 1))
-            return torch.lerp(table[before[inside]], table[after[inside]], weight)
+        def evaluate(places: Places, way=way) -> tuple[Tensor, Tensor]:
+            before = places.part
+            after = (before + 1).clamp_max(len(nodes) - 1)
+            share = way[places.point].unsqueeze(-1)
+            first, last = (forecast.codes[node, places.chart].unsqueeze(1) for node in (before, after))
+            codes = torch.lerp(first, last, share)
+            flat = at_points(latent.decoder, places.coordinates.flatten(0, 1), codes.flatten(0, 1))
+            basis = Basis(*(part.unflatten(0, places.point.shape) for part in flat))
+            modes, shape = basis.modes.flatten(1, 2), basis.offset.shape[1:]
 
-        def evaluate(
-            chart: int, inside: NDArray[np.intp], coordinates: Tensor, between=between
-        ) -> tuple[Tensor, Tensor]:
-            codes = between(latent.codes[:, chart], inside)
-            basis = at_points(forecaster.model.decoder, coordinates, codes)
-            field = torch.einsum("pck,pk->pc", basis.modes, codes) + basis.offset
-            shaken = torch.einsum("pck,pkm->pcm", basis.modes, between(latent.factor[:, chart], inside))
-            variance = torch.einsum("pck,pk->pc", basis.modes.square(), between(latent.model_error, inside))
-            explained = (variance + shaken.square().sum(-1)) * between(latent.calibration, inside)[..., 0].square()
-            return field, explained + between(latent.calibrated_unresolved, inside)
+            def between(table: Tensor) -> Tensor:
+                """(chart, place, channel) a table (node, channel) at the times of the points."""
+                return torch.lerp(table[before].unsqueeze(1), table[after].unsqueeze(1), share)
 
-        mean[rows], deviation[rows] = blend(forecaster.model, *place, evaluate)
-        if carried is not None:
-            for node in np.unique(low[rows]):
-                here = low[rows] == node
-                where = place[0][here], place[1][here]
-                ends = carried[node].at(*where), carried[min(node + 1, len(nodes) - 1)].at(*where)
-                mean[rows[here]] += ends[0] + fraction[rows[here], None] * (ends[1] - ends[0])
+            variances, roots = [], []
+            for node in (before, after):
+                grown = (modes.square() @ forecast.model_error[node].unsqueeze(-1)).squeeze(-1)
+                variances.append(grown.unflatten(1, shape))
+                roots.append((modes @ forecast.factor[node, places.chart]).unflatten(1, shape))
+            variance = torch.lerp(variances[0], variances[1], share)
+            variance = variance + torch.lerp(roots[0], roots[1], share.unsqueeze(-1)).square().sum(-1)
+            field = (basis.modes @ codes.unsqueeze(-1)).squeeze(-1) + basis.offset
+            explained = variance * between(forecast.calibration[..., 0]).square()
+            return field, explained + between(forecast.calibrated_unresolved)
+
+        mean[rows], deviation[rows] = blend(
+            ocean, latent.code_variance, longitude[rows], latitude[rows], evaluate, part=low[rows], places=PLACES
+        )
+    if analysis.maps is not None:
+        carried = carried_residual(latent, ocean, analysis.maps, nodes - analysis.time)
+        for node in np.unique(low):
+            here = np.flatnonzero(low == node)
+            ends = [carried[min(at, len(nodes) - 1)].at(longitude[here], latitude[here]) for at in (node, node + 1)]
+            mean[here] += ends[0] + fraction[here, None] * (ends[1] - ends[0])
     return mean, deviation
 
 
-def _nodes(time: Array, analysis: Analysis, step: float) -> tuple[Array, NDArray[np.intp], Array]:
+def _nodes(time: Array, analysis: Analysis, step: float) -> tuple[Array, NDArray[np.int64], Array]:
     """Node times around every time, and for each time (obs,) the node before it and the fraction to the next."""
     cells = np.floor(time / step)
     nodes = np.unique(np.concatenate([cells, cells + 1])) * step
-    # Where no point lies inside the window it is not smoothed, which costs as much as the analysis.
-    ahead = analysis.nodes is None or bool((time >= analysis.time).all())
-    earliest = analysis.time if ahead or analysis.nodes is None else float(analysis.nodes[0])
     # A window begins and ends between two nodes: before its start there is nothing, at its end the trajectory bends.
-    nodes = np.union1d(np.maximum(nodes, min(earliest, time.min())), [analysis.time])
+    nodes = np.union1d(np.maximum(nodes, min(analysis.earliest, time.min())), [analysis.time])
     low = np.clip(np.searchsorted(nodes, time, side="right") - 1, 0, max(len(nodes) - 2, 0))
     following = np.minimum(low + 1, len(nodes) - 1)
     width = nodes[following] - nodes[low]

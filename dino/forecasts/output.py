@@ -1,5 +1,6 @@
 """Where to forecast, and forecasts as CF datasets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +9,13 @@ from numpy.typing import NDArray
 
 from ..data.observations import datetime_of
 from ..errors import EmptyDataError, ObservationError
-from ..model.latent import ModelSpec
+from ..model import ChannelSpec
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Points:
+class Targets:
     """Target points in a row, and how to lay results out again: dims with sizes, coordinates by name."""
 
     longitude: Array
@@ -24,7 +25,7 @@ class Points:
     coords: dict[str, xr.DataArray | xr.Variable]
 
 
-def target_points(at: xr.Dataset) -> Points:
+def target_points(at: xr.Dataset) -> Targets:
     """Points of a dataset: `longitude` and `latitude` sharing their dims, or as two 1-D axes of a grid.
 
     Raises `ObservationError` when either is absent, `EmptyDataError` when there is no point.
@@ -56,17 +57,17 @@ def target_points(at: xr.Dataset) -> Points:
     }
     if dims == ("point",):
         coords = dict(zip(("longitude", "latitude"), (p.variable for p in pair), strict=True))
-    return Points(values[0], values[1], dims, tuple(pair[0].shape), coords)
+    return Targets(values[0], values[1], dims, tuple(pair[0].shape), coords)
 
 
 def as_dataset(
-    spec: ModelSpec, points: Points, days: Array, start: float, mean: NDArray, spread: NDArray | None
+    channels: Sequence[ChannelSpec], points: Targets, days: Array, start: float, mean: NDArray, spread: NDArray | None
 ) -> xr.Dataset:
     """Arrays (time, point, channel) as a CF dataset over (time, *point dims)."""
     dims = ("time", *points.dims)
     shape = (len(days), *points.shape)
     variables = {}
-    for index, channel in enumerate(spec.channels):
+    for index, channel in enumerate(channels):
         attributes = {"units": channel.units, "long_name": channel.long_name or channel.name}
         if channel.standard_name:
             attributes["standard_name"] = channel.standard_name

@@ -8,8 +8,9 @@ background covariance Phi S Phi'.
 import torch
 from torch import Tensor
 
-from ..numerics.gaussian import Gaussian, condition, precision_of
-from ..space.decoders.base import Basis
+from ..numerics.gaussian import Gaussian, cholesky, condition, precision_of
+from ..space.decoders.base import Basis, Decoder
+from .gauss_newton import Prior, minimise
 
 
 def encode(basis: Basis, values: Tensor, variance: Tensor | float, prior: Gaussian) -> Gaussian:
@@ -42,3 +43,71 @@ def encode(basis: Basis, values: Tensor, variance: Tensor | float, prior: Gaussi
         return condition(operator, innovation, precision[0], prior.mean, prior_precision)
     batched = operator.expand(frames, *operator.shape[-2:])
     return condition(batched, innovation, precision, prior.mean.expand(frames, -1), prior_precision)
+
+
+@torch.no_grad()
+def encode_frames(
+    decoder: Decoder,
+    coordinates: Tensor,
+    values: Tensor,
+    variance: Tensor | float,
+    prior: Gaussian,
+    iterations: int = 30,
+    start: Tensor | None = None,
+) -> Gaussian:
+    """Posterior codes of frames by any decoder; exact and at once where it is affine.
+
+    Parameters
+    ----------
+    coordinates : (point, input) shared by the frames, or (frame, point, input)
+    values : (frame, point, channel); NaN is missing
+    variance : observation-error variance, broadcast against values
+    prior : mean (code,), covariance (code, code)
+    start : (frame, code) first guess, the prior mean when absent
+
+    Returns
+    -------
+    Gaussian as of `encode`. Where the decoder is not affine the mean is the most probable code and the covariance
+    (frame, code, code) the inverse of the Gauss-Newton Hessian there. Raises `NonFiniteError` when a cost is not
+    finite.
+    """
+    if decoder.is_affine:
+        return encode(decoder.linearise(coordinates, prior.mean[None]), values, variance, prior)
+    guess = prior.mean.expand(len(values), -1) if start is None else start
+    known = ~torch.isnan(values)
+    error = torch.as_tensor(variance, dtype=values.dtype, device=values.device).expand_as(values)
+    precision = torch.where(known, 1.0 / error, torch.zeros_like(values))
+    seen = torch.where(known, values, torch.zeros_like(values))
+    weight = Prior(prior.mean, precision_of(prior.covariance))
+    found = minimise(decoder, coordinates, seen, precision, weight, guess, iterations)
+    return Gaussian(found.codes, torch.cholesky_inverse(cholesky(found.normal)))
+
+
+@torch.no_grad()
+def encode_charts(decoder: Decoder, coordinates: Tensor, values: Tensor, variance: float, prior: Gaussian) -> Gaussian:
+    """Posterior codes of frames on several charts by any decoder; exact and at once where it is affine.
+
+    coordinates : (chart, point, input); values : (frame, chart, point, channel); NaN is missing
+    Returns a Gaussian with mean (frame, chart, code); covariance (frame or 1, chart, code, code), one for all frames
+    where their gaps are the same.
+    """
+    frames, charts = values.shape[:2]
+    if not decoder.is_affine:
+        places = coordinates.expand(frames, *coordinates.shape).flatten(0, 1)
+        found = encode_frames(decoder, places, values.flatten(0, 1), variance, prior)
+        return Gaussian(*(part.unflatten(0, (frames, charts)) for part in (found.mean, found.covariance)))
+    basis = decoder.linearise(coordinates, prior.mean[None])
+    operator, offset = basis.modes.flatten(1, 2), basis.offset.flatten(1)
+    known, flat = torch.isfinite(values.flatten(2)), values.flatten(2) - offset
+    innovation = torch.where(known, flat, torch.zeros((), dtype=flat.dtype, device=flat.device))
+    precision = precision_of(prior.covariance)
+    right = prior.mean @ precision + torch.einsum("fcn,cnk->fck", innovation, operator) / variance
+    if bool((known == known[:1]).all()):
+        known = known[:1]
+    means, covariances = [], []
+    for mask, part in zip(known, [right] if len(known) == 1 else right.split(1), strict=True):
+        weighted = operator * (mask / variance).unsqueeze(-1)
+        factor = cholesky(weighted.mT @ operator + precision)
+        means.append(torch.cholesky_solve(part.permute(1, 2, 0), factor).permute(2, 0, 1))
+        covariances.append(torch.cholesky_inverse(factor))
+    return Gaussian(torch.cat(means), torch.stack(covariances))

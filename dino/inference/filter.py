@@ -1,202 +1,295 @@
-"""Sequential assimilation: the extended Kalman filter and its Rauch-Tung-Striebel smoother in latent space.
+"""Sequential assimilation of all charts: the extended Kalman filter and its smoother in latent space.
 
 Where the window treats the model as perfect, the filter adds process noise at every node, so that old observations
 lose weight at the rate at which the model was measured to err. Without process noise, on linear dynamics, it gives
-what the window gives. With a bound every node minimises Huber's cost (`robust`), as the window does.
+what the window gives. Every observation is taken at its nearest node; with a bound every node minimises Huber's cost.
+
+Charts go through a node together, in blocks that bound the memory. States are scaled by the standard deviations of the
+population, in which all entries are of order one and single precision carries covariances without harm.
+
+The smoother goes backwards over what the forward pass kept (modified Bryson-Frazier; Bierman 1977, Factorization
+Methods for Discrete Sequential Estimation): lambda and Lambda are the gradient and the information of later rows,
+
+    lambda <- F' ((I - P E)' lambda - e),    Lambda <- F' ((I - P E)' Lambda (I - P E) + E) F,
+
+with E = H' S^-1 H and e = H' S^-1 d of a node's update and F the flow to it. No covariance is inverted.
 """
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import NonFiniteError
-from ..numerics.gaussian import Gaussian, cholesky
-from .observed import Rows
-from .robust import huber_cost, huber_weight, reweighted
-from .window import RightHandSide, Trajectory, tangent_flow
+from ..dynamics import propagators, tangent_flow
+from ..model import LatentModel
+from ..numerics.gaussian import Gaussian
+from ..numerics.groups import batches
+from .observed import ObservedValues
+from .offsets import Layout
+from .update import About, Rows, update
 
-UPDATE_ITERATIONS = 8
+# Numbers of a covariance (chart, state, state) that a block of charts holds, and places of a batch of rows.
+BLOCK_NUMBERS, BATCH_ROWS = 2**22, 2**14
+
+
+class Trajectory(NamedTuple):
+    """States along nodes given all observations: mean (node, chart, state), covariance (node, chart, code, code)."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+class Assimilated(NamedTuple):
+    """States at the last node, the trajectory where it was asked for, and Huber's weights (row,)."""
+
+    end: Gaussian
+    trajectory: Trajectory | None
+    weight: Tensor
 
 
 @dataclass(frozen=True)
-class Filter:
-    """A window to filter: `end` runs forwards alone, `mean` and `covariance` are smoothed when first asked for.
+class Problem:
+    """What filter and window are given.
 
-    Forecasts need the end only; running forwards again costs less than keeping every node of every chart for a
-    smoother that may never be wanted. Every observation is taken at its nearest node.
-    process_noise : (state, state) error covariance gained in one day; the rest as in `assimilate_window`
+    context : (chart, context); prior : of the augmented states (chart, state) at the first node
+    rows : in order of charts; nodes : (node,) days, ascending, from zero; group : (row,) offset that a row sees
+    bound : misfits of more standard deviations are down-weighted (Huber); smooth : whether the trajectory is wanted
     """
 
-    right: RightHandSide
+    latent: LatentModel
+    context: Tensor
     prior: Gaussian
-    rows: Rows
-    nodes: Tensor
-    code_size: int
-    process_noise: Tensor
-    method: str = "rk4"
-    step: float = 1.0
+    rows: ObservedValues
+    nodes: NDArray[np.float64]
+    layout: Layout
+    group: Tensor | None = None
     bound: float = math.inf
+    smooth: bool = False
 
-    @property
-    def end(self) -> Gaussian:
-        """The state at the last node."""
-        return self._forwards[0]
+    def part(self, charts: slice) -> "Problem":
+        """The problem of some neighbouring charts, numbered from zero, with the form of their rows."""
+        ends = torch.tensor([charts.start, charts.stop], device=self.rows.chart.device)
+        low, high = torch.searchsorted(self.rows.chart, ends).tolist()
+        rows = self.rows.select(slice(low, high))
+        rows = replace(rows, chart=rows.chart - charts.start).formed(self.latent.decoder)
+        prior = Gaussian(self.prior.mean[charts], self.prior.covariance[charts])
+        return Problem(
+            self.latent, self.context[charts] if self.context.shape[-1] else self.context, prior, rows, self.nodes,
+            self.layout, None if self.group is None else self.group[low:high], self.bound, self.smooth,
+        )  # fmt: skip
 
-    @property
-    def weight(self) -> Tensor:
-        """(row,) Huber's weights of the observations, 1 where they count in full."""
-        return self._forwards[1]
-
-    @cached_property
-    @torch.no_grad()
-    def _forwards(self) -> tuple[Gaussian, Tensor]:
-        """The state at the last node, and the weights."""
-        weight = torch.ones_like(self.rows.innovation)
-        mean, covariance = self.prior.mean.double(), self.prior.covariance.double()
-        for node in range(len(self.nodes)):
-            if node:
-                mean, covariance, _ = self._predict(mean, covariance, node)
-            mean, covariance = self._condition(mean, covariance, node, weight)
-        return Gaussian(mean.to(self.prior.mean), covariance.to(self.prior.mean)), weight
-
-    @property
-    def mean(self) -> Tensor:
-        """Smoothed means (node, state)."""
-        return self.smoothed.mean
-
-    @property
-    def covariance(self) -> Tensor:
-        """Smoothed covariances (node, state, state)."""
-        return self.smoothed.covariance
-
-    @cached_property
-    @torch.no_grad()
-    def smoothed(self) -> Trajectory:
-        """The trajectory given all observations of the window, by the Rauch-Tung-Striebel recursion."""
-        means, covariances, predictions, gains = [], [], [], []
-        weight = torch.ones_like(self.rows.innovation)
-        mean, covariance = self.prior.mean.double(), self.prior.covariance.double()
-        for node in range(len(self.nodes)):
-            if node:
-                before = covariance
-                mean, covariance, jacobian = self._predict(mean, covariance, node)
-                # Smoother gain C = P_f M' P_p^-1, with the Cholesky factor of the predicted covariance.
-                gains.append(torch.cholesky_solve(jacobian @ before, cholesky(covariance)).T)
-            predictions.append((mean, covariance))
-            mean, covariance = self._condition(mean, covariance, node, weight)
-            means.append(mean)
-            covariances.append(covariance)
-        for node in range(len(self.nodes) - 2, -1, -1):
-            gain = gains[node]
-            after_mean, after_covariance = predictions[node + 1]
-            means[node] = means[node] + gain @ (means[node + 1] - after_mean)
-            covariances[node] = covariances[node] + gain @ (covariances[node + 1] - after_covariance) @ gain.T
-        like = self.prior.mean
-        return Trajectory(torch.stack(means).to(like), torch.stack(covariances).to(like), weight)
-
-    def _predict(self, mean: Tensor, covariance: Tensor, node: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and covariance carried from the node before, and the Jacobian of the flow between."""
-        between = self.nodes[node - 1 : node + 1]
-        states, jacobians = tangent_flow(self.right, mean.to(self.prior.mean), between, self.method, self.step)
-        jacobian = jacobians[-1].double()
-        noise = self.process_noise.double() * float(between[1] - between[0])
-        return states[-1].double(), jacobian @ covariance @ jacobian.T + noise, jacobian
-
-    def _condition(self, mean: Tensor, covariance: Tensor, node: int, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and covariance given the rows at a node, whose weights are written into `weight`."""
-        here = self.rows.node + (self.rows.fraction > 0.5).long() == node
-        if not bool(here.any()):
-            return mean, covariance
-        condition = _reweighted_update if self.rows.decoder is None else _iterated_update
-        state, weight[here] = condition(mean, covariance, self.rows.select(here), self.code_size, self.bound)
-        return state
+    def joined(self, parts: Iterator[Assimilated]) -> Assimilated:
+        """Blocks of charts put together, one at a time: their covariances fill the memory once."""
+        mean, covariance = (
+            torch.empty_like(self.prior.mean),
+            self.prior.covariance.new_empty(self.prior.covariance.shape),
+        )
+        weights, kept, first = [], [], 0
+        for part in parts:
+            here = slice(first, first + len(part.end.mean))
+            mean[here], covariance[here] = part.end.mean, part.end.covariance
+            weights.append(part.weight)
+            kept += [part.trajectory] if part.trajectory is not None else []
+            first = here.stop
+        path = Trajectory(*(torch.cat(t, dim=1) for t in zip(*kept, strict=True))) if kept else None
+        return Assimilated(Gaussian(mean, covariance), path, torch.cat(weights))
 
 
-State = tuple[Tensor, Tensor]  # mean and covariance
+@torch.no_grad()
+def filtered(problem: Problem) -> Assimilated:
+    """Filter all charts and, where the problem wants it, smooth them."""
+    size = problem.prior.mean.shape[-1]
+    kept = len(problem.nodes) if problem.smooth else 1
+    together = max(1, BLOCK_NUMBERS // (size * size * (1 + kept // 4)))
+    count = len(problem.prior.mean)
+    shared = _shared_flows(problem) if problem.latent.dynamics.is_linear else None
+    starts = range(0, count, together)
+    return problem.joined(
+        _Block(problem.part(slice(first, min(first + together, count))), shared).run() for first in starts
+    )
 
 
-def _reweighted_update(
-    mean: Tensor, covariance: Tensor, rows: Rows, code_size: int, bound: float
-) -> tuple[State, Tensor]:
-    """Condition on rows of an affine decoder: the minimum of Huber's cost, and the weights (row,) there.
+class _Step(NamedTuple):
+    """What the smoother wants of a node: the flow to it and its transpose, what was predicted, and the update."""
 
-    First, innovations are weighed by their own covariance, H P H' + R: a node without outliers needs no more.
+    back: Callable[[Tensor], Tensor] | None
+    predicted: Tensor
+    information: Tensor
+    pull: Tensor
+
+
+class _Block:
+    """A block of charts on its way through the nodes, in scaled states."""
+
+    def __init__(self, problem: Problem, shared: dict[float, Tensor] | None) -> None:
+        self.problem, self.layout, self.shared = problem, problem.layout, shared
+        self.scale = _scale(problem)
+        self.mean = problem.prior.mean / self.scale
+        self.covariance = problem.prior.covariance / (self.scale * self.scale[:, None])
+        noise = problem.latent.process_noise.to(self.mean)
+        self.noise = self.layout.of_state(noise, 0.0) / self.scale / self.scale[:, None]
+        self.weight = torch.ones_like(problem.rows.value)
+        rows = problem.rows
+        self.node_of = rows.node + (rows.fraction > 0.5).long()
+
+    def run(self) -> Assimilated:
+        """Forwards through all nodes and, where it is wanted, back."""
+        problem, steps, means, seen = self.problem, [], [], []
+        for node in range(len(problem.nodes)):
+            back = self._predict(float(problem.nodes[node] - problem.nodes[node - 1])) if node else None
+            size = self.layout.seen
+            predicted = self.covariance[:, :size].clone() if problem.smooth else self.covariance
+            information, pull = self._condition(node)
+            if problem.smooth:
+                steps.append(_Step(back, predicted, information, pull))
+                means.append(self.mean.clone())
+                seen.append(self.covariance.clone())
+        trajectory = self._smoothed(steps, means, seen) if problem.smooth else None
+        covariance = self.covariance * self.scale * self.scale[:, None]
+        like = problem.prior.mean
+        return Assimilated(Gaussian((self.mean * self.scale).to(like), covariance.to(like)), trajectory, self.weight)
+
+    def _predict(self, days: float) -> Callable[[Tensor], Tensor]:
+        """Carry mean and covariance over an interval; returns the transposed flow, for the smoother."""
+        if self.shared is None:
+            forth, back = self._flow(days)
+        else:
+            modes = self.shared[round(days, 6)]
+            forth, back = (lambda x: _by_modes(modes, x)), (lambda x: _by_modes(modes.transpose(0, 1), x))
+            self.mean = self._on_state(forth, self.mean.unsqueeze(-1)).squeeze(-1)
+        carried = self._on_state(forth, self._on_state(forth, self.covariance).mT)
+        self.covariance = (carried + carried.mT).mul_(0.5).add_(days * self.noise)
+        return lambda x: self._on_state(back, x)
+
+    def _flow(self, days: float) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Move the mean along the flow; returns products with its Jacobian (chart, state, state) and the transpose."""
+        latent, where = self.problem.latent, self.layout.state.to(self.mean.device)
+        scale, like = self.scale[where], self.problem.prior.mean
+        start = (self.mean[:, where] * scale).to(like)
+        tangents = torch.diag(scale).to(like).expand(len(start), -1, -1)
+        between = torch.tensor([0.0, days], dtype=like.dtype, device=like.device)
+        states, moved = tangent_flow(
+            latent.dynamics, self.problem.context, start, tangents, between, latent.method, latent.step_days
+        )
+        self.mean = self.mean.clone()
+        self.mean[:, where] = states[-1].to(self.mean) / scale
+        jacobian = moved[-1].to(self.mean) / scale[:, None]
+        return (lambda x: jacobian @ x), (lambda x: jacobian.mT @ x)
+
+    def _on_state(self, move: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Apply a flow to the state's rows of x (chart, augmented state, ...); offsets stay."""
+        if not self.layout.offsets:
+            return move(x)
+        where, moved = self.layout.state.to(x.device), x.clone()
+        moved[:, where] = move(x[:, where])
+        return moved
+
+    def _condition(self, node: int) -> tuple[Tensor, Tensor]:
+        """Condition on the rows of a node; returns information and pull of the update where a smoother wants them."""
+        problem, size = self.problem, self.layout.seen
+        charts = len(self.mean) if problem.smooth else 0
+        information, pull = self.mean.new_zeros(charts, size, size), self.mean.new_zeros(charts, size)
+        here = torch.nonzero(self.node_of == node).squeeze(-1)
+        # Conditioned in place: nobody else holds what was predicted.
+        for batch in batches(problem.rows.chart[here], BATCH_ROWS):
+            which, chart = here[batch.row], batch.group
+            mean = self.mean[chart]
+            about = self._about(mean, which, batch.known)
+            rows = about(torch.zeros_like(mean[:, :size]))
+            made = update(mean, self.covariance[chart], rows, problem.bound, about, problem.smooth)
+            self.mean[chart], self.covariance[chart] = made.mean, made.covariance
+            self.weight[which[batch.known]] = made.weight[batch.known].to(self.weight)
+            if made.information is not None and made.pull is not None:
+                information[chart], pull[chart] = made.information, made.pull
+        return information, pull
+
+    def _about(self, mean: Tensor, which: Tensor, known: Tensor) -> About:
+        """Rows `which` (chart, row) about changes of their charts' means, the same object where nothing changes."""
+        decoder, code, size = self.problem.latent.decoder, self.layout.code_size, self.layout.seen
+        values = self.problem.rows.select(which.flatten())
+        group = None if self.problem.group is None else self.problem.group[which.flatten()]
+        precision = torch.where(known, 1.0 / values.variance.view_as(known), 0.0).to(mean)
+        held: list[tuple[ObservedValues, Rows]] = []
+
+        def about(change: Tensor) -> Rows:
+            codes = (mean[:, :code] + change[:, :code]) * self.scale[:code]
+            places = codes.to(values.value).unsqueeze(1).expand(*which.shape, -1).flatten(0, 1)
+            seen = values.about(decoder, places)
+            if held and held[0][0] is seen:
+                return held[0][1]
+            assert seen.form is not None
+            operator = seen.form.operator if group is None else self.layout.operator(seen.form.operator, group)
+            operator = operator.unflatten(0, which.shape).to(mean) * self.scale[:size] * known.unsqueeze(-1)
+            missed = (values.value - seen.form.offset).view_as(known).to(mean)
+            missed = missed - (operator @ mean[:, :size].unsqueeze(-1)).squeeze(-1)
+            held[:] = [(seen, Rows(operator, torch.where(known, missed, 0.0), precision))]
+            return held[0][1]
+
+        return about
+
+    def _smoothed(self, steps: list[_Step], means: list[Tensor], covariances: list[Tensor]) -> Trajectory:
+        """Means of states and covariances of codes at all nodes given all rows."""
+        code, size = self.layout.code_size, self.layout.seen
+        where = self.layout.state.to(self.mean.device)
+        gradient, later = torch.zeros_like(self.mean), torch.zeros_like(self.covariance)
+        found = []
+        for node in range(len(steps) - 1, -1, -1):
+            step, covariance = steps[node], covariances[node]
+            mean = means[node] - (covariance @ gradient.unsqueeze(-1)).squeeze(-1)
+            seen = covariance[:, :code]
+            spread = seen[..., :code] - seen @ later @ seen.mT
+            found.append(((mean * self.scale)[:, where], spread * self.scale[:code] * self.scale[:code, None]))
+            if step.back is None:
+                break
+            # (1 - P E)' from the left, E being nothing but in the seen block.
+            gradient = gradient.clone()
+            gradient[:, :size] -= (step.information @ (step.predicted @ gradient.unsqueeze(-1))).squeeze(-1) + step.pull
+            later = later.clone()
+            later[..., :size] -= (later @ step.predicted.mT) @ step.information
+            later[:, :size] -= step.information @ (step.predicted @ later)
+            later[:, :size, :size] += step.information
+            gradient = step.back(gradient.unsqueeze(-1)).squeeze(-1)
+            later = step.back(step.back(later).mT)
+        like = self.problem.prior.mean
+        mean, covariance = zip(*reversed(found), strict=True)
+        return Trajectory(torch.stack(mean).to(like), torch.stack(covariance).to(like))
+
+
+def _scale(problem: Problem) -> Tensor:
+    """(augmented state,) standard deviations of the population and of the offsets' priors."""
+    layout = problem.layout
+    variance = layout.of_state(torch.diag(problem.latent.state_covariance.diagonal()), 1.0).diagonal().clone()
+    offsets = slice(layout.code_size, layout.seen)
+    variance[offsets] = problem.prior.covariance.diagonal(dim1=-2, dim2=-1)[:, offsets].amax(0)
+    return variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
+
+
+def _shared_flows(problem: Problem) -> dict[float, Tensor]:
+    """(order, order, code) of linear dynamics between nodes, by the interval in days, in scaled states.
+
+    Linear dynamics leave every mode to itself: their propagator is a small matrix a mode.
     """
-    if bound == math.inf:
-        return _update(mean, covariance, rows, code_size), torch.ones_like(rows.innovation)
-    operator, error = rows.operator.double(), rows.variance.double().sqrt()
-    innovation = rows.innovation.double() - operator @ mean[:code_size]
-    expected = (rows.variance + ((operator @ covariance[:code_size, :code_size]) * operator).sum(-1)).sqrt()
-    weight = huber_weight(innovation / expected, bound)
-    for _ in range(UPDATE_ITERATIONS):
-        state = _update(mean, covariance, reweighted(rows, weight), code_size)
-        before, weight = weight, huber_weight((rows.innovation - operator @ state[0][:code_size]) / error, bound)
-        if torch.allclose(weight, before, rtol=0, atol=1e-3):
-            break
-    return state, weight.to(rows.innovation)
+    latent = problem.latent
+    order, code = latent.dynamics.order, latent.dynamics.code_size
+    days = sorted({round(float(day), 6) for day in np.diff(problem.nodes)})
+    if not days:
+        return {}
+    moved = propagators(latent.dynamics, torch.tensor(days), latent.method, latent.step_days)
+    modes = moved.unflatten(1, (order, code)).unflatten(3, (order, code)).diagonal(dim1=2, dim2=4)
+    scale = latent.state_covariance.diagonal().sqrt().unflatten(0, (order, code))
+    scaled = modes * scale[None, None, :, :] / scale[None, :, None, :]
+    return dict(zip(days, scaled, strict=True))
 
 
-def _iterated_update(
-    mean: Tensor, covariance: Tensor, rows: Rows, code_size: int, bound: float
-) -> tuple[State, Tensor]:
-    """Condition on rows of a decoder that is not affine: the iterated Kalman update, which is Gauss-Newton.
-
-    (Bell & Cathey 1993.) With code = mean + P_cc multiplier the cost needs no inverse of the covariance, and a step
-    that does not lower it is halved.
-    """
-    codes_covariance, like = covariance[:code_size, :code_size], rows.operator
-    error = rows.variance.double().sqrt()
-    multiplier = torch.zeros_like(mean[:code_size])
-
-    def about(multiplier: Tensor) -> tuple[Rows, Tensor, Tensor]:
-        """The rows about a code, with their weights, and the cost."""
-        code = mean[:code_size] + codes_covariance @ multiplier
-        seen = rows.about(code.to(like).expand(len(rows), -1))
-        scaled = (seen.innovation.double() - seen.operator.double() @ code) / error
-        cost = 0.5 * multiplier @ codes_covariance @ multiplier + huber_cost(scaled, bound).sum()
-        weight = huber_weight(scaled, bound)
-        return reweighted(seen, weight), weight, cost
-
-    seen, weight, cost = about(multiplier)
-    for _ in range(UPDATE_ITERATIONS):
-        solved, _ = _update(mean, covariance, seen, code_size)
-        misfit = seen.innovation.double() - seen.operator.double() @ solved[:code_size]
-        step = seen.operator.double().T @ (misfit / seen.variance.double()) - multiplier
-        length = 1.0
-        trial, trial_weight, lower = about(multiplier + step)
-        while not lower <= cost * (1 + 1e-9) and length > 1e-3:
-            length /= 2
-            trial, trial_weight, lower = about(multiplier + length * step)
-        if not lower <= cost * (1 + 1e-9):
-            break
-        multiplier, seen, weight, gained, cost = multiplier + length * step, trial, trial_weight, cost - lower, lower
-        if bool(gained < 1e-6 * cost):
-            break
-    if not bool(torch.isfinite(cost)):
-        raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")
-    _, updated = _update(mean, covariance, seen, code_size)
-    return (mean + covariance[:, :code_size] @ multiplier, updated), weight.to(rows.innovation)
-
-
-def _update(mean: Tensor, covariance: Tensor, rows: Rows, code_size: int) -> State:
-    """Condition a state on the rows of one node; in information form over codes, so that cost is linear in rows."""
-    operator = rows.operator.double()
-    weighted = operator / rows.variance[:, None].double()
-    information = weighted.T @ operator
-    right = weighted.T @ (rows.innovation.double() - operator @ mean[:code_size])
-    # P+ = P - P_c (I + A P_cc)^-1 A P_c' with A = H'R^-1 H; its symmetric form needs a square root of A only.
-    root = _square_root(information)
-    columns = covariance[:, :code_size] @ root
-    inner = root.T @ covariance[:code_size, :code_size] @ root
-    factor = cholesky(inner + torch.eye(len(inner), dtype=inner.dtype, device=inner.device))
-    reduced = torch.linalg.solve_triangular(factor, columns.T, upper=False)
-    updated = covariance - reduced.T @ reduced
-    return mean + updated[:, :code_size] @ right, (updated + updated.T) / 2
-
-
-def _square_root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp_min(0).sqrt()
+def _by_modes(modes: Tensor, x: Tensor) -> Tensor:
+    """A matrix a mode (order, order, code) times the states' rows of x (chart, state, ...)."""
+    order, _, code = modes.shape
+    parts = x.unflatten(1, (order, code))
+    weights = modes.view(order, order, code, *[1] * (x.dim() - 2)).to(x)
+    moved = [sum((weights[i, j] * parts[:, j] for j in range(order)), start=torch.zeros(())) for i in range(order)]
+    return torch.cat(moved, dim=1)

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import NonFiniteError
-from ..numerics.gaussian import Gaussian, cholesky, precision_of
+from ..numerics.gaussian import cholesky
 from ..space.decoders.base import BLOCK_POINTS, Basis, Decoder
-from .encode import encode
 
 FIRST_DAMPING, LAST_DAMPING = 1e-2, 1e6
 
@@ -41,44 +40,6 @@ class _Quadratic(NamedTuple):
     cost: Tensor
     descent: Tensor
     normal: Tensor
-
-
-@torch.no_grad()
-def encode_frames(
-    decoder: Decoder,
-    coordinates: Tensor,
-    values: Tensor,
-    variance: Tensor | float,
-    prior: Gaussian,
-    iterations: int = 30,
-    start: Tensor | None = None,
-) -> Gaussian:
-    """Posterior codes of frames by any decoder; exact and at once where it is affine.
-
-    Parameters
-    ----------
-    coordinates : (point, input) shared by the frames, or (frame, point, input)
-    values : (frame, point, channel); NaN is missing
-    variance : observation-error variance, broadcast against values
-    prior : mean (code,), covariance (code, code)
-    start : (frame, code) first guess, the prior mean when absent
-
-    Returns
-    -------
-    Gaussian as of `encode`. Where the decoder is not affine the mean is the most probable code and the covariance
-    (frame, code, code) the inverse of the Gauss-Newton Hessian there. Raises `NonFiniteError` when a cost is not
-    finite.
-    """
-    if decoder.is_affine:
-        return encode(decoder.linearise(coordinates, prior.mean[None]), values, variance, prior)
-    guess = prior.mean.expand(len(values), -1) if start is None else start
-    known = ~torch.isnan(values)
-    error = torch.as_tensor(variance, dtype=values.dtype, device=values.device).expand_as(values)
-    precision = torch.where(known, 1.0 / error, torch.zeros_like(values))
-    seen = torch.where(known, values, torch.zeros_like(values))
-    weight = Prior(prior.mean, precision_of(prior.covariance))
-    found = minimise(decoder, coordinates, seen, precision, weight, guess, iterations)
-    return Gaussian(found.codes, torch.cholesky_inverse(cholesky(found.normal)))
 
 
 @torch.no_grad()

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..data.observations import days_since_epoch
 from ..errors import EmptyDataError, ObservationError
-from ..forecasts.decode import blocks
-from ..model.latent import OceanModel
-from ..space.decoders import decode
+from ..model import LatentModel, Ocean
+from ..model.blending import BATCH_PLACES, Places, blend, blocks
+from ..numerics.groups import batches
+from ..space.decoders import fields
 from ..space.domain import wrap_longitude
-from . import encode_frames
+from .encode import encode_charts
 
 Array = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class EncodedMaps:
     times : (time,) days since 1950-01-01
     codes : (time, chart, code); covariance : (time, chart, code, code), one time for all when gaps stay in place
     longitude, latitude : (point,) cells; shape : of the grid
-    remainder : (time, channel, point) what the blended decode leaves, relative to the channels' spread
+    residual : (time, channel, point) the residual field, what the blended decode leaves, relative to the spread
     """
 
     times: Array
@@ -36,7 +37,7 @@ class EncodedMaps:
     latitude: Array
     shape: tuple[int, int]
     axes: tuple[Array, Array]
-    remainder: Tensor
+    residual: Tensor
 
     def frames(self, which: slice) -> "EncodedMaps":
         """The same maps over part of the times."""
@@ -46,8 +47,17 @@ class EncodedMaps:
             times=self.times[which],
             codes=self.codes[which],
             covariance=covariance,
-            remainder=self.remainder[which],
+            residual=self.residual[which],
         )
+
+    @torch.no_grad()
+    def state(self, latent: LatentModel) -> tuple[Tensor, Tensor]:
+        """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before."""
+        mean = latent.initialiser(self.codes[-(latent.lags + 1) :].movedim(0, 1))
+        code, size = latent.dynamics.code_size, mean.shape[-1]
+        covariance = 1e-8 * torch.eye(size, dtype=mean.dtype, device=mean.device).repeat(len(mean), 1, 1)
+        covariance[:, :code, :code] += self.covariance[-1]
+        return mean, covariance
 
 
 def is_maps(dataset: xr.Dataset) -> bool:
@@ -55,18 +65,67 @@ def is_maps(dataset: xr.Dataset) -> bool:
     return "obs" not in dataset.dims and "time" in dataset.dims and "trajectory" not in dataset.dims
 
 
+def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: float | None) -> xr.Dataset | None:
+    """The last `wanted` frames up to `end` when they are spaced as in training, else None; in any order."""
+    times = days_since_epoch(dataset["time"].values)
+    order = np.argsort(times, kind="stable")
+    times = times[order]
+    last = len(times) if end is None else int(np.searchsorted(times, end + 1e-9))
+    recent = slice(max(last - wanted, 0), last)
+    if last < wanted or not np.allclose(np.diff(times[recent]), interval_days, atol=1e-3):
+        return None
+    return dataset.isel(time=order[recent])
+
+
 @torch.no_grad()
-def encode_maps(model: OceanModel, dataset: xr.Dataset) -> EncodedMaps:
+def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset) -> EncodedMaps:
     """Encode all frames of a field dataset; raises `ObservationError` or `EmptyDataError` for what does not fit."""
-    names = model.spec.names
+    values, place, shape = _cells(ocean, dataset)
+    ocean.cover.check(*place)
+    anomaly = (values - ocean.background.at(*place)) / ocean.spread
+    like, count = latent.code_variance, len(anomaly)
+    pairs = ocean.cover.pairs(*place)
+    seen = torch.as_tensor(anomaly, device=like.device).to(like)
+    amplitude = torch.as_tensor(ocean.cover.amplitude, device=like.device).to(like)
+    cell, chart = (torch.as_tensor(column, device=like.device) for column in (pairs.point, pairs.chart))
+    coordinates = torch.as_tensor(pairs.coordinates, device=like.device).to(like)
+    prior = latent.code_prior
+    codes = prior.mean.repeat(count, ocean.charts, 1)
+    covariances = []
+    for batch in batches(chart, BATCH_PLACES):
+        here = seen[:, cell[batch.row]] / amplitude[batch.group, None, None]
+        here = torch.where(batch.known.unsqueeze(-1), here, torch.nan)
+        found = encode_charts(latent.decoder, coordinates[batch.row], here, latent.spec.noise_variance, prior)
+        codes[:, batch.group] = found.mean
+        covariances.append((batch.group, found.covariance))
+    frames = max(len(covariance) for _, covariance in covariances)
+    covariance = prior.covariance.repeat(frames, ocean.charts, 1, 1)
+    for group, part in covariances:
+        covariance[:, group] = part
+    fitted = blended_field(latent, ocean, codes, *place)
+    rows, columns = dataset["latitude"], dataset["longitude"]
+    return EncodedMaps(
+        times=days_since_epoch(dataset["time"].values),
+        codes=codes,
+        covariance=covariance,
+        longitude=place[0],
+        latitude=place[1],
+        shape=shape,
+        axes=(rows.values.astype(float), columns.values.astype(float)),
+        residual=like.new_tensor(np.nan_to_num(np.moveaxis(anomaly - fitted, 2, 1))),
+    )
+
+
+def _cells(ocean: Ocean, dataset: xr.Dataset) -> tuple[Array, tuple[Array, Array], tuple[int, int]]:
+    """Values (time, cell, channel), longitudes and latitudes (cell,) and the grid's shape of maps that fit."""
+    names = ocean.names
     missing = [name for name in names if name not in dataset]
     if missing:
         raise ObservationError(
             f"maps lack {', '.join(missing)}; this model wants every one of {', '.join(names)} in gridded input"
         )
-    first = dataset[names[0]]
-    space = [d for d in first.dims if d != "time"]
-    values = np.stack([dataset[n].transpose("time", *space).values.astype(np.float64) for n in names], axis=1)
+    space = [d for d in dataset[names[0]].dims if d != "time"]
+    values = np.stack([dataset[n].transpose("time", *space).values.astype(np.float64) for n in names], axis=-1)
     blank = np.flatnonzero(~np.isfinite(values).any(axis=(1, 2, 3)))
     if len(blank):
         raise EmptyDataError(
@@ -75,55 +134,20 @@ def encode_maps(model: OceanModel, dataset: xr.Dataset) -> EncodedMaps:
         )
     mesh = xr.broadcast(dataset["latitude"], dataset["longitude"])
     latitude, longitude = (axis.transpose(*space).values.ravel() for axis in mesh)
-    longitude, latitude = wrap_longitude(longitude), np.asarray(latitude, np.float64)
-    model.cover.check(longitude, latitude)
-    flat = values.reshape(len(values), len(names), -1)
-    background = model.background.at(longitude, latitude)
-    anomaly = (np.moveaxis(flat, 1, 2) - background) / model.spec.spread
-    codes, covariances = [], []
-    for chart, amplitude in enumerate(model.cover.amplitude):
-        inside = np.flatnonzero(model.cover.charts[chart].contains(longitude, latitude))
-        coordinates = model.coordinates(chart, longitude[inside], latitude[inside])
-        seen = model.code_variance.new_tensor(anomaly[:, inside] / amplitude)
-        # Frames with the same gaps share a factorisation; a static land mask makes that all of them.
-        keep = torch.isfinite(seen).any(0).any(-1)
-        noise = model.spec.noise_variance
-        posterior = encode_frames(model.decoder, coordinates[keep], seen[:, keep], noise, model.code_prior)
-        codes.append(posterior.mean)
-        covariances.append(posterior.covariance if posterior.covariance.dim() == 3 else posterior.covariance[None])
-    stacked = torch.stack(codes, dim=1)
-    frames = max(len(covariance) for covariance in covariances)
-    fitted = blended_field(model, stacked, longitude, latitude)
-    remainder = np.moveaxis(anomaly, 2, 1) - fitted
-    rows, columns = dataset["latitude"], dataset["longitude"]
-    return EncodedMaps(
-        times=days_since_epoch(dataset["time"].values),
-        codes=stacked,
-        covariance=torch.stack([c.expand(frames, -1, -1) for c in covariances], dim=1),
-        longitude=longitude,
-        latitude=latitude,
-        shape=(dataset.sizes[space[0]], dataset.sizes[space[1]]),
-        axes=(rows.values.astype(float), columns.values.astype(float)),
-        remainder=model.code_variance.new_tensor(np.nan_to_num(remainder)),
-    )
+    place = wrap_longitude(longitude), np.asarray(latitude, np.float64)
+    shape = (dataset.sizes[space[0]], dataset.sizes[space[1]])
+    return values.reshape(len(values), -1, len(names)), place, shape
 
 
-@torch.no_grad()
-def blended_field(model: OceanModel, codes: Tensor, longitude: Array, latitude: Array) -> Array:
-    """Field anomalies (time, channel, point) of codes (time, chart, code), relative to the channels' spread."""
-    out = np.full((len(codes), len(model.spec.channels), len(longitude)), np.nan)
-    for block in blocks(len(longitude)):
-        lon, lat = longitude[block], latitude[block]
-        total, value = np.zeros(len(lon)), np.zeros((len(codes), len(lon), out.shape[1]))
-        for chart, amplitude in enumerate(model.cover.amplitude):
-            weight = model.cover.weight(chart, lon, lat)
-            inside = np.flatnonzero(weight > 0)
-            if not len(inside):
-                continue
-            coordinates = model.coordinates(chart, lon[inside], lat[inside])
-            field = decode(model.decoder, coordinates, codes[:, chart]).double().cpu().numpy()
-            value[:, inside] += field * (weight[inside, None] * amplitude)
-            total[inside] += weight[inside]
-        with np.errstate(invalid="ignore"):
-            out[..., block] = np.moveaxis(value / np.where(total > 0, total, np.nan)[:, None], 2, 1)
-    return out
+def blended_field(latent: LatentModel, ocean: Ocean, codes: Tensor, longitude: Array, latitude: Array) -> Array:
+    """Field anomalies (time, point, channel) of codes (time, chart, code), relative to the channels' spread."""
+
+    def evaluate(places: Places) -> tuple[Tensor, None]:
+        return fields(latent.decoder, places.coordinates, codes[:, places.chart]), None
+
+    parts = [
+        blend(ocean, latent.code_variance, longitude[block], latitude[block], evaluate, (len(codes),))[0]
+        - ocean.background.at(longitude[block], latitude[block])
+        for block in blocks(len(longitude))
+    ]
+    return np.concatenate(parts, axis=1) / ocean.spread

@@ -1,101 +1,110 @@
-"""Point observations as rows of a linear operator on the codes of one chart, along a trajectory of nodes."""
+"""Point observations as one table: a row for every observed value and every chart that holds its point."""
 
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.observations import Observations
-from ..model.latent import OceanModel
-from ..space.decoders import Decoder, at_points
+from ..model import LatentModel, Ocean
+from ..space.decoders import Basis, Decoder, at_points, relinearised
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Observed values of one chart, in its normalised units.
+class Form(NamedTuple):
+    """Rows as linear functions of codes: value = offset (row,) + operator (row, code) @ code + error.
 
-    operator : (row, code) so that value = offset + operator @ code(time) + error, to first order about some codes
-        where the decoder is not affine
-    innovation : (row,) value minus offset; offset : (row,) of the decoder; variance : (row,) of the error
-    coordinates : (row, input) and channel : (row,) where and what was observed
-    decoder : where it is not affine, for `about`; None where the operator is the same about all codes
-    node, fraction : (row,) the trajectory node before the observation and the way to the next, 0..1
-    observation : (row,) index of the observation that the value belongs to, where somebody wants to know
-
-    Columns of the operator beyond the decoder's code are those of offsets of sources (`offsets`).
+    To first order about some codes where the decoder is not affine.
     """
 
     operator: Tensor
-    innovation: Tensor
+    offset: Tensor
+
+
+@dataclass(frozen=True)
+class ObservedValues:
+    """Observed values in the charts' normalised units.
+
+    chart, channel : (row,) where and what was observed; coordinates : (row, input) of the point on the chart
+    value : (row,); variance : (row,) of its error, that of what the basis cannot represent included
+    node, fraction : (row,) the trajectory node before the observation and the way to the next, 0..1
+    observation : (row,) number of the observation that the value belongs to
+    form : of the rows about the population's mean, where it was asked for
+    """
+
+    chart: Tensor
+    channel: Tensor
+    coordinates: Tensor
+    value: Tensor
     variance: Tensor
     node: Tensor
     fraction: Tensor
-    offset: Tensor
-    coordinates: Tensor
-    channel: Tensor
-    decoder: Decoder | None = None
-    observation: Tensor | None = None
+    observation: Tensor
+    form: Form | None = None
 
     def __len__(self) -> int:
-        return len(self.innovation)
+        return len(self.value)
 
-    def select(self, which: Tensor | slice) -> "Rows":
+    def select(self, which: Tensor | slice) -> "ObservedValues":
         """Some of the rows, by a mask, indices or a slice."""
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: column[which] for name, column in columns.items() if isinstance(column, Tensor)})
+        columns = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "form"}
+        form = None if self.form is None else Form(*(part[which] for part in self.form))
+        return ObservedValues(**columns, form=form)
 
-    def about(self, codes: Tensor) -> "Rows":
-        """The same observations with the operator of the decoder about other codes (row, code)."""
-        if self.decoder is None or not len(self):
-            return self
-        size = self.decoder.code_size
-        basis = at_points(self.decoder, self.coordinates, codes[:, :size])
-        index = torch.arange(len(self), device=codes.device), self.channel
-        offset = basis.offset[index]
-        innovation = self.innovation + self.offset - offset
-        operator = torch.cat([basis.modes[index], self.operator[:, size:]], dim=-1)
-        return replace(self, operator=operator, innovation=innovation, offset=offset)
+    def formed(self, decoder: Decoder) -> "ObservedValues":
+        """The same rows with their form about a code of zero."""
+        codes = self.value.new_zeros(1, decoder.code_size).expand(len(self), -1)
+        return self._with(at_points(decoder, self.coordinates, codes))
 
-    def along(self, nodes: Tensor) -> Tensor:
-        """The codes (row, code) of a trajectory (node, code) at the moments of the observations."""
-        following = (self.node + 1).clamp_max(len(nodes) - 1)
-        return torch.lerp(nodes[self.node], nodes[following], self.fraction[:, None])
+    def about(self, decoder: Decoder, codes: Tensor) -> "ObservedValues":
+        """The same rows with their form about other codes (row, code); unchanged where it is the same about all."""
+        basis = relinearised(decoder, self.coordinates, codes)
+        return self if basis is None else self._with(basis)
+
+    def along(self, codes: Tensor) -> Tensor:
+        """The codes (row, code) at the observations of trajectories (node, chart, code)."""
+        following = (self.node + 1).clamp_max(len(codes) - 1)
+        return torch.lerp(codes[self.node, self.chart], codes[following, self.chart], self.fraction[:, None])
+
+    def _with(self, basis: Basis) -> "ObservedValues":
+        index = torch.arange(len(self), device=self.channel.device), self.channel
+        return replace(self, form=Form(basis.modes[index], basis.offset[index]))
 
 
-def rows_of_chart(
-    model: OceanModel, chart: int, observations: Observations, nodes: np.ndarray, default_error: float
-) -> Rows:
-    """The observations that a chart holds, between `nodes` [days since 1950-01-01].
+@torch.no_grad()
+def observed_values(
+    latent: LatentModel, ocean: Ocean, observations: Observations, nodes: NDArray[np.float64], default_error: float
+) -> ObservedValues:
+    """The table of observations that charts hold, between `nodes` [days since 1950-01-01], in order of charts.
 
     The error variance is the instrument's plus that of what the basis cannot represent. Values without an error take
     `default_error` [units of the channel].
     """
-    inside = model.cover.charts[chart].contains(observations.longitude, observations.latitude)
-    seen = observations.select(np.flatnonzero(inside))
-    scale = model.spec.spread * model.cover.amplitude[chart]
-    background = model.background.at(seen.longitude, seen.latitude) if len(seen) else np.zeros((0, len(scale)))
-    values = (seen.values - background) / scale
-    error = np.where(np.isfinite(seen.error), seen.error, default_error) / scale
-    like = model.code_variance
-    coordinates = model.coordinates(chart, seen.longitude, seen.latitude)
-    with torch.no_grad():
-        # About the population's mean; who knows better codes asks for `about`.
-        basis = at_points(model.decoder, coordinates, torch.zeros_like(like).expand(len(coordinates), -1))
-    observation, channel = np.nonzero(np.isfinite(values))
-    device = like.device
-    index = torch.as_tensor(observation, device=device), torch.as_tensor(channel, device=device)
-    position = np.interp(seen.time[observation], nodes, np.arange(len(nodes), dtype=float))
+    like, pairs = latent.code_variance, ocean.cover.pairs(observations.longitude, observations.latitude)
+    order = np.argsort(pairs.chart, kind="stable")
+    point, chart = pairs.point[order], pairs.chart[order]
+    seen, back = np.unique(point, return_inverse=True)
+    place = observations.longitude[seen], observations.latitude[seen]
+    anomaly = observations.values[seen] - ocean.background.at(*place) if len(seen) else observations.values[seen]
+    error = np.where(np.isfinite(observations.error[seen]), observations.error[seen], default_error)
+    pair, channel = np.nonzero(np.isfinite(anomaly)[back])
+    scale = ocean.scale[chart[pair], channel]
+    position = np.interp(observations.time[point[pair]], nodes, np.arange(len(nodes), dtype=float))
     node = np.minimum(np.floor(position).astype(np.int64), max(len(nodes) - 2, 0))
-    return Rows(
-        operator=basis.modes[index],
-        innovation=like.new_tensor(values[observation, channel]) - basis.offset[index],
-        variance=like.new_tensor(error[observation, channel] ** 2) + model.unresolved_variance[index[1]],
-        node=torch.as_tensor(node, device=device),
-        fraction=like.new_tensor(position - node),
-        offset=basis.offset[index],
-        coordinates=coordinates[index[0]],
-        channel=index[1],
-        decoder=None if model.decoder.is_affine else model.decoder,
-        observation=torch.as_tensor(np.flatnonzero(inside)[observation], device=device),
+    unresolved = latent.unresolved_variance.double().cpu().numpy()[channel]
+
+    def number(values: NDArray) -> Tensor:
+        return torch.as_tensor(values, device=like.device)
+
+    return ObservedValues(
+        chart=number(chart[pair]),
+        channel=number(channel),
+        coordinates=number(pairs.coordinates[order][pair]).to(like),
+        value=number(anomaly[back[pair], channel] / scale).to(like),
+        variance=number((error[back[pair], channel] / scale) ** 2 + unresolved).to(like),
+        node=number(node),
+        fraction=number(position - node).to(like),
+        observation=number(point[pair]),
     )

@@ -10,16 +10,13 @@ column of its offset. The flow leaves offsets as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..numerics.gaussian import Gaussian
-from .filter import Filter
-from .observed import Rows
-from .window import Flow, RightHandSide, Trajectory, tangent_flow
 
 
 class Offset(NamedTuple):
@@ -31,8 +28,8 @@ class Offset(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Joint:
-    """Gaussians of charts' states and of the offsets of sources beside them, in the charts' normalised units.
+class StateAndOffsets:
+    """Gaussians of charts' states and of the offsets of sources behind them, in the charts' normalised units.
 
     offsets : what stands behind the state, in order
     mean : (chart, state + offset); covariance : (chart, state + offset, state + offset)
@@ -47,7 +44,7 @@ class Joint:
         """Length of the state in front of the offsets."""
         return self.mean.shape[-1] - len(self.offsets)
 
-    def with_sources(self, seen: Sequence[Offset], variance: Tensor) -> "Joint":
+    def with_sources(self, seen: Sequence[Offset], variance: Tensor) -> "StateAndOffsets":
         """Offsets of sources that are `seen` now: known ones as they are known, others with their prior `variance`.
 
         variance : (chart, channel)
@@ -55,21 +52,23 @@ class Joint:
         known = {(o.source, o.channel): o for o in self.offsets}
         new = [o for o in seen if (o.source, o.channel) not in known]
         known |= {(o.source, o.channel): o for o in seen}
+        if not new:
+            return StateAndOffsets(tuple(known.values()), self.mean, self.covariance)
         mean = torch.cat([self.mean, self.mean.new_zeros(len(self.mean), len(new))], dim=-1)
-        covariance = torch.stack(
-            [
-                torch.block_diag(old, torch.diag(row[[o.channel for o in new]]))
-                for old, row in zip(self.covariance, variance, strict=True)
-            ]
-        )
-        return Joint(tuple(known.values()), mean, covariance)
+        old, size = self.mean.shape[-1], mean.shape[-1]
+        covariance = mean.new_zeros(len(mean), size, size)
+        covariance[:, :old, :old] = self.covariance
+        covariance.diagonal(dim1=-2, dim2=-1)[:, old:] = variance[:, [o.channel for o in new]]
+        return StateAndOffsets(tuple(known.values()), mean, covariance)
 
-    def without_sources(self, before: float = float("inf")) -> "Joint":
+    def without_sources(self, before: float = float("inf")) -> "StateAndOffsets":
         """The joint Gaussian without the offsets of sources last seen `before` a time, by default without any."""
         keep = [index for index, offset in enumerate(self.offsets) if offset.last >= before]
+        if len(keep) == len(self.offsets):
+            return self
         which = torch.tensor([*range(self.state_size), *(self.state_size + index for index in keep)])
         which = which.to(self.mean.device)
-        return Joint(
+        return StateAndOffsets(
             tuple(self.offsets[index] for index in keep),
             self.mean[:, which],
             self.covariance[:, which[:, None], which],
@@ -82,7 +81,12 @@ class Layout:
 
     code_size: int
     state_size: int
-    offsets: int
+    offsets: int = 0
+
+    @property
+    def seen(self) -> int:
+        """Length of what observations see: code and offsets."""
+        return self.code_size + self.offsets
 
     @property
     def place(self) -> Tensor:
@@ -97,81 +101,30 @@ class Layout:
         return self.place[: self.state_size]
 
     def augmented(self, joint: Gaussian) -> Gaussian:
-        """A Gaussian of state and offsets as one of the augmented state."""
-        order = torch.argsort(self.place)
-        return Gaussian(joint.mean[order], joint.covariance[order[:, None], order])
+        """Gaussians (chart, state + offset) as ones of the augmented state."""
+        return self._ordered(joint, torch.argsort(self.place))
 
     def parted(self, augmented: Gaussian) -> Gaussian:
         """The inverse of `augmented`."""
-        place = self.place
-        return Gaussian(augmented.mean[place], augmented.covariance[place[:, None], place])
+        return self._ordered(augmented, self.place)
 
-    def noise(self, noise: Tensor) -> Tensor:
-        """Process noise of the augmented state: offsets have none."""
-        whole = noise.new_zeros(len(self.place), len(self.place))
-        whole[self.state[:, None], self.state] = noise
+    def of_state(self, matrix: Tensor, fill: float) -> Tensor:
+        """A matrix (..., state, state) in the augmented state, with `fill` on the diagonal of the offsets."""
+        if not self.offsets:
+            return matrix
+        whole = matrix.new_zeros(*matrix.shape[:-2], len(self.place), len(self.place))
+        where = self.state.to(matrix.device)
+        whole[..., where[:, None], where] = matrix
+        whole.diagonal(dim1=-2, dim2=-1)[..., self.code_size : self.seen] = fill
         return whole
 
-    def rows(self, rows: Rows, group: Tensor) -> Rows:
-        """Rows of which each also sees the offset `group` (row,)."""
-        one = torch.nn.functional.one_hot(group, self.offsets).to(rows.operator)
-        return replace(rows, operator=torch.cat([rows.operator, one], dim=-1))
+    def operator(self, operator: Tensor, group: Tensor) -> Tensor:
+        """Rows (row, code) of which each also sees the offset `group` (row,)."""
+        one = torch.nn.functional.one_hot(group, self.offsets).to(operator)
+        return torch.cat([operator, one], dim=-1)
 
-
-@dataclass(frozen=True)
-class Beside(Flow):
-    """The flow of an augmented state: that of the state, and offsets that stay."""
-
-    right: RightHandSide
-    layout: Layout
-
-    def __call__(self, time: Tensor, state: Tensor) -> Tensor:
-        """d(augmented state)/dt."""
-        moved, where = torch.zeros_like(state), self.layout.state
-        moved[..., where] = self.right(time, state[..., where])
-        return moved
-
-    def flow(self, initial: Tensor, nodes: Tensor, method: str, step: float) -> tuple[Tensor, Tensor]:
-        """States and Jacobians, integrated without the offsets."""
-        where = self.layout.state
-        moved, turned = tangent_flow(self.right, initial[where], nodes, method, step)
-        states = initial.expand(len(nodes), -1).clone()
-        states[:, where] = moved
-        jacobians = torch.eye(len(initial), dtype=initial.dtype, device=initial.device).repeat(len(nodes), 1, 1)
-        jacobians[:, where[:, None], where] = turned
-        return states, jacobians
-
-
-@dataclass(frozen=True)
-class WithoutOffsets:
-    """What a window or filter of the augmented state says of the state alone."""
-
-    whole: Trajectory | Filter
-    layout: Layout
-
-    @property
-    def mean(self) -> Tensor:
-        """(node, state) means."""
-        return self.whole.mean[:, self.layout.state]
-
-    @property
-    def covariance(self) -> Tensor:
-        """(node, state, state) covariances."""
-        where = self.layout.state
-        return self.whole.covariance[:, where[:, None], where]
-
-    @property
-    def weight(self) -> Tensor:
-        """(row,) Huber's weights."""
-        return self.whole.weight
-
-    @property
-    def joint(self) -> Gaussian:
-        """State and offsets at the last node."""
-        return self.layout.parted(self.whole.end)
-
-    @property
-    def end(self) -> Gaussian:
-        """The state at the last node."""
-        size, joint = self.layout.state_size, self.joint
-        return Gaussian(joint.mean[:size], joint.covariance[:size, :size])
+    def _ordered(self, gaussian: Gaussian, order: Tensor) -> Gaussian:
+        if not self.offsets:
+            return gaussian
+        order = order.to(gaussian.mean.device)
+        return Gaussian(gaussian.mean[:, order], gaussian.covariance[:, order[:, None], order])

@@ -7,25 +7,16 @@ the weights rho'(r) / r = min(1, c / |r|) of the present misfits the quadratic c
 so that its minimum is lower (Holland & Welsch 1977). An infinite bound is the plain quadratic cost.
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from .observed import Rows
-
 
 def huber_cost(scaled: Tensor, bound: float) -> Tensor:
-    """rho of misfits (row,) in standard deviations."""
+    """rho of misfits (...) in standard deviations."""
     size = scaled.abs()
     return torch.where(size <= bound, 0.5 * scaled.square(), bound * (size - 0.5 * bound))
 
 
 def huber_weight(scaled: Tensor, bound: float) -> Tensor:
-    """Weights (row,) in (0, 1] of misfits in standard deviations."""
+    """Weights (...) in (0, 1] of misfits in standard deviations."""
     return (bound / scaled.abs()).clamp_max(1.0)
-
-
-def reweighted(rows: Rows, weight: Tensor) -> Rows:
-    """The rows with the error variances that the weights (row,) amount to."""
-    return replace(rows, variance=rows.variance / weight)

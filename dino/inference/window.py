@@ -9,211 +9,190 @@ exactly). The tangent-linear equations are integrated beside the state. The cont
 so that the normal matrix is the identity plus what the observations add. A decoder that is not affine in its code is
 linearised anew about every trajectory tried, so that the cost is always that of the decoder itself. With a bound the
 squared misfits beyond it give way to Huber's cost (`robust`), by weights that every iteration finds anew.
+
+Charts are minimised side by side, each with its own step length, in blocks that bound the memory.
 """
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
-from ..dynamics.integrate import solver_steps
+from ..dynamics import propagators, tangent_flow
 from ..errors import NonFiniteError
 from ..numerics.gaussian import Gaussian, cholesky
-from .observed import Rows
+from ..numerics.groups import batches
+from .filter import BATCH_ROWS, Assimilated, Problem, Trajectory
+from .observed import ObservedValues
 from .robust import huber_cost, huber_weight
 
-RightHandSide = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """States along the nodes of a window: mean (node, state) and covariance (node, state, state).
-
-    weight : (row,) Huber's weights of the observations, 1 where they count in full
-    """
-
-    mean: Tensor
-    covariance: Tensor
-    weight: Tensor
-
-    @property
-    def end(self) -> Gaussian:
-        """The state at the last node."""
-        return Gaussian(self.mean[-1], self.covariance[-1])
-
-
-class Flow(ABC):
-    """A right-hand side that knows a shorter way to its states and Jacobians than integrating them from scratch."""
-
-    @abstractmethod
-    def __call__(self, time: Tensor, state: Tensor) -> Tensor:
-        """d(state)/dt."""
-
-    @abstractmethod
-    def flow(self, initial: Tensor, nodes: Tensor, method: str, step: float) -> tuple[Tensor, Tensor]:
-        """States and Jacobians as `tangent_flow` gives them."""
-
-
-class SharedPropagators(Flow):
-    """A linear, autonomous right-hand side without forcing: one set of propagators serves all starts and places."""
-
-    def __init__(self, right: RightHandSide) -> None:
-        self.right = right
-        self._known: dict[tuple[float, ...], Tensor] = {}
-
-    def __call__(self, time: Tensor, state: Tensor) -> Tensor:
-        return self.right(time, state)
-
-    def flow(self, initial: Tensor, nodes: Tensor, method: str, step: float) -> tuple[Tensor, Tensor]:
-        """States and Jacobians, integrated once for every spacing of nodes."""
-        elapsed = tuple(round(day, 6) for day in (nodes - nodes[0]).tolist())
-        if elapsed not in self._known:
-            self._known[elapsed] = tangent_flow(self.right, torch.zeros_like(initial), nodes, method, step)[1]
-        jacobians = self._known[elapsed]
-        return jacobians @ initial, jacobians
-
-
-def tangent_flow(
-    right: RightHandSide, initial: Tensor, nodes: Tensor, method: str, step: float
-) -> tuple[Tensor, Tensor]:
-    """States (node, state) and Jacobians of the flow (node, state, state) from the first node; nodes in days."""
-    if isinstance(right, Flow):
-        return right.flow(initial, nodes, method, step)
-    size = len(initial)
-    identity = torch.eye(size, dtype=initial.dtype, device=initial.device)
-    if len(nodes) == 1:
-        return initial[None], identity[None]
-
-    def both(time: Tensor, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        state, tangents = pair
-        moved, derivative = _linearised(right, time, state)
-        return moved, derivative @ tangents
-
-    # Steps that miss the nodes would be interpolated linearly, an error far above the solver's own.
-    options = {} if method == "dopri5" else {"grid_constructor": lambda f, y0, t: solver_steps(t, step)}
-    solution = odeint(both, (initial, identity), nodes - nodes[0], method=method, options=options)
-    states, jacobians = solution[0], solution[1]
-    assert isinstance(jacobians, Tensor)
-    return states, jacobians
-
-
-def _linearised(right: RightHandSide, time: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """The right-hand side at a state and its derivative (state, state), by reverse mode.
-
-    The products with the directions carried along are one matrix product then, a third of the time of pushing every
-    direction through the right-hand side.
-    """
-    with torch.enable_grad():
-        here = state.detach().requires_grad_()
-        moved = right(time, here)
-        if not moved.requires_grad:  # it does not depend on the state
-            return moved, torch.zeros_like(torch.diag(state))
-        rows = torch.eye(len(state), dtype=state.dtype, device=state.device)
-        (derivative,) = torch.autograd.grad(moved, here, rows, is_grads_batched=True, materialize_grads=True)
-    return moved.detach(), derivative
+# Numbers of the Jacobians (node, chart, state, state) that a block of charts holds.
+BLOCK_NUMBERS = 2**25
 
 
 @torch.no_grad()
-def assimilate_window(
-    right: RightHandSide,
-    prior: Gaussian,
-    rows: Rows,
-    nodes: Tensor,
-    code_size: int,
-    iterations: int = 6,
-    method: str = "rk4",
-    step: float = 1.0,
-    bound: float = math.inf,
-) -> Trajectory:
-    """The posterior trajectory of a window with a perfect model.
+def minimised(problem: Problem, iterations: int = 6) -> Assimilated:
+    """The posterior of all charts with a perfect model; between two nodes the code is interpolated linearly."""
+    count, size = problem.prior.mean.shape
+    together = max(1, BLOCK_NUMBERS // (len(problem.nodes) * size * size))
+    starts = range(0, count, together)
+    return problem.joined(
+        _Block(problem.part(slice(first, min(first + together, count)))).run(iterations) for first in starts
+    )
 
-    Parameters
-    ----------
-    right : d(state)/dt; prior : of the state at the first node
-    rows : observations; between two nodes the code is interpolated linearly
-    nodes : (node,) days, ascending
-    code_size : the code is the first `code_size` entries of the state
-    bound : misfits of more standard deviations than this are down-weighted (Huber)
+
+@dataclass
+class _Path:
+    """Trajectories of some controls (chart, control): states (node, chart, state) and their derivatives by the control.
+
+    rows : linearised about the trajectory; cost : (chart,)
     """
-    root = cholesky(prior.covariance)
-    control = torch.zeros_like(prior.mean)
-    states, jacobians = tangent_flow(right, prior.mean, nodes, method, step)
-    rows = _relinearised(rows, states, code_size)
-    cost = _cost(control, states, rows, code_size, bound)
-    identity = torch.eye(len(control), dtype=torch.float64, device=control.device)
-    for iteration in range(iterations):
-        # Far from the prior everything looks like an outlier: first, misfits are measured against its spread as well.
-        normal, gradient, weight = _normal_equations(states, jacobians @ root, rows, code_size, bound, not iteration)
-        factor = cholesky(normal + identity)
-        descent = torch.cholesky_solve((gradient - control.double()).unsqueeze(-1), factor).squeeze(-1).to(control)
-        length = 1.0
-        while True:
-            trial = control + length * descent
-            moved, turned = tangent_flow(right, prior.mean + root @ trial, nodes, method, step)
-            seen = _relinearised(rows, moved, code_size)
-            new_cost = _cost(trial, moved, seen, code_size, bound)
-            if new_cost <= cost * (1 + 1e-6) or length < 1e-3:
+
+    control: Tensor
+    states: Tensor
+    whitened: Tensor
+    rows: ObservedValues
+    cost: Tensor
+
+
+class _Block:
+    """A block of charts that is minimised together."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.layout = problem, problem.layout
+        self.root = cholesky(problem.prior.covariance)
+        like, nodes = problem.prior.mean, torch.as_tensor(problem.nodes)
+        self.nodes = nodes.to(like.dtype).to(like.device)
+        self.where = self.layout.state.to(like.device)
+        latent = problem.latent
+        self.flows = None
+        if latent.dynamics.is_linear:
+            self.flows = propagators(latent.dynamics, nodes, latent.method, latent.step_days)
+
+    def run(self, iterations: int) -> Assimilated:
+        """Iterate until no chart gains; then the curvature at the minimum is the posterior's."""
+        path, active = self._at(torch.zeros_like(self.problem.prior.mean)), None
+        for iteration in range(iterations):
+            # Far from the prior everything looks like an outlier: first, misfits are measured against its spread too.
+            borrowed = iteration == 0 and self.problem.bound < math.inf
+            normal, gradient, _ = self._normal_equations(path, with_spread=iteration == 0)
+            descent = torch.cholesky_solve((gradient - path.control.double()).unsqueeze(-1), cholesky(normal))
+            step = descent.squeeze(-1).to(path.control)
+            if active is not None:
+                step = torch.where(active.unsqueeze(-1), step, 0.0)
+            trial, better = self._searched(path, step)
+            gained = torch.where(better, path.cost - trial.cost, 0.0)
+            path = trial
+            if not bool(torch.isfinite(path.cost).all()):
+                raise NonFiniteError(
+                    "the analysis left the finite numbers; shorten the window or check the observations"
+                )
+            # Weights that are not the cost's promise no descent: after them every chart goes on.
+            active = None if borrowed else (gained >= 1e-5 * path.cost) & better
+            if active is not None and not bool(active.any()):
                 break
-            length /= 2
-        if not torch.isfinite(new_cost):
-            raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")
-        borrowed = not iteration and bound < math.inf  # weights that are not the cost's promise no descent
-        if new_cost > cost * (1 + 1e-6):  # no length of this step is downhill: rounding is all that is left
-            if borrowed:
-                continue
-            break
-        converged = cost - new_cost < 1e-5 * cost
-        control, states, jacobians, rows, cost = trial, moved, turned, seen, new_cost
-        if bool(converged) and not borrowed:
-            break
-    # The curvature at the minimum, not at the last linearisation, is the posterior's.
-    normal, _, weight = _normal_equations(states, jacobians @ root, rows, code_size, bound, False)
-    spread = torch.linalg.solve_triangular(cholesky(normal + identity), root.double().T, upper=False).T.to(control)
-    moved_spread = jacobians @ spread
-    return Trajectory(states, moved_spread @ moved_spread.mT, weight)
+        normal, _, weight = self._normal_equations(path, with_spread=False)
+        return self._posterior(path, normal, weight)
 
+    def _searched(self, path: _Path, step: Tensor) -> tuple[_Path, Tensor]:
+        """The path after a step that is halved, chart by chart, until it lowers the cost; and where it did."""
+        length = torch.ones_like(path.cost)
+        while True:
+            trial = self._at(path.control + length.unsqueeze(-1).to(step) * step)
+            better = trial.cost <= path.cost * (1 + 1e-6)
+            searching = ~better & (length >= 1e-3)
+            if not bool(searching.any()):
+                break
+            length = torch.where(searching, length / 2, length)
+        if bool(better.all()):
+            return trial, better
+        # No length of their step is downhill for the others: rounding is all that is left.
+        return self._at(torch.where(better.unsqueeze(-1), trial.control, path.control)), better
 
-def _relinearised(rows: Rows, states: Tensor, code_size: int) -> Rows:
-    """Rows about a trajectory: their prediction there is what the decoder gives, their operator its derivative."""
-    return rows if rows.decoder is None else rows.about(rows.along(states[:, :code_size]))
+    def _at(self, control: Tensor) -> _Path:
+        problem = self.problem
+        start = problem.prior.mean + (self.root @ control.unsqueeze(-1)).squeeze(-1)
+        states, whitened = self._moved(start, self.root)
+        rows = problem.rows.about(problem.latent.decoder, problem.rows.along(states[..., : self.layout.code_size]))
+        path = _Path(control, states, whitened, rows, control.new_zeros(len(control), dtype=torch.float64))
+        scaled = self._misfit(path).double() / rows.variance.double().sqrt()
+        path.cost += 0.5 * control.double().square().sum(-1)
+        path.cost.index_add_(0, rows.chart, huber_cost(scaled, problem.bound))
+        return path
 
+    def _moved(self, start: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """States and tangents of the augmented state at all nodes; offsets stay."""
+        latent, where = self.problem.latent, self.where
+        inner = start[:, where], tangents[:, where]
+        if self.flows is not None:
+            flows = self.flows.to(start).unsqueeze(1)
+            states, turned = (flows @ inner[0].unsqueeze(-1)).squeeze(-1), flows @ inner[1]
+        else:
+            states, turned = tangent_flow(
+                latent.dynamics, self.problem.context, *inner, self.nodes, latent.method, latent.step_days
+            )
+        if not self.layout.offsets:
+            return states, turned
+        whole = start.expand(len(self.nodes), -1, -1).clone(), tangents.expand(len(self.nodes), -1, -1, -1).clone()
+        whole[0][:, :, where], whole[1][:, :, where] = states, turned
+        return whole
 
-def _predicted(states: Tensor, rows: Rows, code_size: int) -> Tensor:
-    return (rows.operator * rows.along(states[:, :code_size])).sum(-1)
+    def _misfit(self, path: _Path) -> Tensor:
+        """(row,) values less what the trajectory predicts."""
+        rows, size = path.rows, self.layout.seen
+        assert rows.form is not None
+        operator = self._operator(rows, slice(None))
+        return rows.value - rows.form.offset - (operator * rows.along(path.states[..., :size])).sum(-1)
 
+    def _operator(self, rows: ObservedValues, which: Tensor | slice) -> Tensor:
+        """(row, seen) operator of some rows, with the columns of offsets."""
+        assert rows.form is not None
+        group = self.problem.group
+        return (
+            rows.form.operator[which]
+            if group is None
+            else self.layout.operator(rows.form.operator[which], group[which])
+        )
 
-def _cost(control: Tensor, states: Tensor, rows: Rows, code_size: int, bound: float) -> Tensor:
-    scaled = (rows.innovation - _predicted(states, rows, code_size)).double() / rows.variance.double().sqrt()
-    return 0.5 * control.double().square().sum() + huber_cost(scaled, bound).sum()
+    def _normal_equations(self, path: _Path, with_spread: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """1 + sum H'R^-1 H and sum H'R^-1 d of every chart, H the derivative by the control, and the weights in R.
 
+        with_spread : weights of misfits over their spread under the prior, R + H H', instead of over R alone
+        """
+        rows, size, bound = path.rows, self.layout.seen, self.problem.bound
+        count, controls = path.control.shape
+        normal = torch.eye(controls, dtype=torch.float64, device=path.control.device).repeat(count, 1, 1)
+        gradient = normal.new_zeros(count, controls)
+        misfit, weight = self._misfit(path), torch.ones_like(rows.value)
+        last = len(path.states) - 1
+        for batch in batches(rows.chart * (last + 1) + rows.node, BATCH_ROWS):
+            chart, node = batch.group // (last + 1), batch.group % (last + 1)
+            which, known = batch.row, batch.known
+            operator = self._operator(rows, which.flatten()).unflatten(0, which.shape)
+            fraction = rows.fraction[which].unsqueeze(-1)
+            following = (node + 1).clamp_max(last)
+            jacobian = (operator * (1 - fraction)) @ path.whitened[node, chart, :size]
+            jacobian = jacobian + (operator * fraction) @ path.whitened[following, chart, :size]
+            variance, missed = rows.variance[which], misfit[which]
+            found = known.to(variance)
+            if bound < math.inf:
+                expected = variance + jacobian.square().sum(-1) if with_spread else variance
+                found = huber_weight(missed / expected.sqrt(), bound) * known
+                weight[which[known]] = found[known]
+            weighted = jacobian * (found / variance).unsqueeze(-1)
+            normal.index_add_(0, chart, (weighted.mT @ jacobian).double())
+            gradient.index_add_(0, chart, (weighted.mT @ missed.unsqueeze(-1)).squeeze(-1).double())
+        return normal, gradient, weight
 
-def _normal_equations(
-    states: Tensor, whitened: Tensor, rows: Rows, code_size: int, bound: float, with_spread: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """sum H'R^-1 H and sum H'R^-1 d, H the derivative of the observed values by the control, and the weights in R.
-
-    with_spread : weights of misfits over their spread under the prior, R + H H', instead of over R alone
-    """
-    size = whitened.shape[-1]
-    normal = torch.zeros(size, size, dtype=torch.float64, device=whitened.device)
-    gradient = torch.zeros(size, dtype=torch.float64, device=whitened.device)
-    misfit = rows.innovation - _predicted(states, rows, code_size)
-    weight = torch.ones_like(misfit)
-    for node in rows.node.unique().tolist():
-        here = rows.node == node
-        following = min(node + 1, len(states) - 1)
-        operator, fraction = rows.operator[here], rows.fraction[here, None]
-        jacobian = (operator * (1 - fraction)) @ whitened[node, :code_size]
-        jacobian = jacobian + (operator * fraction) @ whitened[following, :code_size]
-        variance = rows.variance[here]
-        if bound < math.inf:
-            expected = variance + jacobian.square().sum(-1) if with_spread else variance
-            weight[here] = huber_weight(misfit[here] / expected.sqrt(), bound)
-        weighted = jacobian * (weight[here] / variance)[:, None]
-        normal += (weighted.T @ jacobian).double()
-        gradient += (weighted.T @ misfit[here]).double()
-    return normal, gradient, weight
+    def _posterior(self, path: _Path, normal: Tensor, weight: Tensor) -> Assimilated:
+        # The posterior's root is that of the prior turned by C^-T, with C C' the normal matrix.
+        factor = cholesky(normal).mT
+        identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device).expand_as(factor)
+        turn = torch.linalg.solve_triangular(factor, identity, upper=True).to(path.control)
+        moved = path.whitened[-1] @ turn
+        end = Gaussian(path.states[-1], moved @ moved.mT)
+        if not self.problem.smooth:
+            return Assimilated(end, None, weight)
+        code = path.whitened[:, :, : self.layout.code_size] @ turn
+        return Assimilated(end, Trajectory(path.states[..., self.where], code @ code.mT), weight)

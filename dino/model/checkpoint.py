@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,47 +11,48 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from data_pipeline.system.atomic import writing_file
+
 from ..config import Config, load_config
 from ..errors import CheckpointError, MissingFileError
 from ..space.gridmap import GridMap
-from .latent import ModelSpec, OceanModel
+from .latent import LatentModel
+from .ocean import Ocean
+from .spec import LatentSpec, OceanSpec
 
 FORMAT = "dino-run"
-VERSION = 2
-READ = (1, 2)  # version 1 had no factors of the spread: `OceanModel` takes 1 for them
+VERSION = 3
 _MAPS = ("background.longitude", "background.latitude", "background.values")
 
 
-def save_model(model: OceanModel, folder: Path) -> None:
+def save_model(latent: LatentModel, ocean: Ocean, folder: Path) -> None:
     """Write `model.safetensors` and `model.json`; each appears whole or not at all, the JSON last."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    background = model.background
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in latent.state_dict().items()}
+    background = ocean.background
     for name, array in zip(_MAPS, (background.longitude, background.latitude, background.values), strict=True):
         tensors[name] = torch.as_tensor(np.ascontiguousarray(array, np.float64))
     weights = folder / "model.safetensors"
-    partial = weights.with_suffix(".partial")
-    save_file(tensors, partial)
-    digest = _digest(partial)
-    os.replace(partial, weights)
+    with writing_file(weights) as partial:
+        save_file(tensors, partial)
+        digest = _digest(partial)
     content = {
         "format": FORMAT,
         "version": VERSION,
         "weights_sha256": digest,
         "tensors": {name: list(tensor.shape) for name, tensor in tensors.items()},
-        "spec": model.spec.model_dump(mode="json"),
+        "latent": latent.spec.model_dump(mode="json"),
+        "ocean": ocean.spec.model_dump(mode="json"),
     }
-    partial = folder / "model.json.partial"
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(partial, folder / "model.json")
+    with writing_file(folder / "model.json") as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def save_config(config: Config, folder: Path) -> None:
     """Write `config.yaml` of a run, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "config.yaml.partial"
-    partial.write_text(config.to_yaml())
-    os.replace(partial, folder / "config.yaml")
+    with writing_file(folder / "config.yaml") as partial:
+        partial.write_text(config.to_yaml())
 
 
 def load_run_config(folder: Path | str, overrides: Sequence[str] = ()) -> Config:
@@ -70,8 +70,8 @@ def load_run_config(folder: Path | str, overrides: Sequence[str] = ()) -> Config
     return config
 
 
-def load_model(folder: Path | str, device: str = "cpu") -> OceanModel:
-    """The model of a run folder, in evaluation mode.
+def load_model(folder: Path | str, device: str = "cpu") -> tuple[LatentModel, Ocean]:
+    """The model of a run folder, in evaluation mode, and the ocean it lies over.
 
     Raises `MissingFileError` when there is no run, `CheckpointError` when a file is truncated, foreign, of another
     version, or when the weights and the description do not fit each other.
@@ -81,17 +81,10 @@ def load_model(folder: Path | str, device: str = "cpu") -> OceanModel:
     for path in (description, weights):
         if not path.is_file():
             raise MissingFileError(f"{folder} is no finished run: it has no {path.name}; train one or resume it")
+    content = _described(description)
     try:
-        content = json.loads(description.read_text())
-    except ValueError as error:  # JSON and text decoding
-        raise CheckpointError(f"{description} is not readable JSON; copy the run again or train anew") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{description} does not describe a run of dino; give a folder made by `dino train`")
-    version = content.get("version")
-    if version not in READ:
-        raise CheckpointError(f"{description} has version {version}, this program reads up to {VERSION}; train anew")
-    try:
-        spec = ModelSpec.model_validate(content["spec"])
+        latent_spec = LatentSpec.model_validate(content["latent"])
+        ocean_spec = OceanSpec.model_validate(content["ocean"])
         tensors = load_file(weights)
     except (ValidationError, KeyError) as error:
         raise CheckpointError(f"{description} is damaged: its description does not validate; train anew") from error
@@ -107,12 +100,27 @@ def load_model(folder: Path | str, device: str = "cpu") -> OceanModel:
             "copy both from one run"
         )
     maps = [tensors.pop(name).numpy() for name in _MAPS]
-    model = OceanModel(spec, GridMap(*maps))
+    latent = LatentModel(latent_spec)
     try:
-        model.load_state_dict(tensors)
+        latent.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{weights} does not fit its description; train anew") from error
-    return model.to(device).eval()
+    return latent.to(device).eval(), Ocean.of(ocean_spec, GridMap(*maps))
+
+
+def _described(description: Path) -> dict:
+    """The content of `model.json`; `CheckpointError` when it is no description of this version."""
+    try:
+        content = json.loads(description.read_text())
+    except ValueError as error:  # JSON and text decoding
+        raise CheckpointError(f"{description} is not readable JSON; copy the run again or train anew") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{description} does not describe a run of dino; give a folder made by `dino train`")
+    if content.get("version") != VERSION:
+        raise CheckpointError(
+            f"{description} has version {content.get('version')}, this program reads {VERSION}; train anew"
+        )
+    return content
 
 
 def run_identity(folder: Path | str) -> str:

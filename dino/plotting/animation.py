@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from data_pipeline.errors import ConfigError
 from data_pipeline.figures.style import TITLE_SIZE
+from data_pipeline.system.atomic import writing_file
 from dino.evaluation.report import display_units
 from dino.plotting.maps import PANEL_WIDTH_INCHES, checked_maps, colour_bar, panel_groups
 from dino.plotting.style import draw_map, map_coordinates, map_height
@@ -60,7 +61,7 @@ def animate(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = PillowWriter(fps=frames_per_second)  # pyright: ignore[reportArgumentType]
-    with writer.saving(figure, str(path), DPI):
+    with writing_file(path) as partial, writer.saving(figure, str(partial), DPI):
         for i, day in enumerate(days):
             heading.set_text(f"lead {day:.1f} d")
             for k, (_, maps, scale) in enumerate(panels):

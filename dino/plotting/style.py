@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from data_pipeline.errors import SchemaError
 from data_pipeline.figures.style import INK, TICK_SIZE, label_degrees
+from data_pipeline.layout.globe import mesh
 
 Array = NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def map_coordinates(longitude: ArrayLike, latitude: ArrayLike, shape: tuple[int,
     """
     lon, lat = np.asarray(longitude, dtype=np.float64), np.asarray(latitude, dtype=np.float64)
     if lon.ndim == 1 and lat.ndim == 1:
-        lon, lat = np.meshgrid(lon, lat)
+        lon, lat = mesh(lon, lat)
     elif np.isfinite(lon).all():
         lon = np.unwrap(np.unwrap(lon, period=360.0, axis=0), period=360.0, axis=1)
     if lon.shape != shape or lat.shape != shape:

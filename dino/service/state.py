@@ -6,7 +6,6 @@ replaced: a process that is killed leaves the old state or the new one.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from data_pipeline.system.atomic import writing_file
+
 from ..data.observations import datetime_of
 from ..errors import CheckpointError
 from ..inference.analysis import Analysis, Seen
-from ..inference.offsets import Joint, Offset
+from ..inference.offsets import Offset, StateAndOffsets
 from ..model.checkpoint import run_identity
 
 FORMAT = "dino-state"
@@ -26,10 +27,10 @@ VERSION = 1
 DESCRIPTION = "state.json"
 
 
-def save_state(analysis: Analysis, path: Path, run: Path | str) -> None:
+def save_cycle(analysis: Analysis, path: Path, run: Path | str) -> None:
     """Write the end of an analysis of points, whole or not at all, over the state that is there."""
     path.mkdir(parents=True, exist_ok=True)
-    joint = analysis.joint or Joint((), analysis.mean, analysis.covariance)
+    joint = analysis.joint or StateAndOffsets((), analysis.mean, analysis.covariance)
     tensors = {"mean": joint.mean, "covariance": joint.covariance}
     if analysis.seen is not None:
         tensors["seen_time"] = torch.as_tensor(analysis.seen.time)
@@ -47,14 +48,17 @@ def save_state(analysis: Analysis, path: Path, run: Path | str) -> None:
         "sha256": digest,
         "quality": analysis.quality.attributes(),
     }
-    _write(path / _tensors_name(digest), packed)
-    _write(path / DESCRIPTION, (json.dumps(content, indent=1) + "\n").encode())
-    for old in path.glob("state-*.safetensors*"):
+    with writing_file(path / _tensors_name(digest)) as partial:
+        partial.write_bytes(packed)
+    with writing_file(path / DESCRIPTION) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+    # Hidden ones are what killed writers left: one process at a time holds a cycle.
+    for old in [*path.glob("state-*.safetensors*"), *path.glob(".state-*.safetensors.partial-*")]:
         if old.name != _tensors_name(digest):
             old.unlink(missing_ok=True)
 
 
-def load_state(path: Path, run: Path | str, device: str | torch.device = "cpu") -> Analysis | None:
+def load_cycle(path: Path, run: Path | str, device: str | torch.device = "cpu") -> Analysis | None:
     """The analysis that a state holds, ready to be updated or forecast from; None where there is no state yet.
 
     Raises `CheckpointError` when it is damaged, foreign, of another version, or belongs to another run.
@@ -74,7 +78,7 @@ def load_state(path: Path, run: Path | str, device: str | torch.device = "cpu") 
         tensors = load(packed)
         belongs = content["run"] == run_identity(run)
         offsets = tuple(Offset(str(source), int(channel), float(last)) for source, channel, last in content["offsets"])
-        joint = Joint(offsets, tensors["mean"].to(device), tensors["covariance"].to(device))
+        joint = StateAndOffsets(offsets, tensors["mean"].to(device), tensors["covariance"].to(device))
         time = float(content["time"])
     except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); begin anew in another folder") from error
@@ -98,13 +102,3 @@ def _seen(tensors: dict[str, Tensor]) -> Seen | None:
 
 def _tensors_name(digest: str) -> str:
     return f"state-{digest[:16]}.safetensors"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """A file that is there whole, and on the disk, before it has its name."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import Box
 from .domain import Region, wrap_longitude
-
-Box = tuple[float, float, float, float]
-"""West, east, south and north [degrees]; east of west, so that a box may lie across 180 degrees."""
 
 
 def touches(chart: Region, boxes: Sequence[Box]) -> bool:

@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data_pipeline.layout.globe import EARTH_RADIUS_KM, wrap_longitude
+
 from ..errors import DomainError
 
-EARTH_RADIUS_KM = 6371.0
+SLACK_DEGREES = 1e-6  # float32 axes of products miss their own bounds by less
 Array = NDArray[np.float64]
-
-
-def wrap_longitude(longitude: np.ndarray) -> Array:
-    """Longitudes in degrees, wrapped to [-180, 180)."""
-    return (np.asarray(longitude, np.float64) + 180.0) % 360.0 - 180.0
 
 
 class _Domain(BaseModel):
@@ -103,8 +100,7 @@ class Region(_Domain):
         """Which points (n,) lie between the region's meridians and parallels."""
         east = np.abs(wrap_longitude(np.asarray(longitude, np.float64) - self.longitude))
         north = np.abs(np.asarray(latitude, np.float64) - self.latitude)
-        slack = 1e-6  # degrees: float32 axes of products miss their own bounds by less
-        return (east <= self.extent_degrees[0] + slack) & (north <= self.extent_degrees[1] + slack)
+        return (east <= self.extent_degrees[0] + SLACK_DEGREES) & (north <= self.extent_degrees[1] + SLACK_DEGREES)
 
     def describe(self) -> str:
         """The extent in words, for messages."""

@@ -1,12 +1,10 @@
 """A static map on a product's grid (time mean, land mask), read at any point."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RegularGridInterpolator
-from scipy.ndimage import distance_transform_edt
-from scipy.spatial import KDTree
 
 from .domain import Sphere, wrap_longitude
 
@@ -29,26 +27,30 @@ class GridMap:
     def at(self, longitude: np.ndarray, latitude: np.ndarray) -> Array:
         """Values (point, channel): bilinear on axes, nearest on 2-D coordinates; gaps filled from the nearest cell."""
         if not self.rectilinear:
-            valid = self._valid()
-            _, nearest = self._tree(valid).query(Sphere().coordinates(longitude, latitude))
-            return self.values[:, valid][:, nearest].T
-        axes, filled = self._axes_and_filled()
-        x = _unwrap(longitude, axes[1])
-        points = np.stack([np.clip(latitude, axes[0][0], axes[0][-1]), np.clip(x, axes[1][0], axes[1][-1])], axis=-1)
-        return np.stack([RegularGridInterpolator(axes, channel)(points) for channel in filled], axis=-1)
+            _, nearest = self._tree(self._valid).query(Sphere().coordinates(longitude, latitude))
+            return self.values[:, self._valid][:, nearest].T
+        (rows, columns), filled = self._axes_and_filled
+        low, up = _between(rows, np.asarray(latitude, np.float64))
+        left, right = _between(columns, _unwrap(longitude, columns))
+        flat = filled.reshape(len(filled), -1).T
+        start = low * len(columns) + left
+        beside, above = (0 if len(axis) == 1 else step for axis, step in ((columns, 1), (rows, len(columns))))
+        south = flat[start] + right[:, None] * (flat[start + beside] - flat[start])
+        north = flat[start + above] + right[:, None] * (flat[start + above + beside] - flat[start + above])
+        return south + up[:, None] * (north - south)
 
     def is_ocean(self, longitude: np.ndarray, latitude: np.ndarray) -> NDArray[np.bool_]:
         """Whether the nearest cell (point,) holds values; beyond the grid the cells at its edge decide."""
-        valid = self._valid()
-        if valid.all():
+        if self._valid.all():
             return np.ones(np.shape(longitude), bool)
         if not self.rectilinear:
             placed = np.isfinite(self.longitude) & np.isfinite(self.latitude)
             _, nearest = self._tree(placed).query(Sphere().coordinates(longitude, latitude))
-            return valid[placed][nearest]
+            return self._valid[placed][nearest]
         column = _nearest(self.longitude, _unwrap(longitude, self.longitude))
-        return valid[_nearest(self.latitude, latitude), column]
+        return self._valid[_nearest(self.latitude, latitude), column]
 
+    @cached_property
     def _valid(self) -> NDArray[np.bool_]:
         """Cells (row, column) with a value in every channel and, on 2-D coordinates, a place."""
         known = np.isfinite(self.values)
@@ -56,9 +58,12 @@ class GridMap:
             known = known & np.isfinite(self.longitude) & np.isfinite(self.latitude)
         return np.asarray(known.all(0))
 
-    def _tree(self, mask: NDArray[np.bool_]) -> KDTree:
+    def _tree(self, mask: NDArray[np.bool_]):
+        from scipy.spatial import KDTree  # curvilinear grids alone want it
+
         return KDTree(Sphere().coordinates(self.longitude[mask], self.latitude[mask]))
 
+    @cached_property
     def _axes_and_filled(self) -> tuple[tuple[Array, Array], Array]:
         filled = np.stack([_fill(channel) for channel in self.values])
         longitude = self.longitude
@@ -67,6 +72,14 @@ class GridMap:
             longitude = np.concatenate([[longitude[-1] - 360], longitude, [longitude[0] + 360]])
             filled = np.concatenate([filled[..., -1:], filled, filled[..., :1]], axis=-1)
         return (self.latitude, longitude), filled
+
+
+def _between(axis: Array, points: Array) -> tuple[NDArray[np.int64], Array]:
+    """The cell of an axis below each point and the way to the next, 0..1; points beyond are taken to its ends."""
+    if len(axis) == 1:
+        return np.zeros(len(points), np.int64), np.zeros(len(points))
+    low = np.clip(np.searchsorted(axis, points, side="right") - 1, 0, len(axis) - 2)
+    return low, np.clip((points - axis[low]) / (axis[low + 1] - axis[low]), 0.0, 1.0)
 
 
 def _unwrap(longitude: np.ndarray, axis: Array) -> Array:
@@ -87,5 +100,10 @@ def _fill(channel: Array) -> Array:
     gaps = ~np.isfinite(channel)
     if not gaps.any() or gaps.all():
         return np.nan_to_num(channel)
+    known = channel[~gaps]
+    if (known == known[0]).all():  # a constant mean field wants no search
+        return np.full_like(channel, known[0])
+    from scipy.ndimage import distance_transform_edt
+
     indices = np.asarray(distance_transform_edt(gaps, return_distances=False, return_indices=True))
     return channel[tuple(indices)]

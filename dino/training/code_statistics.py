@@ -7,7 +7,7 @@ from ..config import FieldConfig
 from ..data.series import Series
 from ..data.streamed import StreamedSeries
 from ..inference import encode, encode_frames
-from ..model.latent import OceanModel
+from ..model import LatentModel
 from ..numerics.gaussian import Gaussian
 from ..numerics.parallel import ALONE, Group
 from ..space.decoders import Decoder
@@ -27,7 +27,7 @@ METRIC_FRAMES, METRIC_FRAMES_A_SERIES = 64, 8
 
 @torch.no_grad()
 def encode_series(
-    model: OceanModel, series: Series, prior: Gaussian, which: slice = slice(None), group: Group = ALONE
+    model: LatentModel, series: Series, prior: Gaussian, which: slice = slice(None), group: Group = ALONE
 ) -> tuple[Tensor, Tensor]:
     """Posterior codes (series, time, code) and covariance (series, code, code) of maps with the model's noise.
 
@@ -58,7 +58,7 @@ def encode_series(
 
 @torch.no_grad()
 def learn_code_statistics(
-    model: OceanModel, training: list[Series], config: FieldConfig, group: Group = ALONE
+    model: LatentModel, training: list[Series], config: FieldConfig, group: Group = ALONE
 ) -> float:
     """Learn the code population by expectation-maximisation and turn codes to its principal axes.
 
@@ -105,7 +105,7 @@ def _some(series: Series, prior: Gaussian, affine: bool, frames: int) -> tuple[S
     return series.subset(which), prior, slice(None, None, stride)
 
 
-def _first_prior(model: OceanModel, series: Series, config: FieldConfig) -> Gaussian:
+def _first_prior(model: LatentModel, series: Series, config: FieldConfig) -> Gaussian:
     """What codes are taken to be before any was seen.
 
     For an affine decoder it is wide by the size of its modes. Otherwise it is the pull of the field stage, so that
@@ -143,7 +143,7 @@ def population_metric(
 
 
 @torch.no_grad()
-def series_metric(model: OceanModel, series: Series | StreamedSeries, codes: Tensor) -> Tensor:
+def series_metric(model: LatentModel, series: Series | StreamedSeries, codes: Tensor) -> Tensor:
     """(series or 1, code, code): mean squared field value over a series' valid points as a form in codes.
 
     codes : (series, time, code) of the series, over which it is averaged where the decoder is not affine

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from data_pipeline.system.progress import Progress
 
+from ..data.codes import CodeSeries
 from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
 from ..errors import EmptyDataError, NonFiniteError
-from ..model.latent import OceanModel
+from ..model import LatentModel
 from ..numerics.parallel import ALONE, Group
-from .dynamics_stage import Codes, forecast_errors
+from .dynamics_stage import forecast_errors
 from .normal_equations import CUBIC, NormalEquations, normal_equations
 
 INTERVALS_PER_UNKNOWN = 4  # more than this cost time and change nothing
@@ -47,8 +48,8 @@ class Trial(NamedTuple):
 class Search:
     """Fits of one model, each scored on held-out codes; size: (feature,) of the features at the codes' spread."""
 
-    model: OceanModel
-    validation: Codes
+    model: LatentModel
+    validation: CodeSeries
     size: Tensor
     report: Callable[[int], None]
     group: Group
@@ -99,7 +100,7 @@ def _error(trial: Trial) -> float:
 
 @torch.no_grad()
 def fit_quadratic(
-    model: OceanModel, training: list[Codes], validation: Codes, report: Progress, group: Group = ALONE
+    model: LatentModel, training: list[CodeSeries], validation: CodeSeries, report: Progress, group: Group = ALONE
 ) -> list[float]:
     """Fit `model.dynamics` (a `QuadraticODE`) in rounds and keep the round that forecasts held-out codes best.
 
@@ -143,7 +144,7 @@ def fit_quadratic(
 
 
 @torch.no_grad()
-def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
+def fit_unresolved(model: LatentModel, training: list[CodeSeries]) -> None:
     """Let what the basis leaves out decay, cell by cell, at the rate at which it forgets itself over one interval."""
     remainders = [codes.unresolved for codes in training]
     product = sum(float((r[:, 1:] * r[:, :-1]).sum()) for r in remainders)
@@ -153,12 +154,12 @@ def fit_unresolved(model: OceanModel, training: list[Codes]) -> None:
     model.unresolved_dynamics.linear.fill_(rate / float(model.unresolved_dynamics.rates[-1]))
 
 
-def spread_of(training: list[Codes]) -> Tensor:
+def spread_of(training: list[CodeSeries]) -> Tensor:
     """(code,) root mean square of all training codes, none of them zero."""
     return torch.cat([codes.codes.flatten(0, 1) for codes in training]).square().mean(0).sqrt().clamp_min(1e-6)
 
 
-def enough_series(training: list[Codes], unknowns: float) -> list[Codes]:
+def enough_series(training: list[CodeSeries], unknowns: float) -> list[CodeSeries]:
     """A share of the series of every store, so that the intervals are a few times as many as the unknowns of a mode.
 
     The share is random: every n-th series would be the same part of every trajectory that was cut into series.
@@ -172,7 +173,7 @@ def enough_series(training: list[Codes], unknowns: float) -> list[Codes]:
     return [codes.subset(which.to(codes.codes.device)) for codes, which in zip(training, some, strict=True)]
 
 
-def validation_error(model: OceanModel, validation: Codes) -> float:
+def validation_error(model: LatentModel, validation: CodeSeries) -> float:
     """Mean over leads of squared forecast error over squared change, from every held-out start; inf for no number."""
     error, change = forecast_errors(model, validation, model.spec.dynamics.horizons[-1])
     value = float((error / change).mean())

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ..config import DynamicsConfig
+from ..data.codes import CodeSeries
 from ..dynamics import QuadraticODE
 from ..dynamics.quadratic import quadratic_features
-from ..model.latent import OceanModel
+from ..model import LatentModel
+from ..model.segments import segment_errors
 from ..numerics.gaussian import cholesky
 from ..numerics.parallel import ALONE, Group, draw_store, send
 from .collocation import enough_series, spread_of, validation_error
-from .dynamics_stage import Codes, segment_errors
 from .normal_equations import normal_equations
 
 # Relative to features of unit size, as in the fit: what data do not determine is not moved far.
@@ -76,9 +77,9 @@ class DescentStage:
 
     def __init__(
         self,
-        model: OceanModel,
-        training: list[Codes],
-        validation: Codes,
+        model: LatentModel,
+        training: list[CodeSeries],
+        validation: CodeSeries,
         config: DynamicsConfig,
         generator: torch.Generator,
         group: Group = ALONE,
@@ -123,7 +124,7 @@ class DescentStage:
 
 
 @torch.no_grad()
-def whitening_of(model: OceanModel, training: list[Codes], group: Group) -> Tensor:
+def whitening_of(model: LatentModel, training: list[CodeSeries], group: Group) -> Tensor:
     """(feature, feature) L^-T of the penalised normal matrix L L' of features as they are."""
     dynamics = cast(QuadraticODE, model.dynamics)
     size = quadratic_features(spread_of(training), dynamics.pairs)

@@ -7,80 +7,30 @@ import torch
 from torch import Tensor
 
 from ..config import DynamicsConfig
-from ..data.series import Rows, Series
-from ..data.streamed import StreamedSeries
-from ..dynamics import HistoryInitialiser, LatentODE, integrate
-from ..model.latent import LEADS, OceanModel
+from ..data.codes import CodeSeries, field_square, gather_steps
+from ..model import LatentModel
+from ..model.segments import forecast_codes, segment_errors
 from ..numerics.parallel import ALONE, Group, draw_store, send
 
 log = logging.getLogger(__name__)
 
 UNRESOLVED_CELLS = 64
 SHARES = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.0)  # of what a network adds, tried on held-out data
-TOGETHER = 1024  # series whose changes are measured at once: copies of all codes would take as much memory again
-
-
-@dataclass(frozen=True)
-class Codes:
-    """A store seen by the dynamics: codes (series, time, code) and what they leave, cell by cell.
-
-    metric : (series or 1, code, code) mean squared field value of a code difference
-    unresolved : (series, time, value) normalised remainder at some cells
-    persistence : (lead,) mean squared change of the field over 1, 2, ... intervals, which weighs the leads
-    """
-
-    codes: Tensor
-    metric: Tensor
-    unresolved: Tensor
-    context: Tensor
-    amplitude: Tensor
-    persistence: Tensor
-    share: float
-
-    @classmethod
-    def of(cls, codes: Tensor, metric: Tensor, unresolved: Tensor, series: Series | StreamedSeries) -> "Codes":
-        """Collect a store's codes; `series` gives context, amplitude and share."""
-        changes = []
-        for lead in range(1, min(LEADS, codes.shape[1])):
-            total = codes.new_zeros((), dtype=torch.float64)
-            for first in range(0, len(codes), TOGETHER):
-                rows = slice(first, first + TOGETHER)
-                moved = codes[rows, lead:] - codes[rows, :-lead]
-                total += _field_square(moved, metric if len(metric) == 1 else metric[rows]).sum(dtype=torch.float64)
-            changes.append((total / (len(codes) * (codes.shape[1] - lead))).to(codes))
-        persistence = torch.stack(changes) if changes else codes.new_ones(1)
-        return cls(codes, metric, unresolved, series.context, series.amplitude, persistence, series.share)
-
-    def frames(self, which: slice) -> "Codes":
-        """The same over part of the times, with the same lead weights."""
-        return Codes(
-            self.codes[:, which], self.metric, self.unresolved[:, which], self.context, self.amplitude,
-            self.persistence, self.share,
-        )  # fmt: skip
-
-    def subset(self, which: Rows) -> "Codes":
-        """Some of the series, with the same lead weights."""
-        metric = self.metric if self.metric.shape[0] == 1 else self.metric[which]
-        return Codes(
-            self.codes[which], metric, self.unresolved[which], self.context[which], self.amplitude[which],
-            self.persistence, self.share,
-        )  # fmt: skip
 
 
 class DynamicsStage:
     """AdamW on forecast error from random starts, with horizons that lengthen stage by stage.
 
-    Processes that train together draw the same segments and forecast their share of them. The adaptive solver chooses
-    its steps by all segments it is given, so that with it alone the result depends a little on the number of processes.
+    Processes that train together draw the same segments and forecast their share of them.
     """
 
     name = "dynamics"
 
     def __init__(
         self,
-        model: OceanModel,
-        training: list[Codes],
-        validation: Codes,
+        model: LatentModel,
+        training: list[CodeSeries],
+        validation: CodeSeries,
         config: DynamicsConfig,
         generator: torch.Generator,
         group: Group = ALONE,
@@ -135,7 +85,7 @@ class DynamicsStage:
         self.schedule.step()
         return loss
 
-    def _losses(self, store: Codes, horizon: int, count: int) -> tuple[Tensor, Tensor]:
+    def _losses(self, store: CodeSeries, horizon: int, count: int) -> tuple[Tensor, Tensor]:
         """What this rank's share of `count` random segments contributes to the errors of codes and of the rest."""
         lags, mine, device = self.model.lags, self.group.share(count), store.codes.device
         series = torch.randint(store.codes.shape[0], (count,), generator=self.generator)
@@ -145,17 +95,17 @@ class DynamicsStage:
         loss = (square.sum(0) / count * self._lead_weight(store, horizon)).mean()
         return loss, self._unresolved_loss(store, series, start, horizon, count)
 
-    def _lead_weight(self, store: Codes, horizon: int) -> Tensor:
+    def _lead_weight(self, store: CodeSeries, horizon: int) -> Tensor:
         change = store.persistence[:horizon]
-        return 1.0 / change if self.config.lead_weight == "persistence" else torch.ones_like(change) / change.mean()
+        return 1.0 / change
 
-    def _unresolved_loss(self, store: Codes, series: Tensor, start: Tensor, horizon: int, count: int) -> Tensor:
+    def _unresolved_loss(self, store: CodeSeries, series: Tensor, start: Tensor, horizon: int, count: int) -> Tensor:
         cells = torch.randint(store.unresolved.shape[-1], (UNRESOLVED_CELLS,), generator=self.generator)
         cells = send(cells, series.device)  # of the segments alone: the whole record at some cells is large
         history = gather_steps(store.unresolved, series, start, range(-self.model.lags, 1))[..., cells]
         target = gather_steps(store.unresolved, series, start, range(1, horizon + 1))[..., cells]
-        forecast = forecast_unresolved(
-            self.model, history, torch.arange(1.0, horizon + 1) * self.model.spec.interval_days
+        forecast = self.model.forecast_unresolved(
+            history, torch.arange(1.0, horizon + 1) * self.model.spec.interval_days
         )
         number = count * horizon * UNRESOLVED_CELLS
         persistence = (target - history[:, -1:]).square().sum() / number
@@ -167,16 +117,14 @@ class DynamicsStage:
         return held_out_error(self.model, self.validation, self.config)
 
 
-def held_out_error(model: OceanModel, validation: Codes, config: DynamicsConfig) -> float:
+def held_out_error(model: LatentModel, validation: CodeSeries, config: DynamicsConfig) -> float:
     """Mean over leads of squared forecast error over squared persistence error, from every held-out start."""
     error, change = forecast_errors(model, validation, config.horizons[-1])
-    if config.lead_weight == "persistence":
-        return float((error / change).mean())
-    return float(error.mean() / change.mean())
+    return float((error / change).mean())
 
 
 @torch.no_grad()
-def shrink_network(model: OceanModel, validation: Codes, config: DynamicsConfig) -> list[float]:
+def shrink_network(model: LatentModel, validation: CodeSeries, config: DynamicsConfig) -> list[float]:
     """Scale the network's last layer by the one of SHARES that forecasts held-out data best; the errors of all of them.
 
     A network that has learned from one month of maps is too sure of what it adds to the linear part, most of all in
@@ -199,39 +147,13 @@ def shrink_network(model: OceanModel, validation: Codes, config: DynamicsConfig)
     return errors
 
 
-def segment_errors(model: OceanModel, store: Codes, series: Tensor, start: Tensor, horizon: int) -> Tensor:
-    """Mean squared field error (segment, lead) of forecasts over `horizon` intervals from maps `start` of `series`."""
-    history = gather_steps(store.codes, series, start, range(-model.lags, 1))
-    target = gather_steps(store.codes, series, start, range(1, horizon + 1))
-    forecast = forecast_codes(model, history, horizon, store.context[series], store.amplitude[series, None])
-    metric = store.metric if store.metric.shape[0] == 1 else store.metric[series]
-    return _field_square(forecast - target, metric)
-
-
-def forecast_codes(model: OceanModel, history: Tensor, horizon: int, context: Tensor, amplitude: Tensor) -> Tensor:
-    """Codes (segment, lead, code) at 1..horizon intervals after histories (segment, lag + 1, code)."""
-    times = torch.arange(1.0, horizon + 1) * model.spec.interval_days  # on the host, see `integrate`
-    right = model.dynamics.bind(context, amplitude)
-    states = integrate(right, model.initialiser(history), times, model.spec.dynamics.method, model.step_days)
-    return model.dynamics.codes(states).movedim(0, 1)
-
-
-def forecast_unresolved(model: OceanModel, history: Tensor, leads: Tensor) -> Tensor:
-    """The unresolved remainder (segment, lead, cell) after `leads` days from histories (segment, lag + 1, cell)."""
-    ode: LatentODE = model.unresolved_dynamics
-    start: HistoryInitialiser = model.unresolved_initialiser
-    state = start(history.movedim(1, -1).unsqueeze(-1))
-    states = integrate(ode.bind(), state, leads, "rk4", model.spec.interval_days)
-    return ode.codes(states).squeeze(-1).movedim(0, 1)
-
-
 @torch.no_grad()
-def forecast_errors(model: OceanModel, data: Codes, horizon: int) -> tuple[Tensor, Tensor]:
+def forecast_errors(model: LatentModel, data: CodeSeries, horizon: int) -> tuple[Tensor, Tensor]:
     """Mean squared field error of forecasts and of persistence (lead,), over all starts with history and future."""
     segments = all_segments(model, data, horizon)
     metric = data.metric if data.metric.shape[0] == 1 else data.metric[segments.series]
-    wrong = _field_square(segments.forecast - segments.target, metric)
-    moved = _field_square(segments.history[:, -1:] - segments.target, metric)
+    wrong = field_square(segments.forecast - segments.target, metric)
+    moved = field_square(segments.history[:, -1:] - segments.target, metric)
     return segments.mean(wrong).cpu(), segments.mean(moved).cpu()
 
 
@@ -257,7 +179,7 @@ class Segments:
 
 
 @torch.no_grad()
-def all_segments(model: OceanModel, data: Codes, horizon: int) -> Segments:
+def all_segments(model: LatentModel, data: CodeSeries, horizon: int) -> Segments:
     """Forecast from every start at once; leads that no start can verify are left out."""
     count, length = data.codes.shape[:2]
     horizon = min(horizon, length - model.lags - 1)
@@ -267,17 +189,6 @@ def all_segments(model: OceanModel, data: Codes, horizon: int) -> Segments:
     leads = torch.arange(1, horizon + 1, device=data.codes.device)
     after = start[:, None] + leads
     history = gather_steps(data.codes, series, start, range(-model.lags, 1))
-    forecast = forecast_codes(model, history, horizon, data.context[series], data.amplitude[series, None])
+    forecast = forecast_codes(model, history, horizon, data.context[series])
     target = data.codes[series[:, None], after.clamp_max(length - 1)]
     return Segments(series, start, history, forecast, target, after < length)
-
-
-def gather_steps(values: Tensor, series: Tensor, start: Tensor, offsets: range) -> Tensor:
-    """values (series, time, ...) at `start` plus each offset: (segment, offset, ...)."""
-    steps = start[:, None] + torch.arange(offsets.start, offsets.stop, device=start.device)
-    return values[series[:, None], steps]
-
-
-def _field_square(difference: Tensor, metric: Tensor) -> Tensor:
-    """Mean squared field value (series, time) of code differences (series, time, code)."""
-    return ((difference @ metric) * difference).sum(-1)

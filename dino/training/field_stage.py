@@ -8,7 +8,7 @@ from torch import Tensor
 from ..config import FieldConfig
 from ..data.series import Series
 from ..data.streamed import StreamedSeries
-from ..model.latent import OceanModel
+from ..model import LatentModel
 from ..numerics.parallel import ALONE, Group, draw_store, send
 from .variable_projection import Projection, project, project_by_steps
 
@@ -27,7 +27,7 @@ class FieldStage:
 
     def __init__(
         self,
-        model: OceanModel,
+        model: LatentModel,
         training: Sequence[Series | StreamedSeries],
         validation: Series,
         config: FieldConfig,

@@ -1,17 +1,19 @@
 """What a trained run can do on maps it did not learn from, part by part: so that one knows which part failed."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from data_pipeline.system.atomic import writing_file
+
+from ..data.codes import CodeSeries
 from ..data.series import Series
-from ..model.latent import OceanModel
+from ..model import LatentModel
 from ..space.decoders import decode
 from .code_statistics import encode_series
-from .dynamics_stage import Codes, forecast_errors
+from .dynamics_stage import forecast_errors
 
 FILE = "held_out.json"
 VALUES = 2**24  # of held-out maps that are looked at; fewer maps of very large ones
@@ -47,9 +49,8 @@ class HeldOut:
 
     def write(self, folder: Path) -> None:
         """Write `held_out.json` of a run, whole or not at all."""
-        partial = folder / f"{FILE}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        os.replace(partial, folder / FILE)
+        with writing_file(folder / FILE) as partial:
+            partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "HeldOut":
@@ -58,7 +59,7 @@ class HeldOut:
 
 
 @torch.no_grad()
-def measure_held_out(model: OceanModel, maps: Series, codes: Codes) -> HeldOut:
+def measure_held_out(model: LatentModel, maps: Series, codes: CodeSeries) -> HeldOut:
     """Measure a trained model on held-out `maps` and on the `codes` of those that have a history before them."""
     interval, horizons = model.spec.interval_days, model.spec.dynamics.horizons
     error, change = forecast_errors(model, codes, horizons[-1])
@@ -73,7 +74,7 @@ def measure_held_out(model: OceanModel, maps: Series, codes: Codes) -> HeldOut:
 
 
 @torch.no_grad()
-def explained_share(model: OceanModel, maps: Series) -> float:
+def explained_share(model: LatentModel, maps: Series) -> float:
     """Share of the mean squared anomaly of maps, all channels together, that their codes give back."""
     step = max(1, -(-maps.values.numel() // VALUES))
     wrong = whole = 0.0

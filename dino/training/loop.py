@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from data_pipeline.system.atomic import writing_file
 from data_pipeline.system.progress import Progress
 
 from ..errors import CheckpointError, NonFiniteError
 from ..numerics.interruption import Interrupted, interruptible
 from ..numerics.parallel import ALONE, Group
 
-__all__ = ["Interrupted", "Loop", "Stage", "load_state"]
+__all__ = ["Interrupted", "Loop", "Stage", "load_training_state"]
 
 STATE_FILE = "state.pt"
 
@@ -99,7 +100,7 @@ class Loop:
 
     def __init__(self, folder: Path, resume: bool, save_every: int = 100, group: Group = ALONE) -> None:
         self.folder, self.save_every, self.group = folder, save_every, group
-        self.saved = group.from_first(lambda: load_state(folder)) if resume else None
+        self.saved = group.from_first(lambda: load_training_state(folder)) if resume else None
         self.finished: list[str] = list(self.saved["finished"]) if self.saved else []
         self.metrics: list[dict] = group.from_first(self._reopen)
 
@@ -110,7 +111,8 @@ class Loop:
         kept = self.saved["metrics"] if self.saved else 0
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines()[:kept] if kept and path.exists() else []
-        path.write_text("".join(line + "\n" for line in lines))
+        with writing_file(path) as partial:
+            partial.write_text("".join(line + "\n" for line in lines))
         return [json.loads(line) for line in lines]
 
     def run(self, stage: Stage, report: Progress, patience: int | None = None) -> None:
@@ -206,12 +208,11 @@ class Loop:
     def _write(self, state: dict) -> None:
         if not self.group.leads:
             return
-        partial = self.folder / (STATE_FILE + ".partial")
-        torch.save(state, partial)
-        partial.replace(self.folder / STATE_FILE)
+        with writing_file(self.folder / STATE_FILE) as partial:
+            torch.save(state, partial)
 
 
-def load_state(folder: Path) -> dict | None:
+def load_training_state(folder: Path) -> dict | None:
     """The state a run was left in, or None when it has none. Raises `CheckpointError` when it cannot be read."""
     path = folder / STATE_FILE
     if not path.exists():

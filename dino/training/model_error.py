@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..dynamics import integrate
-from ..model.latent import LEADS, OceanModel
-from .dynamics_stage import Codes, Segments, all_segments, forecast_unresolved, gather_steps
+from ..data.codes import CodeSeries, gather_steps
+from ..model import LEADS, LatentModel
+from .dynamics_stage import Segments, all_segments
 
 SEGMENTS = 2048  # forecasts looked at together
 
 
 @torch.no_grad()
-def state_population(model: OceanModel, training: list[Codes]) -> Tensor:
+def state_population(model: LatentModel, training: list[CodeSeries]) -> Tensor:
     """(state, state) second moment of initial states over the training data, codes and derivatives jointly."""
     total, count = torch.zeros_like(model.state_covariance, dtype=torch.float64), 0
     for data in training:
@@ -34,7 +34,7 @@ def state_population(model: OceanModel, training: list[Codes]) -> Tensor:
 
 
 @torch.no_grad()
-def measure_model_error(model: OceanModel, validation: Codes) -> None:
+def measure_model_error(model: LatentModel, validation: CodeSeries) -> None:
     """Fill the model's error statistics from every held-out start; later leads continue the last growth."""
     # Half as far again as training looked: beyond, a few starts of a short record would speak for all.
     reach = min(LEADS - 1, round(1.5 * model.spec.dynamics.horizons[-1]))
@@ -56,37 +56,36 @@ def measure_model_error(model: OceanModel, validation: Codes) -> None:
     model.unresolved_error.copy_(unresolved.expand_as(model.unresolved_error))
 
 
-def _some_at_a_time(data: Codes) -> Iterator[Codes]:
+def _some_at_a_time(data: CodeSeries) -> Iterator[CodeSeries]:
     """Series whose forecasts from all starts are looked at together: those of all would be many times the codes."""
     series = max(1, SEGMENTS // data.codes.shape[1])
     for first in range(0, len(data.codes), series):
         yield data.subset(slice(first, first + series))
 
 
-def _unresolved_errors(model: OceanModel, data: Codes, segments: Segments) -> Tensor:
+def _unresolved_errors(model: LatentModel, data: CodeSeries, segments: Segments) -> Tensor:
     """(segment, lead) mean squared error of forecasts of what the codes leave."""
     history = gather_steps(data.unresolved, segments.series, segments.start, range(-model.lags, 1))
     reach = segments.forecast.shape[1]
     leads = torch.arange(1.0, reach + 1) * model.spec.interval_days
     after = segments.start[:, None] + torch.arange(1, reach + 1, device=segments.start.device)
     target = data.unresolved[segments.series[:, None], after.clamp_max(data.unresolved.shape[1] - 1)]
-    return (forecast_unresolved(model, history, leads) - target).double().square().mean(-1)
+    return (model.forecast_unresolved(history, leads) - target).double().square().mean(-1)
 
 
-def _state_jumps(model: OceanModel, data: Codes, segments: Segments) -> Tensor:
+def _state_jumps(model: LatentModel, data: CodeSeries, segments: Segments) -> Tensor:
     """(segment, state) states forecast over one interval less those initialised then.
 
     A code that jumps takes its tendency along: without that correlation a filter reads old motion as a lasting trend.
     """
     series, start = segments.series, segments.start
     after = model.initialiser(gather_steps(data.codes, series, start, range(-model.lags + 1, 2)))
-    right = model.dynamics.bind(data.context[series], data.amplitude[series, None])
     interval = torch.tensor([model.spec.interval_days])
     before = model.initialiser(segments.history)
-    return (integrate(right, before, interval, model.spec.dynamics.method, model.step_days)[0] - after).double()
+    return (model.integrate(before, interval, data.context[series])[0] - after).double()
 
 
-def _shrunk(covariance: Tensor, model: OceanModel) -> Tensor:
+def _shrunk(covariance: Tensor, model: LatentModel) -> Tensor:
     """Correlations between modes halved, as the population's are shrunk: they are noise in a sample of this size."""
     blocks = torch.eye(model.dynamics.code_size, device=covariance.device, dtype=covariance.dtype).repeat(
         *[model.dynamics.order] * 2

@@ -11,12 +11,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from ..data.codes import CodeSeries
 from ..dynamics import QuadraticODE, integrate
 from ..dynamics.quadratic import quadratic_features
-from ..model.latent import OceanModel
+from ..model import LatentModel
 from ..numerics.gaussian import cholesky
 from ..numerics.parallel import Group
-from .dynamics_stage import Codes
 
 BLOCK = 2048  # intervals at a time: bounds memory by a few blocks of features
 CUBIC = (-1 / 24, 13 / 24, 13 / 24, -1 / 24)  # integral over the middle interval of a cubic through four frames
@@ -74,7 +74,7 @@ class NormalEquations:
 
 
 def normal_equations(
-    model: OceanModel, training: list[Codes], size: Tensor, group: Group, first: bool
+    model: LatentModel, training: list[CodeSeries], size: Tensor, group: Group, first: bool
 ) -> NormalEquations:
     """Equations of all intervals of codes, on cubics (`first`) or on paths of the model's dynamics as they are.
 
@@ -90,7 +90,7 @@ def normal_equations(
     return equations
 
 
-def _cubic_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
+def _cubic_blocks(model: LatentModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
     """Mean features over the inner intervals and the changes of code, features interpolated through four frames."""
     length, pairs = codes.shape[1], cast(QuadraticODE, model.dynamics).pairs
     parts = codes.split(max(1, BLOCK // (length - 3)))
@@ -101,7 +101,7 @@ def _cubic_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tu
         yield inner.flatten(0, 1), (block[:, 2:-1] - block[:, 1:-2]).flatten(0, 1)
 
 
-def _path_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
+def _path_blocks(model: LatentModel, codes: Tensor, group: Group) -> Iterator[tuple[Tensor, Tensor]]:
     """Mean features over all intervals and the changes of code, along the model's paths bent to meet both frames."""
     starts, ends = codes[:, :-1].flatten(0, 1), codes[:, 1:].flatten(0, 1)
     interval, dynamics = model.spec.interval_days, cast(QuadraticODE, model.dynamics)
@@ -113,7 +113,7 @@ def _path_blocks(model: OceanModel, codes: Tensor, group: Group) -> Iterator[tup
         weights[4 * panel : 4 * panel + 5] += torch.tensor(BOOLE) / panels
     parts = list(zip(starts.split(BLOCK), ends.split(BLOCK), strict=True))
     for start, end in parts[group.share(len(parts))]:
-        path = integrate(dynamics.bind(), start, times, model.spec.dynamics.method, interval / nodes)
+        path = integrate(dynamics.bind(), start, times, model.method, interval / nodes)
         miss = end - path[-1]
         # A path that misses the next frame by more than frames differ tells nothing: NaN leaves it out.
         change = (end - start).square().sum(-1).mean().sqrt()

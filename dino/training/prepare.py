@@ -11,16 +11,16 @@ import xarray as xr
 from data_pipeline.stores.writing import open_store
 
 from ..config import Config, StoreConfig
-from ..data.charts import Cut, cells_in, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
+from ..data.charts import ChartedCells, cells_in, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
+from ..data.copies import mirrored, symmetric_copies, symmetries_of
 from ..data.maps import Maps, StoredMaps, open_maps, translated
-from ..data.mirrors import mirrored
 from ..data.moments import moments
 from ..data.observations import day_of
 from ..data.series import Series, series_of
 from ..data.streamed import StreamedSeries
-from ..data.symmetries import symmetric_copies, symmetries_of
 from ..errors import ConfigError, DomainError, EmptyDataError, MissingFileError, SchemaError
-from ..model.latent import ChannelSpec, ModelSpec, OceanModel
+from ..model import ChannelSpec, LatentModel, LatentSpec, Ocean
+from ..space.cover import CONTEXT
 from ..space.gridmap import GridMap
 
 # More would only cost: their number sets the scatter of validation errors, a few per cent with these.
@@ -74,8 +74,8 @@ class Split:
         return self.series.trajectories(self.held_rows).frames(self.held_frames()).loaded()
 
 
-def prepare(config: Config) -> tuple[list[Split], OceanModel]:
-    """Read the stores, normalise and cut them, and build an untrained model for the first one."""
+def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
+    """Read the stores, normalise and cut them, and build an untrained model over the first one."""
     stores = found_stores(config.data.stores)
     target, areas = stores[0], config.data.validation_areas
     if target.channels is not None and target.channels != config.data.channels:
@@ -125,18 +125,18 @@ def prepare(config: Config) -> tuple[list[Split], OceanModel]:
     assert model_parts is not None
     _refuse_short(splits, stores, config)
     background, cover = model_parts
-    spec = ModelSpec(
-        channels=[_channel(dataset, name, s) for name, s in zip(config.data.channels, spread, strict=True)],
+    channels = [_channel(dataset, name, s) for name, s in zip(config.data.channels, spread, strict=True)]
+    spec = LatentSpec(
         decoder=config.decoder,
         dynamics=config.dynamics,
-        charts=list(cover.charts),
-        amplitude=[float(a) for a in cover.amplitude],
-        tiled=cover.tiled,
+        input_size=cover.input_size,
+        channels=len(channels),
+        context=CONTEXT if cover.tiled else (),
         interval_days=interval,
         noise_variance=config.field.noise_std**2,
         data_digest=hashlib.sha256(repr([open_store(s.path).attrs for s in stores]).encode()).hexdigest(),
     )
-    return splits, OceanModel(spec, background)
+    return splits, LatentModel(spec), Ocean(tuple(channels), cover, background)
 
 
 def _read(maps: StoredMaps, config: Config) -> Maps | StoredMaps:
@@ -157,7 +157,7 @@ def _read(maps: StoredMaps, config: Config) -> Maps | StoredMaps:
     return replace(maps, block_bytes=round(BLOCK_SHARE * budget))
 
 
-def _series(maps: Maps | StoredMaps, cut: Cut, store: StoreConfig, config: Config) -> Series | StreamedSeries:
+def _series(maps: Maps | StoredMaps, cut: ChartedCells, store: StoreConfig, config: Config) -> Series | StreamedSeries:
     if isinstance(maps, Maps):
         return series_of(maps, cut, store.weight)
     return StreamedSeries(
@@ -213,7 +213,7 @@ def open_fields(store: StoreConfig) -> xr.Dataset:
 
 
 def _with_copies(
-    split: Split, maps: Maps | StoredMaps, config: Config, cut: Cut, background: GridMap, kept: np.ndarray
+    split: Split, maps: Maps | StoredMaps, config: Config, cut: ChartedCells, background: GridMap, kept: np.ndarray
 ) -> Split:
     """The split with the symmetric copies of its training part that the configuration asks for."""
     training = split.training

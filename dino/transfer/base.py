@@ -8,44 +8,35 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..config import Config, TransferConfig
+from data_pipeline.system.progress import Progress
+
+from ..config import TransferConfig
+from ..data.codes import CodeSeries
 from ..data.observations import Observations
 from ..errors import EmptyDataError, NonFiniteError
-from ..experiments.train import latent_trajectories
 from ..forecaster import Forecaster
-from ..model.latent import OceanModel
-from ..training.dynamics_stage import Codes
-from .plan import UNUSABLE, Window, cut, held_out_misfit, windows
-
-Report = Callable[[int, int], None]
+from ..model import LatentModel
+from .plan import UNUSABLE, Episode, cut, episodes, held_out_misfit
 
 
 @dataclass(frozen=True)
 class Task:
     """Adapt the model of `forecaster`, in place, to `observations`.
 
-    config : the run's, whose stores hold the simulated ocean and whose `transfer` section the settings
+    simulated : gives the codes of the maps that the run was trained on, one entry a store, for strategies that compare
+    with them
     """
 
     forecaster: Forecaster
     observations: Observations
-    config: Config
+    settings: TransferConfig
+    seed: int = 0
+    simulated: Callable[[], list[CodeSeries]] = list
 
     @property
-    def model(self) -> OceanModel:
+    def latent(self) -> LatentModel:
         """The model that is adapted."""
-        return self.forecaster.model
-
-    def simulated(self) -> list[Codes]:
-        """The codes of the maps that the run was trained on, one entry a store; read anew every time."""
-        # A relocated run learned nothing from the store of its new sea, which may not be long enough to.
-        learned = self.config.data.simulated or self.config.data
-        return latent_trajectories(self.config.model_copy(update={"data": learned}), self.model)
-
-    @property
-    def settings(self) -> TransferConfig:
-        """The settings of the strategies."""
-        return self.config.transfer
+        return self.forecaster.latent
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class Transferred:
     rounds: list[float]
 
     @property
-    def gained(self) -> bool:
+    def kept(self) -> bool:
         """Whether a round was better than the model as it came."""
         return self.after < self.before
 
@@ -68,32 +59,32 @@ class Transferred:
 class Strategy(Protocol):
     """Adapts the model of a task in place to its observations."""
 
-    def __call__(self, task: Task, report: Report) -> Transferred:
-        """Adapt `task.model`; the best round on held-out observations is kept, or nothing is changed.
+    def __call__(self, task: Task, progress: Progress) -> Transferred:
+        """Adapt `task.latent`; the best round on held-out observations is kept, or nothing is changed.
 
         Raises `EmptyDataError` for a record that leaves nothing to fit or to hold out.
         """
         ...
 
 
-Analyse = Callable[[], list[Window]]
+Analyse = Callable[[], list[Episode]]
 
 
-def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Transferred:
+def improve(task: Task, adapt: Callable[[Analyse], None], progress: Progress) -> Transferred:
     """Rounds of analysis with the present model and adaptation, in the manner of expectation-maximisation.
 
     adapt : moves the weights of the model; it is given a function that analyses the windows to be fitted
     The weights of the round that forecasts held-out observations best are kept, if it does so by more than chance
     (`Verdict.beats`), else those before the first.
     """
-    model, rounds, forecaster, record = task.model, task.settings.rounds, task.forecaster, task.observations
+    model, rounds, forecaster, record = task.latent, task.settings.rounds, task.forecaster, task.observations
     plan = cut(record, task.settings, forecaster.assimilation)
     unresolved = model.unresolved_variance.clone()
     origin = held_out_misfit(forecaster, record, plan)
     scores, kept, best = [origin.mean], _weights(model), origin.mean
 
-    def analyse() -> list[Window]:
-        found = list(windows(forecaster, record, plan, plan.fitted))
+    def analyse() -> list[Episode]:
+        found = list(episodes(forecaster, record, plan, plan.fitted))
         if not found:
             raise EmptyDataError(
                 f"{record.span()}: in no window of {plan.length:g} days and the {plan.horizon:g} days after it does "
@@ -111,7 +102,7 @@ def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Tra
         scores.append(verdict.mean)
         if verdict.mean < best and verdict.beats(origin):
             best, kept = verdict.mean, _weights(model)
-        report(turn + 1, rounds)
+        progress(turn + 1, rounds)
         if not math.isfinite(scores[-1]):
             break
     model.load_state_dict(kept)
@@ -119,7 +110,7 @@ def improve(task: Task, adapt: Callable[[Analyse], None], report: Report) -> Tra
 
 
 def descend(
-    model: OceanModel, parameters: Sequence[Tensor], loss: Callable[[], Tensor], steps: int, learning_rate: float
+    model: LatentModel, parameters: Sequence[Tensor], loss: Callable[[], Tensor], steps: int, learning_rate: float
 ) -> None:
     """Adam on some of the weights, the others held; gradients of norm one at most."""
     learned = {id(parameter) for parameter in parameters}
@@ -135,5 +126,5 @@ def descend(
         parameter.requires_grad_(True)
 
 
-def _weights(model: OceanModel) -> dict[str, Tensor]:
+def _weights(model: LatentModel) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -11,9 +11,12 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ..model.latent import OceanModel
-from ..training.dynamics_stage import Codes, segment_errors
-from .base import Analyse, Report, Task, Transferred, improve
+from data_pipeline.system.progress import Progress
+
+from ..data.codes import CodeSeries
+from ..model import LatentModel
+from ..model.segments import segment_errors
+from .base import Analyse, Task, Transferred, improve
 from .losses import future_misfit
 
 ENVIRONMENTS = 16  # parts of a single store that stand for environments
@@ -22,18 +25,18 @@ REACH = 0.05  # a context of one changes the weights by this share of their size
 RATE = 10.0  # times the learning rate of weights: contexts are numbers of order one
 
 
-def adapt_context(task: Task, report: Report) -> Transferred:
+def adapt_context(task: Task, progress: Progress) -> Transferred:
     """Fit a context of the dynamics; see `Strategy`. Reads the run's training stores."""
-    model, settings = task.model, task.settings
+    model, settings = task.latent, task.settings
     weights = [p for p in model.dynamics.parameters() if p.numel()]
-    generator = torch.Generator().manual_seed(task.config.seed)
+    generator = torch.Generator().manual_seed(task.seed)
     directions = environment_directions(model, weights, task.simulated(), settings.context_size, generator)
     origin = nn.utils.parameters_to_vector(weights).detach().clone()
     context = origin.new_zeros(len(directions), requires_grad=True)
     optimiser = torch.optim.Adam([context], RATE * settings.learning_rate)
 
     def adapt(analyse: Analyse) -> None:
-        loss = future_misfit(model, analyse(), generator)
+        loss = future_misfit(task, analyse(), generator)
         for _ in range(settings.steps):
             gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss(), weights, materialize_grads=True)])
             context.grad = directions @ gradient + 2 * settings.pull * context.detach() / len(context)
@@ -41,11 +44,11 @@ def adapt_context(task: Task, report: Report) -> Transferred:
             with torch.no_grad():
                 nn.utils.vector_to_parameters(origin + context @ directions, weights)
 
-    return improve(task, adapt, report)
+    return improve(task, adapt, progress)
 
 
 def environment_directions(
-    model: OceanModel, weights: list[nn.Parameter], simulated: list[Codes], count: int, generator: torch.Generator
+    model: LatentModel, weights: list[nn.Parameter], simulated: list[CodeSeries], count: int, generator: torch.Generator
 ) -> Tensor:
     """(direction, weight) principal directions of the environments' gradients, `REACH` of the weights' size long."""
     gradients = []
@@ -64,7 +67,7 @@ def environment_directions(
     return REACH * size * directions[: min(count, len(gradients) - 1)]
 
 
-def environments(simulated: list[Codes]) -> list[Codes]:
+def environments(simulated: list[CodeSeries]) -> list[CodeSeries]:
     """Stores, where there are several; else groups of neighbouring trajectories or tiles of the one there is."""
     if len(simulated) > 2:
         return simulated

@@ -8,18 +8,20 @@ move.
 
 import torch
 
-from .base import Analyse, Report, Task, Transferred, descend, improve
+from data_pipeline.system.progress import Progress
+
+from .base import Analyse, Task, Transferred, descend, improve
 from .losses import Pull, seen_misfit
 
 
-def adapt_modulation(task: Task, report: Report) -> Transferred:
+def adapt_modulation(task: Task, progress: Progress) -> Transferred:
     """Adapt the decoder's modulation; see `Strategy`."""
-    model, settings = task.model, task.settings
-    weights, generator = model.decoder.modulation(), torch.Generator().manual_seed(task.config.seed)
+    model, settings = task.latent, task.settings
+    weights, generator = model.decoder.modulation(), torch.Generator().manual_seed(task.seed)
     pull = Pull(weights, settings.pull)
 
     def adapt(analyse: Analyse) -> None:
-        seen = seen_misfit(model, analyse(), generator)
+        seen = seen_misfit(task, analyse(), generator)
         descend(model, weights, lambda: seen() + pull(), settings.steps, settings.learning_rate)
 
-    return improve(task, adapt, report)
+    return improve(task, adapt, progress)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import NonFiniteError
-from ..model.latent import LEADS, OceanModel
+from ..model import LEADS, LatentModel, Start
 
 PACE_STEP, DECAY_STEP = 2**0.5, 0.1  # of the search: a factor, and a rate [1/day]
 MOVES = 8  # of a search at most: sixteen times as fast, say
@@ -25,14 +25,14 @@ Change = Callable[[], None]
 
 
 @torch.no_grad()
-def change_pace(model: OceanModel, factor: float) -> None:
+def change_pace(model: LatentModel, factor: float) -> None:
     """Let a model run `factor` times as fast, in place, with all that it knows of its errors.
 
     Errors after a lead are those of `factor` times that lead before, and noise comes in `factor` times as fast.
     """
     leads = [factor * number * model.spec.interval_days for number in range(LEADS)]
     errors = [model.model_error(lead) for lead in leads]
-    factors = [torch.stack([model.calibration(lead, start) for lead in leads]) for start in range(2)]
+    factors = [torch.stack([model.calibration(lead, start) for lead in leads]) for start in Start]
     model.lead_error.copy_(torch.stack([code for code, _ in errors]))
     model.unresolved_error.copy_(torch.stack([left for _, left in errors]))
     model.spread_factor.copy_(torch.stack(factors))
@@ -46,7 +46,7 @@ def change_pace(model: OceanModel, factor: float) -> None:
             weights.mul_(factor**-derivative)
 
 
-def fit_pace(model: OceanModel, misfit: Callable[[], float]) -> None:
+def fit_pace(model: LatentModel, misfit: Callable[[], float]) -> None:
     """Search for the pace and the decay of tendencies with the lowest misfit, in place.
 
     Tendencies are only let decay faster: slower, they would grow in most models, which fits anything for a while.

@@ -1,21 +1,22 @@
 """A record of observations cut into windows to analyse, each with later observations that its forecast has to meet."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import AssimilationConfig, TransferConfig
 from ..data.observations import Observations
-from ..dynamics import integrate
 from ..errors import EmptyDataError
-from ..forecaster import Analysis, Forecaster
-from ..inference.observed import rows_of_chart
-from ..model.latent import OceanModel
+from ..forecaster import Forecaster
+from ..inference.analysis import Analysis
+from ..inference.filter import Trajectory
+from ..inference.observed import ObservedValues, observed_values
 from ..numerics.gaussian import Gaussian
-from ..space.decoders import values_at_points
+from ..space.decoders import Decoder, values_at_points
 
 SHORTEST_DAYS = 0.5  # of a record: in less there is no forecast to check
 OVERFLIGHT_DAYS = 1 / 32  # longer than a satellite is over a sea, shorter than its orbit
@@ -33,39 +34,6 @@ class Plan:
     held: list[float]
     length: float
     horizon: float
-
-
-@dataclass(frozen=True)
-class Points:
-    """Observed values (row,) of all charts in their normalised units.
-
-    value = offset + operator @ code at `fraction` of the way from `node` to the next, to first order about the
-    population's mean where the decoder is not affine; coordinates (row, input) and channel tell where and what, and
-    `overflight` which of them were seen together.
-    """
-
-    chart: Tensor
-    node: Tensor
-    fraction: Tensor
-    value: Tensor
-    variance: Tensor
-    operator: Tensor
-    offset: Tensor
-    coordinates: Tensor
-    channel: Tensor
-    overflight: Tensor
-
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def select(self, which: Tensor) -> "Points":
-        """Some of the rows, by indices or a mask."""
-        return Points(*(getattr(self, f.name)[which] for f in fields(self)))
-
-    def along(self, codes: Tensor) -> Tensor:
-        """The codes (row, code) at the observations of trajectories (node, chart, code)."""
-        following = (self.node + 1).clamp_max(len(codes) - 1)
-        return torch.lerp(codes[self.node, self.chart], codes[following, self.chart], self.fraction[:, None])
 
 
 @dataclass(frozen=True)
@@ -99,28 +67,32 @@ UNUSABLE = Verdict(np.full(1, np.inf), np.ones(1))
 
 
 @dataclass(frozen=True)
-class Window:
+class Episode:
     """One analysis: the state (chart, state) at its end, what was seen before and what has to be met after.
 
-    seen : points between the analysis' nodes; ahead : points between `days` (node,) after its end
+    seen : values between the analysis' nodes; ahead : values between `days` (node,) after its end
+    overflight : (row of ahead,) which of them were seen together
     """
 
     analysis: Analysis
-    seen: Points
+    seen: ObservedValues
     days: Tensor
-    ahead: Points
+    ahead: ObservedValues
+    overflight: NDArray[np.int64]
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Smoothed states along the analysis' nodes."""
+        assert self.analysis.trajectory is not None
+        return self.analysis.trajectory
 
     def codes(self, size: int) -> Tensor:
         """Smoothed codes (node, chart, code) of length `size` at the analysis' nodes."""
-        assert self.analysis.window is not None
-        return torch.stack([trajectory.mean[:, :size] for trajectory in self.analysis.window], dim=1)
+        return self.trajectory.mean[..., :size]
 
     def start(self, size: int) -> Gaussian:
         """Smoothed codes (chart, code) of length `size` at the analysis' first node."""
-        assert self.analysis.window is not None
-        charts = self.analysis.window
-        mean = torch.stack([trajectory.mean[0, :size] for trajectory in charts])
-        return Gaussian(mean, torch.stack([trajectory.covariance[0, :size, :size] for trajectory in charts]))
+        return Gaussian(self.trajectory.mean[0, :, :size], self.trajectory.covariance[0])
 
 
 def cut(observations: Observations, config: TransferConfig, assimilation: AssimilationConfig) -> Plan:
@@ -149,57 +121,44 @@ def cut(observations: Observations, config: TransferConfig, assimilation: Assimi
 
 
 @torch.no_grad()
-def windows(forecaster: Forecaster, observations: Observations, plan: Plan, ends: Sequence[float]) -> Iterator[Window]:
+def episodes(
+    forecaster: Forecaster, observations: Observations, plan: Plan, ends: Sequence[float], smooth: bool = True
+) -> Iterator[Episode]:
     """The analyses at `ends` with what they saw and what is to come; gaps of the record are passed over."""
-    model, error = forecaster.model, forecaster.assimilation.default_error
+    latent, ocean, error = forecaster.latent, forecaster.ocean, forecaster.assimilation.default_error
     for end in ends:
         seen = observations.between(end - plan.length, end)
         ahead = observations.between(np.nextafter(end, np.inf), end + plan.horizon)
         if not len(seen) or not len(ahead):
             continue
-        analysis = forecaster.analyse_observations(seen, end, plan.length)
+        analysis = forecaster.analyse_observations(seen, end, plan.length, smooth)
         assert analysis.nodes is not None
         nodes = np.linspace(end, end + plan.horizon, max(2, int(np.ceil(plan.horizon)) + 1))
-        before = points_of(model, seen, analysis.nodes, error)
-        after = points_of(model, ahead, nodes, error)
+        before = observed_values(latent, ocean, seen, analysis.nodes, error) if smooth else None
+        after = observed_values(latent, ocean, ahead, nodes, error).formed(latent.decoder)
         if len(after):
-            yield Window(analysis, before, analysis.mean.new_tensor(nodes - end), after)
+            overflight = np.floor(ahead.time[after.observation.cpu().numpy()] / OVERFLIGHT_DAYS).astype(np.int64)
+            yield Episode(analysis, before or after, analysis.mean.new_tensor(nodes - end), after, overflight)
 
 
-def points_of(model: OceanModel, observations: Observations, nodes: np.ndarray, default_error: float) -> Points:
-    """Observations as rows of all charts that hold them, between `nodes` [days since 1950-01-01]."""
-    parts = []
-    for chart in range(len(model.cover.charts)):
-        rows = rows_of_chart(model, chart, observations, nodes, default_error)
-        number = torch.full_like(rows.node, chart)
-        values = rows.innovation + rows.offset
-        moment = np.interp((rows.node + rows.fraction).double().cpu().numpy(), np.arange(len(nodes)), nodes)
-        together = torch.as_tensor(np.floor(moment / OVERFLIGHT_DAYS).astype(np.int64), device=rows.node.device)
-        parts.append(
-            (number, rows.node, rows.fraction, values, rows.variance, rows.operator, rows.offset, rows.coordinates,
-             rows.channel, together)
-        )  # fmt: skip
-    return Points(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+def forecast_codes(forecaster: Forecaster, episode: Episode) -> Tensor:
+    """Codes (node, chart, code) of the forecast from an episode's end, with gradients by dynamics."""
+    latent = forecaster.latent
+    states = latent.integrate(episode.analysis.mean, episode.days, latent.context(forecaster.ocean))
+    return latent.dynamics.codes(states)
 
 
-def forecast_codes(model: OceanModel, window: Window) -> Tensor:
-    """Codes (node, chart, code) of the forecast from a window's end, with gradients by dynamics."""
-    right = model.dynamics.bind(model.context(), model.amplitude())
-    states = integrate(right, window.analysis.mean, window.days, model.spec.dynamics.method, model.step_days)
-    return model.dynamics.codes(states)
+def misfit(decoder: Decoder, values: ObservedValues, codes: Tensor, decoder_moves: bool = True) -> Tensor:
+    """Squared misfit over variance (row,) of values given a code each (row, code).
 
-
-def misfit(model: OceanModel, points: Points, codes: Tensor, decoder_moves: bool = True) -> Tensor:
-    """Squared misfit over variance (row,) of points given a code each (row, code).
-
-    With a decoder that stays what it is, its values there need not be found again.
+    With a decoder that stays what it is, its form there need not be found again.
     """
-    if decoder_moves or not model.decoder.is_affine:
-        values = values_at_points(model.decoder, points.coordinates, codes)
-        values = values[torch.arange(len(points), device=codes.device), points.channel]
+    if decoder_moves or values.form is None or values.about(decoder, codes) is not values:
+        predicted = values_at_points(decoder, values.coordinates, codes)
+        predicted = predicted[torch.arange(len(values), device=codes.device), values.channel]
     else:
-        values = points.offset + (points.operator * codes).sum(-1)
-    return (points.value - values).square() / points.variance
+        predicted = values.form.offset + (values.form.operator * codes).sum(-1)
+    return (values.value - predicted).square() / values.variance
 
 
 @torch.no_grad()
@@ -211,15 +170,15 @@ def held_out_misfit(
     unresolved : (channel,) variance of what the basis leaves out that is to count, the model's own when absent: who
     compares models has to give one for all, or the one that expects more is forgiven more
     """
-    model = forecaster.model
-    reference = model.unresolved_variance if unresolved is None else unresolved
+    latent = forecaster.latent
+    reference = latent.unresolved_variance if unresolved is None else unresolved
     losses, passes = [], []
-    for window in windows(forecaster, observations, plan, plan.held):
-        ahead = window.ahead
-        own = misfit(model, ahead, ahead.along(forecast_codes(model, window)))
-        counted = ahead.variance - model.unresolved_variance[ahead.channel] + reference[ahead.channel]
+    for episode in episodes(forecaster, observations, plan, plan.held, smooth=False):
+        ahead = episode.ahead
+        own = misfit(latent.decoder, ahead, ahead.along(forecast_codes(forecaster, episode)))
+        counted = ahead.variance - latent.unresolved_variance[ahead.channel] + reference[ahead.channel]
         losses.append((own * ahead.variance / counted).double().cpu().numpy())
-        passes.append(ahead.overflight.cpu().numpy())
+        passes.append(episode.overflight)
     if not losses:
         return UNUSABLE
     _, group, count = np.unique(np.concatenate(passes), return_inverse=True, return_counts=True)

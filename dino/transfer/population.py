@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..model.latent import OceanModel
+from ..model import LatentModel
 from ..numerics.gaussian import cholesky
-from .plan import Window
+from .plan import Episode
 
 LIMIT = 10.0  # of one update of the size: a factor from few observations may be far off, the next round corrects it
 SETTLED = 0.05  # share of the directions of a state below which observations say nothing of its size
@@ -28,9 +28,9 @@ PRIOR_STATES = 1.0  # nu over the size of the code
 
 
 @torch.no_grad()
-def energy_ratio(model: OceanModel, windows: Sequence[Window]) -> float:
+def energy_ratio(model: LatentModel, episodes: Sequence[Episode]) -> float:
     """The update of s over all windows and charts; within 1 / LIMIT .. LIMIT, and 1 where nothing is settled."""
-    means, covariances, _ = _whitened(model, windows)
+    means, covariances, _ = _whitened(model, episodes)
     size = means.shape[-1]
     known = size - covariances.diagonal(dim1=-2, dim2=-1).sum(-1)
     # A chart without observations has its prior left: it would add nothing but rounding.
@@ -40,11 +40,11 @@ def energy_ratio(model: OceanModel, windows: Sequence[Window]) -> float:
 
 
 @torch.no_grad()
-def reshape_population(model: OceanModel, windows: Sequence[Window]) -> None:
+def reshape_population(model: LatentModel, episodes: Sequence[Episode]) -> None:
     """Give codes the covariance of the update of S, and tendencies the same change of shape, in place."""
-    means, covariances, factor = _whitened(model, windows)
+    means, covariances, factor = _whitened(model, episodes)
     size, prior = means.shape[-1], PRIOR_STATES * means.shape[-1]
-    states = means.shape[1] * _windows_apart(windows)
+    states = means.shape[1] * _windows_apart(episodes)
     moments = (torch.einsum("wci,wcj->ij", means, means) + covariances.sum((0, 1))) / means[..., 0].numel()
     identity = torch.eye(size, dtype=means.dtype, device=means.device)
     values, vectors = torch.linalg.eigh((prior * identity + states * moments) / (prior + states))
@@ -57,11 +57,11 @@ def reshape_population(model: OceanModel, windows: Sequence[Window]) -> None:
     model.code_variance.copy_((change @ torch.diag(model.code_variance.double()) @ change.T).diagonal())
 
 
-def _whitened(model: OceanModel, windows: Sequence[Window]) -> tuple[Tensor, Tensor, Tensor]:
+def _whitened(model: LatentModel, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor, Tensor]:
     """Means (window, chart, code) and covariances of codes at windows' starts, and the factor that whitens them."""
     size = model.dynamics.code_size
     factor = cholesky(model.state_covariance[:size, :size].double())
-    starts = [window.start(size) for window in windows]
+    starts = [episode.start(size) for episode in episodes]
     means = torch.stack([start.mean for start in starts]).double()
     covariances = torch.stack([start.covariance for start in starts]).double()
     half = torch.linalg.solve_triangular(factor, covariances, upper=False)
@@ -69,8 +69,9 @@ def _whitened(model: OceanModel, windows: Sequence[Window]) -> tuple[Tensor, Ten
     return torch.linalg.solve_triangular(factor, means.mT, upper=False).mT, white, factor
 
 
-def _windows_apart(windows: Sequence[Window]) -> float:
+def _windows_apart(episodes: Sequence[Episode]) -> float:
     """How many windows that do not overlap would cover the same time: the number of independent states of a chart."""
-    starts = [float(window.analysis.nodes[0]) for window in windows if window.analysis.nodes is not None]
-    lengths = [window.analysis.time - start for window, start in zip(windows, starts, strict=True)]
-    return 1.0 + (max(starts) - min(starts)) / max(lengths) if max(lengths) > 0 else 1.0
+    analyses = [episode.analysis for episode in episodes]
+    starts = [analysis.earliest for analysis in analyses]
+    longest = max(analysis.time - start for analysis, start in zip(analyses, starts, strict=True))
+    return 1.0 + (max(starts) - min(starts)) / longest if longest > 0 else 1.0

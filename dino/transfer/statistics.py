@@ -14,10 +14,12 @@ from functools import partial
 
 import torch
 
-from ..model.latent import OceanModel
-from .base import Analyse, Report, Task, Transferred, improve
+from data_pipeline.system.progress import Progress
+
+from ..model import LatentModel
+from .base import Analyse, Task, Transferred, improve
 from .pace import fit_pace, search
-from .plan import Window, forecast_codes, misfit
+from .plan import Episode, forecast_codes, misfit
 from .population import energy_ratio, reshape_population
 
 ENERGY = ("state_covariance", "code_variance", "process_noise", "unresolved_variance", "lead_error", "unresolved_error")
@@ -25,34 +27,37 @@ MODEL_ERROR = ("process_noise", "lead_error", "unresolved_error")
 STEP, STEPS, WORTH = 3.0, 3, 1e-3  # of the search for the size of the model error
 
 
-def fit_statistics(task: Task, report: Report) -> Transferred:
+def fit_statistics(task: Task, progress: Progress) -> Transferred:
     """Fit the covariances of the latent state and the pace to the observed ocean; see `Strategy`."""
-    model, searched = task.model, False
+    model, searched = task.latent, False
 
     def adapt(analyse: Analyse) -> None:
         nonlocal searched
-        windows = analyse()
-        _scale(model, ENERGY, energy_ratio(model, windows))
+        episodes = analyse()
+        _scale(model, ENERGY, energy_ratio(model, episodes))
         if not searched:
             # Of the right size first: the shape is a slow correction to it, one step a round.
-            ahead = lambda: _misfit_ahead(model, analyse())  # noqa: E731
+            ahead = lambda: _misfit_ahead(task, analyse())  # noqa: E731
             fit_pace(model, ahead)
             more, less = (partial(_scale, model, MODEL_ERROR, factor) for factor in (STEP, 1 / STEP))
             search(model, [(more, less), (less, more)], ahead, WORTH, STEPS)
-            windows, searched = analyse(), True
-        reshape_population(model, windows)
+            episodes, searched = analyse(), True
+        reshape_population(model, episodes)
 
-    return improve(task, adapt, report)
+    return improve(task, adapt, progress)
 
 
 @torch.no_grad()
-def _misfit_ahead(model: OceanModel, windows: list[Window]) -> float:
-    """Mean squared misfit over variance of all points that follow the windows."""
-    losses = [misfit(model, w.ahead, w.ahead.along(forecast_codes(model, w)), decoder_moves=False) for w in windows]
+def _misfit_ahead(task: Task, episodes: list[Episode]) -> float:
+    """Mean squared misfit over variance of all values that follow the windows."""
+    decoder, forecaster = task.latent.decoder, task.forecaster
+    losses = [
+        misfit(decoder, e.ahead, e.ahead.along(forecast_codes(forecaster, e)), decoder_moves=False) for e in episodes
+    ]
     return float(torch.cat(losses).double().mean())
 
 
 @torch.no_grad()
-def _scale(model: OceanModel, names: Sequence[str], factor: float) -> None:
+def _scale(model: LatentModel, names: Sequence[str], factor: float) -> None:
     for name in names:
         getattr(model, name).mul_(factor)

@@ -1,27 +1,34 @@
 """The strategies by name."""
 
+from data_pipeline.system.progress import Progress
+
 from ..errors import ConfigError
-from .adversarial import translate_codes
-from .base import Strategy
+from .alignment import translate_codes, transport_codes
+from .base import Strategy, Task, Transferred
 from .context import adapt_context
-from .full import adapt_everything
+from .extension import add_drift, add_residual
 from .modulation import adapt_modulation
-from .none import adapt_nothing
-from .optimal_transport import transport_codes
-from .physics import add_drift
-from .shared_residual import add_residual
+from .plan import cut, held_out_misfit
 from .statistics import fit_statistics
 
+
+def adapt_nothing(task: Task, progress: Progress) -> Transferred:
+    """Score the model as it is, the yardstick of every strategy; see `Strategy`."""
+    plan = cut(task.observations, task.settings, task.forecaster.assimilation)
+    score = held_out_misfit(task.forecaster, task.observations, plan).mean
+    progress(1, 1)
+    return Transferred(score, score, [score])
+
+
 STRATEGIES: dict[str, Strategy] = {
-    "none": adapt_nothing,
     "statistics": fit_statistics,
     "modulation": adapt_modulation,
-    "full": adapt_everything,
+    "none": adapt_nothing,
     "context": adapt_context,
     "shared-residual": add_residual,
-    "adversarial": translate_codes,
-    "optimal-transport": transport_codes,
     "physics": add_drift,
+    "optimal-transport": transport_codes,
+    "adversarial": translate_codes,
 }
 
 

@@ -10,11 +10,13 @@ import xarray as xr
 
 from data_pipeline.layout.datasets import fields_dataset, observations_dataset
 from data_pipeline.stores.writing import write_store
-from dino.config import Config, DecoderConfig, DynamicsConfig
+from dino.config import AssimilationConfig, Config, DecoderConfig, DynamicsConfig
 from dino.data.observations import Observations, datetime_of
 from dino.dynamics import integrate
 from dino.experiments.train import train
-from dino.model.latent import ChannelSpec, ModelSpec, OceanModel
+from dino.forecaster import Forecaster
+from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
+from dino.space.cover import Cover
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
 
@@ -193,36 +195,46 @@ class Twin:
 
     def __init__(self, code: int = 6) -> None:
         torch.manual_seed(5)
-        spec = ModelSpec(
-            channels=[ChannelSpec(name="adt", units="m", spread=self.spread)],
+        spec = LatentSpec(
+            input_size=2,
+            channels=1,
             decoder=DecoderConfig(code_size=code, hidden=16, layers=2, scale=4.0),
             dynamics=DynamicsConfig(order=2, depth=0, lags=1, step_days=0.25),
-            charts=[Region.from_bounds(0.0, 10.0, 30.0, 40.0)],
-            amplitude=[1.0],
-            tiled=False,
             interval_days=1.0,
             noise_variance=0.01,
             data_digest="twin",
         )
         axis = np.linspace(0.0, 10.0, 4)
-        self.model = OceanModel(spec, GridMap(axis, 30.0 + axis, np.zeros((1, 4, 4)))).double().eval()
-        self.model.requires_grad_(False)
-        self.model.dynamics.linear.normal_(0, 0.2)
+        self.latent = LatentModel(spec).double().eval()
+        self.latent.requires_grad_(False)
+        self.latent.dynamics.linear.normal_(0, 0.2)
+        channels = (ChannelSpec(name="adt", units="m", spread=self.spread),)
+        cover = Cover((Region.from_bounds(0.0, 10.0, 30.0, 40.0),), np.ones(1), tiled=False)
+        self.ocean = Ocean(channels, cover, GridMap(axis, 30.0 + axis, np.zeros((1, 4, 4))))
         # Fields of a standard deviation of about one spread.
         grid = np.random.default_rng(0).uniform(0, 10, (2, 500))
-        modes = self.model.decoder.basis(self.model.coordinates(0, grid[0], 30.0 + grid[1])).modes
+        modes = self.basis(grid[0], 30.0 + grid[1]).modes
         scale = float(modes.square().sum(-1).mean().rsqrt())
         variance = scale**2 * torch.tensor([1.0, 0.04], dtype=torch.float64).repeat_interleave(code)
-        self.model.state_covariance.copy_(torch.diag(variance))
+        self.latent.state_covariance.copy_(torch.diag(variance))
         draw = torch.randn(2 * code, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        self.state = self.model.state_covariance.sqrt() @ draw
+        self.state = self.latent.state_covariance.sqrt() @ draw
+
+    def forecaster(self, **assimilation) -> Forecaster:
+        """A forecaster of the model over its ocean, with settings of the assimilation."""
+        return Forecaster(self.latent, self.ocean, AssimilationConfig(**assimilation))
+
+    def basis(self, longitude: np.ndarray, latitude: np.ndarray):
+        """The modes at points (n,)."""
+        coordinates = self.ocean.cover.charts[0].coordinates(longitude, latitude)
+        return self.latent.decoder.basis(torch.as_tensor(coordinates))
 
     def field(self, time: np.ndarray, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
         """The ocean's true values [m] at points (n,) of any times [days since 1950-01-01]."""
         moments, back = np.unique(time, return_inverse=True)
         days = torch.as_tensor(moments - self.start)
-        codes = integrate(self.model.dynamics.bind(), self.state, days, step=0.25)[:, : self.model.dynamics.code_size]
-        basis = self.model.decoder.basis(self.model.coordinates(0, longitude, latitude))
+        codes = integrate(self.latent.dynamics.bind(), self.state, days, step=0.25)[:, : self.latent.dynamics.code_size]
+        basis = self.basis(longitude, latitude)
         value = basis.offset[:, 0] + (basis.modes[:, 0] * codes[torch.as_tensor(back)]).sum(-1)
         return value.numpy() * self.spread
 

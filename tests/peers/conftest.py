@@ -1,7 +1,8 @@
-"""A toy task: sines that travel over a periodic box of 16 x 16 points."""
+"""A toy task, sines that travel over a periodic box of 16 x 16 points, and a stand-in for the authors' checkout."""
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,50 @@ from benchmarks.peers import Task, base
 
 GRID, FRAMES = 16, 10
 LOOKS_A_SECOND = 250
+
+# The published signature, shapes and parameter names; written for the tests, not taken from the authors.
+STAND_IN = """
+import torch
+from torch import nn
+from stand_in_helper import QUARTER
+
+
+class Waves(nn.Module):
+    def __init__(self, inputs, outputs, weight_scale):
+        super().__init__()
+        self.weight, self.weight_scale = nn.Parameter(torch.rand(outputs, inputs) - 0.5), weight_scale
+
+    def forward(self, x):
+        angles = x @ (self.weight_scale * self.weight).T
+        return torch.cat([angles.sin(), (angles + QUARTER).sin()], -1)
+
+
+class Mix(nn.Module):
+    def __init__(self, inputs, code, outputs):
+        super().__init__()
+        self.A, self.B = nn.Parameter(torch.randn(outputs, code)), nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.randn(outputs))
+
+    def forward(self, z, code):
+        return z @ self.B.T + (code @ self.A.T)[:, :, None, None] + self.bias
+
+
+class FourierNet(nn.Module):
+    def __init__(self, in_size, hidden_size, code_size, out_size, n_layers=3, input_scale=256.0, **kwargs):
+        super().__init__()
+        scale = input_scale / (n_layers + 1) ** 0.5
+        self.filters = nn.ModuleList(Waves(in_size, hidden_size // 2, scale) for _ in range(n_layers + 1))
+        sizes = [in_size] + n_layers * [hidden_size]
+        self.bilinear = nn.ModuleList(Mix(size, code_size, hidden_size) for size in sizes)
+        self.output_bilinear = nn.Linear(hidden_size, out_size)
+
+    def forward(self, x, code):
+        z = 0 * x
+        for waves, mix in zip(self.filters, self.bilinear):
+            z = waves(x) * mix(z, code)
+        z = self.output_bilinear(z)
+        return (z.squeeze(-1) if z.shape[-1] == 1 else z), x
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +111,11 @@ def make_task(coordinates: Tensor) -> Callable[..., Task]:
 def truth() -> Tensor:
     """Four unseen sequences (sequence, 20 frames, point, 1)."""
     return travelling_sines(4, 2 * FRAMES, 1)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder that looks like a checkout of the authors' code."""
+    (tmp_path / "network.py").write_text(STAND_IN)
+    (tmp_path / "stand_in_helper.py").write_text("import math\nQUARTER = math.pi / 2\n")
+    return tmp_path

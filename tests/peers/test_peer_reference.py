@@ -1,8 +1,8 @@
 """The path to the authors' checkout, on a stand-in that has the published signature and parameter names."""
 
+import argparse
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,62 +10,14 @@ import torch
 from benchmarks.peers.reference import (
     CheckoutError,
     ReferenceForward,
+    add_option,
+    check_option,
     compare,
     decoder_with,
     load_reference,
     reference_with,
 )
-from dino.space.decoders import FourierDecoder
-
-STAND_IN = """
-import torch
-from torch import nn
-from stand_in_helper import QUARTER
-
-
-class Waves(nn.Module):
-    def __init__(self, inputs, outputs, weight_scale):
-        super().__init__()
-        self.weight, self.weight_scale = nn.Parameter(torch.rand(outputs, inputs) - 0.5), weight_scale
-
-    def forward(self, x):
-        angles = x @ (self.weight_scale * self.weight).T
-        return torch.cat([angles.sin(), (angles + QUARTER).sin()], -1)
-
-
-class Mix(nn.Module):
-    def __init__(self, inputs, code, outputs):
-        super().__init__()
-        self.A, self.B = nn.Parameter(torch.randn(outputs, code)), nn.Parameter(torch.randn(outputs, inputs))
-        self.bias = nn.Parameter(torch.randn(outputs))
-
-    def forward(self, z, code):
-        return z @ self.B.T + (code @ self.A.T)[:, :, None, None] + self.bias
-
-
-class FourierNet(nn.Module):
-    def __init__(self, in_size, hidden_size, code_size, out_size, n_layers=3, input_scale=256.0, **kwargs):
-        super().__init__()
-        scale = input_scale / (n_layers + 1) ** 0.5
-        self.filters = nn.ModuleList(Waves(in_size, hidden_size // 2, scale) for _ in range(n_layers + 1))
-        sizes = [in_size] + n_layers * [hidden_size]
-        self.bilinear = nn.ModuleList(Mix(size, code_size, hidden_size) for size in sizes)
-        self.output_bilinear = nn.Linear(hidden_size, out_size)
-
-    def forward(self, x, code):
-        z = 0 * x
-        for waves, mix in zip(self.filters, self.bilinear):
-            z = waves(x) * mix(z, code)
-        z = self.output_bilinear(z)
-        return (z.squeeze(-1) if z.shape[-1] == 1 else z), x
-"""
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    (tmp_path / "network.py").write_text(STAND_IN)
-    (tmp_path / "stand_in_helper.py").write_text("import math\nQUARTER = math.pi / 2\n")
-    return tmp_path
+from dino.space.decoders import FourierDecoder, SirenDecoder
 
 
 def test_loading_leaves_no_trace(checkout):
@@ -85,6 +37,72 @@ def test_weights_go_both_ways(checkout, coordinates):
     back = decoder_with(network)
     assert (back.hidden, back.layers, back.code_size, back.scale) == (12, 2, 5, pytest.approx(decoder.scale))
     assert torch.allclose(back(coordinates, codes), ours, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_comparison_of_channels_on_the_kept_points(checkout, coordinates, truth, channels):
+    """Two channels as the wave has, and a mask: the network runs on the whole grid, kept points alone are compared."""
+    decoder = FourierDecoder(4, 8, channels, hidden=16, layers=2)
+    values = torch.cat([truth, 2 * truth.roll(1, 2)][:channels], -1)
+    for kept in (None, torch.arange(256) % 4 == 0):
+        seen = values if kept is None else values[:, :, kept]
+        made = compare(
+            checkout, decoder, coordinates, (16, 16), seen[0, :3], seen[1], kept=kept, adam_steps=5, repeats=1
+        )
+        assert made["relative_difference"] < 1e-5
+        assert made["encode_dino_mse"] < made["encode_reference_mse"]
+        assert made["step_ratio"] > 0
+
+
+def test_values_of_two_channels_keep_their_places(checkout, coordinates):
+    decoder = FourierDecoder(4, 5, 2, hidden=12, layers=2)
+    network = reference_with(decoder, load_reference(checkout))
+    codes = torch.randn(3, 5)
+    theirs = ReferenceForward(network, coordinates, (16, 16))(codes)
+    assert theirs.shape == (3, 256, 2)
+    assert torch.allclose(theirs, decoder(coordinates, codes), rtol=1e-5, atol=1e-5)
+
+
+def test_another_decoder_is_refused(checkout, coordinates, truth):
+    with pytest.raises(CheckoutError, match="a SirenDecoder"):
+        compare(checkout, SirenDecoder(4, 8, hidden=16), coordinates, (16, 16), truth[0, :2], truth[1])
+
+
+@pytest.fixture
+def options():
+    """The command line of a benchmark that takes --reference."""
+    made = argparse.ArgumentParser()
+    add_option(made)
+    return made
+
+
+def test_a_usable_checkout_passes_the_check(options, checkout):
+    check_option(options, options.parse_args(["--reference", str(checkout)]))
+    check_option(options, options.parse_args([]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "has no network.py"),
+        (("nn.Linear(hidden_size, out_size)", "nn.Linear(hidden_size, 3)"), "weights have shape"),
+        (("return (z.squeeze(-1) if z.shape[-1] == 1 else z), x", "return z[..., :1], x"), "values have shape"),
+        (("z = 0 * x\n", "raise OSError('no')\n"), "network fails"),
+        (("angles.sin(), (angles", "angles.cos(), (angles"), "differs from ours"),
+    ],
+    ids=["absent", "other outputs", "lost channel", "raises", "other"],
+)
+def test_the_check_refuses_before_anything_is_trained(options, checkout, capsys, change, message):
+    source = checkout / "network.py"
+    if change is None:
+        source.unlink()
+    else:
+        assert change[0] in source.read_text()
+        source.write_text(source.read_text().replace(*change))
+    with pytest.raises(SystemExit) as stop:
+        check_option(options, options.parse_args(["--reference", str(checkout)]))
+    assert stop.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_comparison_is_ready_for_json(checkout, coordinates, truth):

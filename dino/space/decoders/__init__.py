@@ -1,7 +1,18 @@
 """Decoders: from a code and coordinates to field values."""
 
-from .base import Basis, Decoder, at_points, decode, values_at_points
+from .base import Basis, Decoder, at_points, bases, decode, fields, relinearised, values_at_points
 from .fourier import FourierDecoder
 from .siren import SirenDecoder
 
-__all__ = ["Basis", "Decoder", "FourierDecoder", "SirenDecoder", "at_points", "decode", "values_at_points"]
+__all__ = [
+    "Basis",
+    "Decoder",
+    "FourierDecoder",
+    "SirenDecoder",
+    "at_points",
+    "bases",
+    "decode",
+    "fields",
+    "relinearised",
+    "values_at_points",
+]

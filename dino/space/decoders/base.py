@@ -1,5 +1,10 @@
-"""What every decoder offers to inference, training and forecasting."""
+"""What every decoder offers to inference, training and forecasting, and the one door to both kinds of them.
 
+An affine decoder has one linear form for all codes, another decoder one for each. Callers that take the forms from
+`bases`, `fields` and `relinearised` serve both kinds and never ask which one they have.
+"""
+
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -27,11 +32,7 @@ class Basis(NamedTuple):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A continuous field: coordinates and a code give values in every channel.
-
-    Whoever asks every decoder for `linearise` and decodes with what it returns serves both kinds: where `is_affine`
-    is true the form is exact and does not depend on the codes, so that one call is enough for all of them.
-    """
+    """A continuous field: coordinates and a code give values in every channel."""
 
     input_size: int
     code_size: int
@@ -77,13 +78,41 @@ def decode(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Tensor:
     return torch.cat(values).unflatten(0, codes.shape[:-1])
 
 
+def fields(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Tensor:
+    """Values (time, chart, point, channel) of codes (time, chart, code) at charts' own points (chart, point, input)."""
+    if decoder.is_affine:
+        basis = decoder.linearise(coordinates, codes[0])
+        flat = basis.modes.flatten(1, 2) @ codes.permute(1, 2, 0)
+        return flat.permute(2, 0, 1).unflatten(2, basis.offset.shape[1:]) + basis.offset
+    return torch.stack([decoder(coordinates, part) for part in codes])
+
+
+def bases(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Iterator[tuple[slice, Basis]]:
+    """The forms about codes (time, chart, code) at charts' own points (chart, point, input), with the times of each.
+
+    One for all times, or one a time: all of them together would fill the memory.
+    """
+    if decoder.is_affine:
+        yield slice(0, len(codes)), decoder.linearise(coordinates, codes[0])
+        return
+    for time, part in enumerate(codes):
+        yield slice(time, time + 1), decoder.linearise(coordinates, part)
+
+
 def at_points(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Basis:
     """The affine form at points (point, input) about a code (point, code) each.
 
     offset : (point, channel); modes : (point, channel, code)
     """
+    if decoder.is_affine:
+        return decoder.linearise(coordinates, codes)
     basis = decoder.linearise(coordinates.unsqueeze(-2), codes)
     return Basis(basis.offset.squeeze(-2), basis.modes.squeeze(-3))
+
+
+def relinearised(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Basis | None:
+    """`at_points` about other codes; None where the form is the same about all of them."""
+    return None if decoder.is_affine else at_points(decoder, coordinates, codes)
 
 
 def values_at_points(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Tensor:

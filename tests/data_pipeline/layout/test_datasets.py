@@ -4,8 +4,6 @@ import dask.array
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_pipeline.errors import EmptyDataError, SchemaError, UnitsError
 from data_pipeline.layout.channels import CHANNELS, match_channel, unit_conversion
@@ -16,28 +14,9 @@ from data_pipeline.layout.datasets import (
     fields_dataset,
     layout_problems,
     observations_dataset,
-    wrap_longitude,
 )
 
 TIMES = np.datetime64("2000-01-01", "ns") + np.arange(3) * np.timedelta64(1, "D")
-
-
-@given(st.floats(-1e4, 1e4))
-def test_wrapped_longitude_is_in_range_and_the_same_place(longitude):
-    wrapped = float(wrap_longitude(longitude))
-    assert -180.0 <= wrapped < 180.0
-    turns = (longitude - wrapped) / 360.0
-    assert turns == pytest.approx(round(turns), abs=1e-9)
-
-
-@given(st.floats(-180.0, 180.0, exclude_max=True))
-def test_longitude_in_range_stays_exact(longitude):
-    assert float(wrap_longitude(longitude)) == longitude
-
-
-def test_longitude_seam():
-    np.testing.assert_array_equal(wrap_longitude([180.0, 359.875, -180.0, 360.0, 540.0]), [-180, -0.125, -180, 0, -180])
-    assert float(wrap_longitude(np.nextafter(-180.0, -np.inf))) in (-180.0, np.nextafter(180.0, -np.inf))
 
 
 @pytest.mark.parametrize("lazy", [False, True])

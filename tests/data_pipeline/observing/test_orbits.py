@@ -6,9 +6,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from data_pipeline.errors import MissingFileError, SchemaError
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
 from data_pipeline.observing.missions import MISSIONS, OrbitConfig
 from data_pipeline.observing.orbits import (
-    EARTH_RADIUS_KM,
     EphemerisOrbit,
     RepeatOrbit,
     ground_speed,

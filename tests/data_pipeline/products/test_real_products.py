@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from data_pipeline.layout.datasets import wrap_longitude
+from data_pipeline.layout.globe import wrap_longitude
 from data_pipeline.products import ingest
 from data_pipeline.stores.writing import open_store, write_store
 

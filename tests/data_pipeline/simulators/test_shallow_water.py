@@ -7,10 +7,10 @@ from pydantic import ValidationError
 from data_pipeline.errors import MissingPackageError, SimulationError
 from data_pipeline.layout.datasets import check_fields
 from data_pipeline.simulators.shallow_water import (
-    EARTH_RADIUS_M,
     EARTH_ROTATION_PER_S,
     GRAVITY_M_PER_S2,
     MEAN_DEPTH_M,
+    PLANET_RADIUS_M,
     ShallowWaterConfig,
     ShallowWaterModel,
     bump,
@@ -57,7 +57,7 @@ def energy(model, state):
 
 
 def test_winds_have_the_curl_and_divergence_they_were_made_of():
-    grid = SphericalGrid(24, EARTH_RADIUS_M)
+    grid = SphericalGrid(24, PLANET_RADIUS_M)
     generator = np.random.default_rng(0)
     vorticity, divergence = (1e-5 * grid.forward(generator.standard_normal((24, 48))) for _ in range(2))
     vorticity[0] = divergence[0] = 0
@@ -66,13 +66,13 @@ def test_winds_have_the_curl_and_divergence_they_were_made_of():
         np.testing.assert_allclose(made, wanted, atol=1e-18)
     rotation = grid.forward(2e-6 * np.sin(grid.latitude) + 0 * grid.longitude)
     east, north = grid.wind(rotation, 0 * rotation)
-    np.testing.assert_allclose(east, 1e-6 * EARTH_RADIUS_M * np.cos(grid.latitude) + 0 * grid.longitude, atol=1e-12)
+    np.testing.assert_allclose(east, 1e-6 * PLANET_RADIUS_M * np.cos(grid.latitude) + 0 * grid.longitude, atol=1e-12)
     np.testing.assert_allclose(north, 0, atol=1e-12)
     upward = grid.forward(np.cos(grid.latitude) * np.cos(grid.longitude))
     east, north = grid.wind(0 * upward, grid.laplacian * upward)  # the gradient of the field
-    np.testing.assert_allclose(east * EARTH_RADIUS_M, -np.sin(grid.longitude) + 0 * grid.latitude, atol=1e-12)
+    np.testing.assert_allclose(east * PLANET_RADIUS_M, -np.sin(grid.longitude) + 0 * grid.latitude, atol=1e-12)
     north_of_it = -np.sin(grid.latitude) * np.cos(grid.longitude)
-    np.testing.assert_allclose(north * EARTH_RADIUS_M, north_of_it, atol=1e-12)
+    np.testing.assert_allclose(north * PLANET_RADIUS_M, north_of_it, atol=1e-12)
 
 
 @pytest.mark.parametrize("tilt", [0.0, 0.8])
@@ -82,11 +82,11 @@ def test_solid_rotation_stays(tilt):
     latitude, longitude = model.grid.latitude, model.grid.longitude
     upward = np.sin(latitude) * np.cos(tilt) - np.cos(longitude) * np.cos(latitude) * np.sin(tilt)
     model.coriolis = 2 * EARTH_ROTATION_PER_S * upward
-    speed = 2 * np.pi * EARTH_RADIUS_M / (12 * 86400)
-    shape = -(EARTH_RADIUS_M * EARTH_ROTATION_PER_S * speed + speed**2 / 2) / GRAVITY_M_PER_S2
+    speed = 2 * np.pi * PLANET_RADIUS_M / (12 * 86400)
+    shape = -(PLANET_RADIUS_M * EARTH_ROTATION_PER_S * speed + speed**2 / 2) / GRAVITY_M_PER_S2
     height = shape * upward**2
     height += MEAN_DEPTH_M - model.grid.mean(height)
-    vorticity = model.grid.forward(2 * speed / EARTH_RADIUS_M * upward)
+    vorticity = model.grid.forward(2 * speed / PLANET_RADIUS_M * upward)
     start = np.stack([vorticity, 0 * vorticity, model.grid.forward(height)])
     end = advance(model, start, 5 * 24)
     np.testing.assert_allclose(model.grid.inverse(end[2]), height, atol=1e-7)
@@ -102,7 +102,7 @@ def test_the_jet_is_in_the_balance_of_galewsky_et_al():
     start = galewsky(model, perturbation=0)
     wide = np.linspace(-np.pi / 2, np.pi / 2, 20001)
     wind = 80 * jet(wide)
-    slope = EARTH_RADIUS_M * wind * (2 * EARTH_ROTATION_PER_S * np.sin(wide) + np.tan(wide) / EARTH_RADIUS_M * wind)
+    slope = PLANET_RADIUS_M * wind * (2 * EARTH_ROTATION_PER_S * np.sin(wide) + np.tan(wide) / PLANET_RADIUS_M * wind)
     drop = np.cumsum(slope) * (wide[1] - wide[0]) / GRAVITY_M_PER_S2
     height = model.grid.inverse(start[2])[:, 0]
     expected = -np.interp(model.grid.latitude[:, 0], wide, drop)
@@ -119,7 +119,7 @@ def test_gravity_waves_have_the_analytic_frequency():
     start[2, 0] = MEAN_DEPTH_M * np.sqrt(4 * np.pi)
     mode = np.flatnonzero((model.grid.degree == 6) & (model.grid.order == 3))[0]
     start[2, mode] = 1e-3
-    frequency = np.sqrt(GRAVITY_M_PER_S2 * MEAN_DEPTH_M * 42) / EARTH_RADIUS_M
+    frequency = np.sqrt(GRAVITY_M_PER_S2 * MEAN_DEPTH_M * 42) / PLANET_RADIUS_M
     for turn, factor in ((0.5, -1), (1, 1), (0.25, 0)):
         end = model.advance(start, turn * 2 * np.pi / frequency, 100)
         assert end[2, mode].real == pytest.approx(factor * 1e-3, abs=1e-8)

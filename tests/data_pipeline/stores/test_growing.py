@@ -16,6 +16,7 @@ from data_pipeline.errors import SimulationError, StoreError
 from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.simulators import navier_stokes
 from data_pipeline.simulators.navier_stokes import NavierStokesConfig
+from data_pipeline.stores import growing
 from data_pipeline.stores.growing import grow_store
 from data_pipeline.stores.parts import FieldParts, gather
 from data_pipeline.stores.validation import validate_store
@@ -193,3 +194,12 @@ def test_a_killed_simulation_continues_to_the_same_bytes(tmp_path, monkeypatch):
     assert begun == [range(16, 24), range(24, 32)]
     assert contents(store) == contents(grow_store(navier_stokes.parts(config), tmp_path / "b.zarr"))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.zarr", "b.zarr"]
+
+
+def test_parts_of_other_simulators_are_made_anew(tmp_path, monkeypatch):
+    store, made = tmp_path / "a.zarr", []
+    with pytest.raises(SimulationError):
+        grow_store(toy(made, before=stopped_at(2)), store)
+    monkeypatch.setattr(growing, "digest_of_code", lambda room: {"simulators": "other"}[room])
+    grow_store(toy(made), store)
+    assert made == [0, 1, 0, 1, 2]

@@ -20,7 +20,7 @@ from data_pipeline.archive.commits import Draft
 from data_pipeline.commands.app import main
 from data_pipeline.errors import MissingPackageError, SchedulerError
 from data_pipeline.layout.datasets import fields_dataset
-from data_pipeline.products.many import each
+from data_pipeline.products.many import read_each
 from data_pipeline.stores.growing import grow_store
 from data_pipeline.stores.parts import FieldParts
 from data_pipeline.stores.writing import write_store
@@ -188,7 +188,7 @@ def test_alone_items_are_taken_one_by_one():
 
 def test_a_worker_that_lacks_a_file_is_no_bad_file(full, tmp_path):
     with pytest.raises(SchedulerError, match=r"does not see .gone\.nc."), connected(full.address):
-        each([tmp_path / "gone.nc"], len, False)
+        read_each([tmp_path / "gone.nc"], len, False)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch, capsys, inputs):

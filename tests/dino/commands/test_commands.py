@@ -96,6 +96,17 @@ def test_forecast_at_points_of_a_table(sea_run, seen, tmp_path, suffix):
     made.close()
     assert run(*command) == 2
     assert run(*command, "--overwrite") == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir() if "next" in entry.name) == [out.name]
+
+
+def test_a_forecast_replaces_no_folder_of_others(refused, sea_run, seen, tmp_path):
+    (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
+    out = tmp_path / "thesis.zarr"
+    out.mkdir()
+    (out / "chapter").touch()
+    to = ("--at", tmp_path / "here.csv", "--leads", "1", "--out", out, "--overwrite", *FAST)
+    assert "is no zarr store" in refused("forecast", sea_run, seen, *to)
+    assert (out / "chapter").exists()
 
 
 def test_forecast_on_a_grid(sea_run, sea_store, seen, tmp_path):

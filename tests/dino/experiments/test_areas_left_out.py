@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from dino.data.mirrors import mirrored
 
 from data_pipeline.stores.writing import write_store
 from dino.config import Config
-from dino.data.mirrors import mirrored
 from dino.errors import DomainError, MissingFileError
 from dino.experiments.train import train
 from dino.space.boxes import centred_in, touches

@@ -1,9 +1,15 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.animation import PillowWriter
+from matplotlib.figure import Figure
 from PIL import Image
 
 from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
+from data_pipeline.figures.style import PALETTE
 from dino.experiments.sequences import SequenceScores
 from dino.plotting import (
     animate,
@@ -16,6 +22,7 @@ from dino.plotting import (
     plot_training,
 )
 from dino.plotting.style import error_scale, field_scale, map_coordinates, spread_scale
+from tests.pictures import assert_drawn
 
 LEADS = [1.0, 5.0]
 
@@ -43,13 +50,47 @@ def observations(count=300):
     return xr.Dataset(variables, coords=places)
 
 
-def assert_drawn(path):
-    """A picture of some size with many colours in it."""
-    with Image.open(path) as file:
-        image = np.asarray(file.convert("RGB"))
-    assert min(image.shape[:2]) > 150
-    assert len(np.unique(image[::3, ::3].astype(np.int64) @ [65536, 256, 1])) > 50
-    assert image.std() > 5
+@pytest.fixture
+def sheet(tmp_path):
+    """sheet(axes, words, line, noise): a figure with some of what a figure needs."""
+
+    def make(axes=True, words=True, line=True, noise=False):
+        figure = Figure(figsize=(4, 3))
+        axis = figure.subplots()
+        if words:
+            axis.set_title("What a figure is called")
+            axis.set_xlabel("lead time [days]")
+        if line:
+            axis.plot([0, 1, 2], [1, 3, 2], color=PALETTE[1])
+        if not axes:
+            axis.set_axis_off()
+        path = tmp_path / "sheet.png"
+        figure.savefig(path, dpi=150)
+        if noise:
+            values = np.random.default_rng(0).integers(0, 255, (300, 400, 3)).astype(np.uint8)
+            Image.fromarray(values).save(path)
+        return path
+
+    return make
+
+
+def test_what_counts_as_drawn(sheet):
+    assert_drawn(sheet())
+
+
+@pytest.mark.parametrize(
+    "what",
+    [{"axes": False, "words": False, "line": False}, {"line": False}, {"axes": False}, {"noise": True}],
+    ids=["blank", "without data", "without axes", "noise"],
+)
+def test_what_does_not_count_as_drawn(sheet, what):
+    with pytest.raises(AssertionError):
+        assert_drawn(sheet(**what))
+
+
+def test_the_same_picture_of_other_data_does_not_count(sheet):
+    with pytest.raises(AssertionError):
+        assert_drawn(sheet(), other=sheet())
 
 
 @pytest.mark.parametrize("curvilinear", [False, True])
@@ -59,19 +100,22 @@ def test_maps(maps, tmp_path, curvilinear, with_truth):
     if curvilinear:
         lon, lat = np.meshgrid(lon, lat)
         lon = lon + 0.2 * lat
-    path = plot_maps(
-        truth if with_truth else None,
-        forecast,
-        lon,
-        lat,
-        LEADS,
-        "adt",
-        "m",
-        tmp_path / "figures" / "maps.png",
-        std=np.abs(forecast),
-        observations=observations(),
-    )
-    assert_drawn(path)
+
+    def draw(values, name):
+        return plot_maps(
+            truth if with_truth else None,
+            values,
+            lon,
+            lat,
+            LEADS,
+            "adt",
+            "m",
+            tmp_path / "figures" / name,
+            std=np.abs(values),
+            observations=observations(),
+        )
+
+    assert_drawn(draw(forecast, "maps.png"), other=draw(forecast[:, ::-1], "other.png"))
 
 
 def test_maps_with_removed_land_coordinates(maps, tmp_path):
@@ -110,6 +154,22 @@ def test_animation_has_a_frame_for_every_lead(maps, tmp_path):
     assert_drawn(path)
 
 
+def test_an_animation_that_fails_leaves_what_was_there(maps, tmp_path, monkeypatch):
+    path = tmp_path / "forecast.gif"
+    path.write_bytes(b"the last one")
+
+    def full(writer):
+        Path(writer.outfile).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(PillowWriter, "finish", full)
+    truth, forecast, lon, lat = maps
+    with pytest.raises(OSError, match="no space"):
+        animate(truth, forecast, lon, lat, LEADS, "adt", "m", path)
+    assert path.read_bytes() == b"the last one"
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
 def test_skill(tmp_path):
     rows = [
         {"channel": channel, "method": method, "lead_days": lead, "rmse": factor * lead**0.5, "units": units}
@@ -118,7 +178,8 @@ def test_skill(tmp_path):
         for lead in (1.0, 3.0, 10.0)
     ]
     rows.append({"channel": "adt", "method": "dino", "lead_days": 14.0, "rmse": None, "units": "m"})
-    assert_drawn(plot_skill(rows, tmp_path / "skill.png"))
+    better = [{**row, "rmse": row["rmse"] and 0.5 * row["rmse"] * row["lead_days"]} for row in rows]
+    assert_drawn(plot_skill(rows, tmp_path / "skill.png"), other=plot_skill(better, tmp_path / "other.png"))
     with pytest.raises(EmptyDataError, match="no scores"):
         plot_skill([], tmp_path / "skill.png")
 
@@ -129,7 +190,11 @@ def test_training(tmp_path):
         for stage in ("field", "dynamics")
         for step in range(20)
     ]
-    assert_drawn(plot_training([*records, {"stage": "posterior", "seconds": 3.0}], tmp_path / "training.png"))
+    slower = [{**record, "train": record["train"] ** 0.5} for record in records]
+    assert_drawn(
+        plot_training([*records, {"stage": "posterior", "seconds": 3.0}], tmp_path / "training.png"),
+        other=plot_training(slower, tmp_path / "other.png"),
+    )
     with pytest.raises(EmptyDataError, match="no training records"):
         plot_training([{"stage": "field"}], tmp_path / "training.png")
 
@@ -176,12 +241,21 @@ def test_sequences(tmp_path, drawn):
 
 
 def test_sequences_are_written(tmp_path):
-    assert_drawn(plot_sequences({"same points": sequence_scores(1)}, ["u", "v"], tmp_path / "figures" / "error.png"))
+    score = sequence_scores(1)
+    flat = replace(score, by_frame=0 * score.by_frame + 1e-3)
+    assert_drawn(
+        plot_sequences({"same points": score}, ["u", "v"], tmp_path / "figures" / "error.png"),
+        other=plot_sequences({"same points": flat}, ["u", "v"], tmp_path / "figures" / "other.png"),
+    )
 
 
 def test_observations(tmp_path):
     dataset = observations()
-    assert_drawn(plot_observations(dataset, tmp_path / "observations.png"))
+    changed = dataset.assign(adt=dataset["adt"] ** 2, longitude=dataset["longitude"] / 2)
+    assert_drawn(
+        plot_observations(dataset, tmp_path / "observations.png"),
+        other=plot_observations(changed, tmp_path / "other.png"),
+    )
     assert_drawn(plot_observations(dataset.drop_vars(["source", "source_name"]), tmp_path / "plain.png", channel="adt"))
     with pytest.raises(SchemaError, match="no 'sla'"):
         plot_observations(dataset, tmp_path / "observations.png", channel="sla")
@@ -195,8 +269,12 @@ def test_tracks(tmp_path, count):
     random = np.random.default_rng(0)
     observed = random.normal(size=count)
     predicted = observed + 0.3 * random.normal(size=count)
-    assert_drawn(plot_tracks(observed, predicted, "adt", "m", tmp_path / "tracks.png"))
-    assert_drawn(plot_tracks(observed, predicted, "adt", "m", tmp_path / "tracks.png", std=np.full(count, 0.3)))
+    spread = np.full(count, 0.3)
+    for std in (None, spread):
+        assert_drawn(
+            plot_tracks(observed, predicted, "adt", "m", tmp_path / "tracks.png", std=std),
+            other=plot_tracks(observed, 2.0 - predicted, "adt", "m", tmp_path / "other.png", std=std),
+        )
 
 
 def test_tracks_without_a_pair_are_refused(tmp_path):

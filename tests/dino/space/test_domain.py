@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from data_pipeline.layout import globe
 from dino.errors import DomainError
 from dino.space.decoders import FourierDecoder
 from dino.space.domain import EARTH_RADIUS_KM, Domain, PeriodicBox, Region, Sphere, wrap_longitude
@@ -136,3 +137,8 @@ def test_float32_degrees_are_not_used():
     assert coordinates.dtype == np.float64
     distance = np.linalg.norm(coordinates[1] - coordinates[0]) * EARTH_RADIUS_KM
     assert distance == pytest.approx(np.deg2rad(1e-5) * EARTH_RADIUS_KM, rel=1e-4)
+
+
+def test_longitudes_are_wrapped_by_one_function():
+    assert wrap_longitude is globe.wrap_longitude
+    assert float(wrap_longitude(-180.00000000000003)) < 180.0

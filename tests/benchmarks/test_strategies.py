@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from strategies.comparison import Trial, compare, few, summary, trials
+from strategies.figures import plot_few_shot, plot_strategies
+from transfer import main
 
 from data_pipeline.stores.writing import open_store, write_store
-from dino.commands.app import main
-from dino.plotting.transfer import plot_few_shot, plot_strategies
-from dino.transfer.comparison import Trial, compare, few, summary, trials
+from tests.pictures import assert_drawn
 
 
 def test_every_strategy_sees_everything_first_and_none_is_asked_once_a_seed():
@@ -74,42 +75,54 @@ def test_the_summary_is_over_none(tmp_path):
     assert found["none"] == {1.0: 1.0, 3.0: 1.0}
     assert found["full"] == pytest.approx({1.0: 0.9, 3.0: 0.9})
     for draw in (plot_strategies, plot_few_shot):
-        assert draw(rows(full=0.9, context=1.1), tmp_path / "figure.png").stat().st_size > 5000
+        assert_drawn(
+            draw(rows(full=0.9, context=1.1), tmp_path / "figure.png"),
+            other=draw(rows(full=0.9, context=0.8), tmp_path / "other.png"),
+        )
 
 
-def test_the_command_compares_on_an_ocean_of_the_users(box_store, box_run, scattered, tmp_path, capsys):
+def test_the_script_compares_on_an_ocean_of_the_users(box_store, box_run, scattered, tmp_path, capsys):
     real = open_store(box_store).load().isel(trajectory=7, drop=True)
     truth = write_store(real, tmp_path / "truth.zarr")
     seen = write_store(scattered(real, ["ssh"], 900), tmp_path / "seen.zarr")
     out = tmp_path / "out"
-    command = [
-        "benchmark", "transfer", str(out), "--run", str(box_run), "--observations", str(seen), "--truth", str(truth),
-        "--strategies", "none,modulation", "--days", "3,8", "--shares", "1",
-    ]  # fmt: skip
     settings = (
         "evaluation.start=2000-01-12", "evaluation.leads_days=[1]", "transfer.rounds=1", "transfer.steps=3",
         "transfer.window_days=2", "transfer.horizon_days=2", "assimilation.window_days=2", "assimilation.iterations=1",
     )  # fmt: skip
-    for setting in settings:
-        command += ["--set", setting]
+    command = [
+        "--work", str(out), "--run", str(box_run), "--observations", str(seen), "--truth", str(truth),
+        "--strategies", "none", "modulation", "--days", "3", "8", "--shares", "1",
+        "--json", str(out / "report.json"), "--set", *settings,
+    ]  # fmt: skip
     written = []
     for _ in range(2):
-        with pytest.raises(SystemExit) as stop:
-            main(command)
-        assert not stop.value.code
+        main(command)
         written.append((out / "transfer.json").read_bytes())
     assert written[0] == written[1]
     made = json.loads(written[0])["scores"]
     assert [(row["strategy"], row["days"]) for row in made] == [("none", 8.0), ("modulation", 8.0), ("modulation", 3.0)]
-    assert "RMSE after transfer" in capsys.readouterr().out
+    assert "all_days_and_points.none" in capsys.readouterr().out
+    results = json.loads((out / "report.json").read_text())["results"]
+    assert results["all_days_and_points"]["none"] == {"1.0": 1.0}
+    assert list(results["by_days"]) == ["3"]
     assert (out / "figures" / "few_shot.png").exists()
 
 
 @pytest.mark.parametrize(
-    "options", [["--strategies", "magic"], ["--days", "many"], ["--shares", "2"], ["--run", "nowhere"]]
+    ("options", "lines"),
+    [
+        (["--strategies", "magic"], None),
+        (["--days", "many"], None),
+        (["--days", "0"], 1),
+        (["--shares", "2"], 1),
+        (["--run", "nowhere"], 1),
+        (["--run", "nowhere", "--observations", "seen.zarr", "--truth", "maps.zarr"], 1),
+    ],
 )
-def test_what_cannot_be_compared_is_refused_in_one_line(options, tmp_path, capsys):
+def test_what_cannot_be_compared_is_refused(options, lines, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["benchmark", "transfer", str(tmp_path), *options])
+        main(["--work", str(tmp_path), *options])
     assert stop.value.code == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    told = capsys.readouterr().err.strip().splitlines()
+    assert lines is None or len(told) == lines

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
+from dino.forecasts.wide import chunks_of, forecast_chunks, restricted, write_chunks
+from dino.transfer.relocate import relocated
 
 from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.stores.writing import write_store
@@ -11,9 +13,7 @@ from dino.config import StoreConfig
 from dino.data.observations import days_since_epoch
 from dino.errors import EmptyDataError, ObservationError
 from dino.forecaster import Forecaster
-from dino.forecasts.wide import chunks_of, forecast_chunks, restricted, write_chunks
 from dino.model.checkpoint import load_model, load_run_config, save_config, save_model
-from dino.transfer.relocate import relocated
 
 DEGREES = 1.7  # no multiple of the cells, so that chunks differ
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Config
-from ..data.observations import Observations
-from ..errors import DinoError
-from ..forecaster import Forecaster
-from .base import Task
-from .strategies import strategy
+from dino.config import Config
+from dino.data.observations import Observations
+from dino.errors import DinoError
+from dino.forecaster import Forecaster
+from dino.transfer import Task, strategy
 
 Row = dict[str, Any]
 Score = Callable[[Forecaster], list[Row]]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from data_pipeline.errors import EmptyDataError
 from data_pipeline.figures.style import INK, LABEL_SIZE, PALETTE, dress_curves, save
 
-from ..transfer.comparison import ratios
+from .comparison import ratios
 
 MARKERS = "osv^DPXh"
 
@@ -19,7 +19,7 @@ MARKERS = "osv^DPXh"
 def plot_strategies(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     """RMSE over that without transfer against lead time, a curve a strategy; seeds as thin lines behind their mean.
 
-    rows : as `dino.transfer.comparison.compare` gives them. Raises EmptyDataError without a score.
+    rows : as `comparison.compare` gives them. Raises EmptyDataError without a score.
     """
     scored = _scored(rows)
     most = max(row["days"] for row in scored), max(row["share"] for row in scored)

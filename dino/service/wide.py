@@ -4,10 +4,7 @@ A tile knows nothing of other tiles but where they are blended. A chunk's foreca
 that part of a forecast of everything, and a hundred chunks take the memory of one.
 """
 
-import copy
 import itertools
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +13,16 @@ import dask.array
 import numpy as np
 import xarray as xr
 
+from data_pipeline.stores.writing import refuse_taken
+from data_pipeline.system.atomic import writing_folder
+
+from ..config import Box
 from ..data.observations import datetime_of, day_of, days_since_epoch
 from ..errors import EmptyDataError, ObservationError
 from ..forecaster import Forecaster
 from ..inference.maps import is_maps
-from ..model.latent import OceanModel
-from ..space.boxes import Box, points_in, touches
+from ..model import Ocean
+from ..space.boxes import points_in
 from ..space.domain import Region
 
 CHUNK_DEGREES = 30.0
@@ -50,18 +51,6 @@ class Chunk:
     rows: slice
     columns: slice
     box: Box
-
-
-def restricted(model: OceanModel, box: Box) -> OceanModel | None:
-    """The same model, weights shared, with only the tiles that touch a box; None where there are none."""
-    chosen = [i for i, chart in enumerate(model.cover.charts) if isinstance(chart, Region) and touches(chart, [box])]
-    if not chosen:
-        return None
-    charts, amplitude = [model.spec.charts[i] for i in chosen], [model.spec.amplitude[i] for i in chosen]
-    part = copy.copy(model)
-    part.spec = model.spec.model_copy(update={"charts": charts, "amplitude": amplitude})
-    part.cover = part.spec.cover
-    return part
 
 
 def chunks_of(longitude: np.ndarray, latitude: np.ndarray, degrees: float = CHUNK_DEGREES) -> Iterator[Chunk]:
@@ -102,12 +91,12 @@ def forecast_chunks(
         raise ObservationError("the axes of a grid that is forecast in chunks must ascend; sort it first")
     found = False
     for chunk in chunks_of(longitude, latitude, degrees):
-        part = restricted(forecaster.model, chunk.box)
+        part = forecaster.ocean.within(chunk.box)
         if part is None:
             continue
         below = _below(maps, part)
         local = xr.Dataset(coords={"latitude": at["latitude"][chunk.rows], "longitude": at["longitude"][chunk.columns]})
-        here = Forecaster(part, forecaster.assimilation)
+        here = forecaster.over(part)
         inside = points_in(*np.meshgrid(local["longitude"], local["latitude"]), [_extent(c) for c in part.cover.charts])
         if not inside.any():
             continue
@@ -117,11 +106,11 @@ def forecast_chunks(
         raise EmptyDataError("none of the model's tiles reaches the grid; relocate the run to that sea first")
 
 
-def _below(maps: xr.Dataset, model: OceanModel) -> xr.Dataset:
-    """The cells of maps that lie below a model's tiles, as rows and columns; what is read of the store is no more."""
+def _below(maps: xr.Dataset, ocean: Ocean) -> xr.Dataset:
+    """The cells of maps that lie below an ocean's tiles, as rows and columns; what is read of the store is no more."""
     longitude, latitude = maps["longitude"].values, maps["latitude"].values
     rows, columns = np.zeros(len(latitude), bool), np.zeros(len(longitude), bool)
-    for chart in model.cover.charts:
+    for chart in ocean.cover.charts:
         assert isinstance(chart, Region)
         columns |= chart.contains(longitude, np.full(len(longitude), chart.latitude))
         rows |= chart.contains(np.full(len(latitude), chart.longitude), latitude)
@@ -138,22 +127,17 @@ def write_chunks(
     path: Path, parts: Iterator[tuple[Chunk, xr.Dataset]], at: xr.Dataset, overwrite: bool = False
 ) -> None:
     """Write the forecasts of chunks to a zarr store that appears whole or not at all; missing where no tile reaches."""
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
         begun = False
         for chunk, forecast in parts:
             if not begun:
-                _template(forecast, at, chunk).to_zarr(partial, compute=False, consolidated=False, zarr_format=3)
+                _template(forecast, at, chunk).to_zarr(
+                    partial, mode="w", compute=False, consolidated=False, zarr_format=3
+                )
                 begun = True
             here = forecast.drop_vars([name for name in forecast.variables if forecast[name].ndim < 3])
             region = {"time": slice(0, here.sizes["time"]), "latitude": chunk.rows, "longitude": chunk.columns}
             here.to_zarr(partial, region=region, consolidated=False, zarr_format=3)
-        if overwrite and path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _template(forecast: xr.Dataset, at: xr.Dataset, chunk: Chunk) -> xr.Dataset:

@@ -1,19 +1,26 @@
-"""Symmetries of a system: from every trajectory other, equally valid ones, seen at other places.
+"""Copies of training data that cost nothing: from every trajectory other, equally valid ones.
 
 An equation that does not change when the plane is shifted, turned or mirrored moves every solution to another solution.
 The store of such a system names the generators of its group (attribute `symmetries`). A copy does not move the values:
 it moves the coordinates at which they were seen, so that grids with gaps serve as well as whole ones, and a fixed set
 of points becomes as many sets as there are copies.
+
+Tiles have mirrors. Seen in a mirror that exchanges north and south, an ocean is one of the other hemisphere: the
+Coriolis parameter changes its sign and its gradient keeps it. Quasi-geostrophic flow has a second symmetry, as far as
+that approximation goes: mirrored in the same hemisphere, with high and low exchanged, it obeys the same equation
+(Vallis, Atmospheric and Oceanic Fluid Dynamics, chapter 5). Both together exchange high and low, and hemispheres.
 """
 
 import json
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import ConfigError, SchemaError
+from ..space.cover import CONTEXT
 from ..space.domain import Domain, PeriodicBox, Sphere
 from .charts import tensor
 from .series import Series
@@ -103,3 +110,16 @@ def _degrees(domain: Domain, fractions: Array) -> tuple[Array, Array]:
         fractions = fractions - np.round(fractions)
     degrees = fractions * periods + centre
     return degrees[:, 0], degrees[:, 1]
+
+
+def mirrored(series: Series, sides: tuple[int, int]) -> list[Series]:
+    """The three mirrored copies of tiles of `sides` (rows, columns)."""
+    other = series.context.clone()
+    other[:, CONTEXT.index("sin_latitude")] *= -1
+    turned = torch.arange(sides[0] * sides[1]).view(sides).flip(0).flatten().to(series.values.device)
+    mirror = replace(series, values=series.values[:, :, turned], weights=series.weights[:, turned])
+    return [
+        replace(mirror, context=other),
+        replace(mirror, values=-mirror.values),
+        replace(series, values=-series.values, context=other),
+    ]

@@ -1,0 +1,153 @@
+"""Latent states ahead: Gaussian codes of all charts at any later time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.observations import datetime_of
+from ..dynamics import check_finite, propagators
+from ..errors import ObservationError
+from ..inference.analysis import Analysis
+from ..inference.maps import EncodedMaps
+from ..model import LatentModel, Ocean, Start
+from ..numerics.gaussian import cholesky
+from ..space.gridmap import GridMap
+
+MEMBERS = 48
+BLOCK_NUMBERS = 2**22  # of states of members that are integrated together
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LatentForecast:
+    """Gaussian codes at some times.
+
+    codes : (time, chart, code); factor : (time, chart, code, direction) with covariance factor factor';
+    model_error : (time, code) variance added to every chart; unresolved : (time, channel) variance of what the basis
+    leaves out; calibration : (time, channel, part) factors of the standard deviation of what codes explain and of what
+    is unresolved. All in the charts' normalised units.
+    """
+
+    codes: Tensor
+    factor: Tensor
+    model_error: Tensor
+    unresolved: Tensor
+    calibration: Tensor
+
+    @property
+    def calibrated_unresolved(self) -> Tensor:
+        """(time, channel) variance of what the basis leaves out, with its factor."""
+        return self.unresolved * self.calibration[..., 1].square()
+
+
+@torch.no_grad()
+def forecast_latent(
+    latent: LatentModel, ocean: Ocean, analysis: Analysis, days: Array, spread: bool = True
+) -> LatentForecast:
+    """Gaussian codes of all charts at `days` since 1950-01-01, at or after the start of the window.
+
+    Linear dynamics carry the covariance exactly; others an ensemble of pairs of opposite sign. Raises
+    `ObservationError` for times before the analysis or, where its trajectory is not known, before its end.
+    """
+    leads = days - analysis.time
+    if (days < analysis.earliest - 1e-9).any():
+        raise ObservationError(
+            f"{datetime_of(days.min())!s:.16} lies before the analysis, which begins "
+            f"{datetime_of(analysis.earliest)!s:.16}; ask for later times, or analyse a longer window with smooth=True"
+        )
+    ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
+    carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
+    codes, factor = carry(latent, ocean, analysis, ahead, spread)
+    grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
+    unresolved = torch.stack([variance for _, variance in grown])
+    if analysis.maps is None:
+        # Nothing observed the part outside the basis: its whole variance is in the error.
+        unresolved = latent.unresolved_variance.expand_as(unresolved)
+    for index in np.flatnonzero(leads < 0):
+        codes[index], root = _inside_window(analysis, float(days[index]))
+        if spread:
+            factor[index] = 0.0
+            factor[index, ..., : root.shape[-1]] = _in_few_directions(root, factor.shape[-1])
+    start = Start.POINTS if analysis.maps is None else Start.MAPS
+    calibration = torch.stack([latent.calibration(float(lead), start) for lead in leads])
+    return LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
+
+
+def _carried_exactly(
+    latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
+) -> tuple[Tensor, Tensor]:
+    """Codes (time, chart, code) and factors (time, chart, code, code) of linear dynamics."""
+    size = latent.dynamics.code_size
+    flows = propagators(latent.dynamics, ahead, latent.method, latent.step_days)[:, None, :size].to(analysis.mean)
+    codes = check_finite((flows @ analysis.mean.unsqueeze(-1)).squeeze(-1), ahead)
+    if not spread:
+        return codes, codes.new_zeros(*codes.shape, 0)
+    return codes, torch.stack([cholesky(flow @ analysis.covariance @ flow.mT) for flow in flows])
+
+
+def _carried_by_members(
+    latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
+) -> tuple[Tensor, Tensor]:
+    """Codes (time, chart, code) and factors (time, chart, code, member) of an ensemble, some charts at a time."""
+    charts, size = analysis.mean.shape
+    members, code = MEMBERS if spread else 0, latent.dynamics.code_size
+    codes = analysis.mean.new_empty(len(ahead), charts, code)
+    factor = analysis.mean.new_empty(len(ahead), charts, code, members)
+    noise, context = _noise(members, size).to(analysis.mean), latent.context(ocean)
+    together = max(1, BLOCK_NUMBERS // ((members + 1) * size))
+    for first in range(0, charts, together):
+        here = slice(first, first + together)
+        start = analysis.mean[None, here]
+        if members:
+            departures = torch.einsum("cij,mj->mci", cholesky(analysis.covariance[here]), noise)
+            start = torch.cat([start, start + departures])
+        states = latent.integrate(start, ahead, context[here] if context.shape[-1] else context)
+        found = check_finite(latent.dynamics.codes(states), ahead)
+        # The ensemble mean is the better forecast: what cannot be known from the analysis averages out of it.
+        codes[:, here] = found[:, 1:].mean(1) if members else found[:, 0]
+        if members:
+            factor[:, here] = ((found[:, 1:] - codes[:, None, here]) / members**0.5).permute(0, 2, 3, 1)
+    return codes, factor
+
+
+def _noise(members: int, size: int) -> Tensor:
+    """(member, size) numbers in pairs of opposite signs, which keep the ensemble mean at the analysis exactly.
+
+    The same in all charts, so that a chart's forecast does not depend on which others there are.
+    """
+    noise = torch.randn(members, size, generator=torch.Generator().manual_seed(0))
+    noise[members // 2 :] = -noise[: members // 2]
+    return noise
+
+
+def _inside_window(analysis: Analysis, day: float) -> tuple[Tensor, Tensor]:
+    """Codes (chart, code) and the root of their covariance at a moment of the window."""
+    assert analysis.nodes is not None
+    assert analysis.trajectory is not None
+    mean, covariance = analysis.trajectory
+    code = covariance.shape[-1]
+    position = float(np.interp(day, analysis.nodes, np.arange(len(analysis.nodes), dtype=float)))
+    low = min(int(position), len(analysis.nodes) - 2)
+    fraction = position - low
+    codes = torch.lerp(mean[low], mean[low + 1], fraction)[..., :code]
+    return codes, cholesky(covariance[low + (fraction > 0.5)])
+
+
+def _in_few_directions(root: Tensor, directions: int) -> Tensor:
+    """A factor (chart, code, direction) of the covariance of a root (chart, code, code), by draws if it has fewer."""
+    if root.shape[-1] <= directions:
+        return root
+    return root @ _noise(directions, root.shape[-1]).T.to(root) / directions**0.5
+
+
+@torch.no_grad()
+def carried_residual(latent: LatentModel, ocean: Ocean, maps: EncodedMaps, leads: Array) -> list[GridMap]:
+    """The residual field carried forward cell by cell: one map for each of `leads` days, in channels' units."""
+    history = maps.residual[-(latent.lags + 1) :].flatten(1)[None]
+    ahead = torch.as_tensor(leads, dtype=history.dtype)
+    carried = latent.forecast_unresolved(history, ahead)[0].double().cpu().numpy()
+    carried = carried.reshape(len(leads), -1, *maps.shape) * ocean.spread[:, None, None]
+    return [GridMap(maps.axes[1], maps.axes[0], field) for field in carried]

@@ -1,0 +1,66 @@
+"""What describes a run beside its weights: the sizes of what was learned, and the place and units it is laid over."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from ..config import DecoderConfig, DynamicsConfig
+from ..space.domain import Domain
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChannelSpec(_Spec):
+    """One forecast variable; `spread` is the standard deviation of training anomalies in its units."""
+
+    name: str
+    units: str
+    standard_name: str | None = None
+    long_name: str | None = None
+    spread: float
+
+
+class ResidualSpec(_Spec):
+    """What a transfer added to the dynamics, see `AdaptedODE`."""
+
+    hidden: int
+    drifts: bool
+
+
+class LatentSpec(_Spec):
+    """Everything about a `LatentModel` that is not a weight: enough to build it again.
+
+    input_size, channels : sizes of coordinates and values; context : names of what places tell the dynamics, see
+    `space.cover.CONTEXT`; interval_days : between the maps of training; noise_variance : of what a map's codes leave
+    """
+
+    decoder: DecoderConfig
+    dynamics: DynamicsConfig
+    input_size: int
+    channels: int
+    context: tuple[str, ...] = ()
+    interval_days: float
+    noise_variance: float
+    data_digest: str
+    residuals: list[ResidualSpec] = []
+
+
+class OceanSpec(_Spec):
+    """Everything about an `Ocean` but its mean field and land mask."""
+
+    channels: list[ChannelSpec]
+    charts: list[Domain]
+    amplitude: list[float]
+    tiled: bool
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """(channel,) standard deviation of training anomalies."""
+        return np.array([channel.spread for channel in self.channels])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Channel names in order."""
+        return tuple(channel.name for channel in self.channels)
