@@ -12,8 +12,8 @@ RightHandSide = Callable[[Tensor, Tensor], Tensor]
 class Dynamics(nn.Module):
     """d(state)/dt per day for states (..., state) at places with a context (..., context).
 
-    order : of the ODE; code_size, state_size, context_size : lengths; is_linear : whether one propagator serves all
-    states and places; rates : units of the state's derivatives
+    order : of the ODE; code_size, state_size, context_size : lengths; is_linear : whether every mode goes its own way,
+    linearly and alike at all places; rates : units of the state's derivatives
     """
 
     order: int

@@ -27,8 +27,24 @@ def tangent_flow(
 
 
 @torch.no_grad()
-def propagators(dynamics: Dynamics, days: Tensor, method: str, step: float) -> Tensor:
-    """(time, state, state) what linear dynamics make of a state after `days` (time,), not negative, in any order."""
-    like, size = dynamics.rates, dynamics.state_size
-    bundle = torch.cat([like.new_zeros(size, 1), torch.eye(size).to(like)], dim=-1)[None]
-    return integrate(lambda time, state: dynamics.push(state), bundle, days, method, step)[:, 0, :, 1:]
+def mode_flows(dynamics: Dynamics, days: Tensor) -> Tensor:
+    """(time, order, order, code) what linear dynamics make of every mode's part of a state after `days` (time,).
+
+    Linear dynamics leave every mode to itself: with one small generator a mode the flow is its matrix exponential.
+    """
+    assert dynamics.is_linear
+    size, order, code = dynamics.state_size, dynamics.order, dynamics.code_size
+    identity = torch.cat([torch.zeros(size, 1), torch.eye(size)], dim=-1).to(dynamics.rates)
+    generator = dynamics.push(identity[None])[0, :, 1:].unflatten(0, (order, code)).unflatten(2, (order, code))
+    blocks = generator.diagonal(dim1=1, dim2=3).permute(2, 0, 1).double()
+    flows = torch.linalg.matrix_exp(blocks * days.to(blocks)[:, None, None, None])
+    return flows.permute(0, 2, 3, 1).to(dynamics.rates)
+
+
+def by_modes(flow: Tensor, x: Tensor) -> Tensor:
+    """A matrix a mode (order, order, code) times the states' rows of x (chart, state, ...)."""
+    order, _, code = flow.shape
+    parts = x.unflatten(1, (order, code))
+    weights = flow.view(order, order, code, *[1] * (x.dim() - 2)).to(x)
+    moved = [(weights[i].unsqueeze(0) * parts).sum(1) if order > 1 else weights[0] * parts[:, 0] for i in range(order)]
+    return torch.cat(moved, dim=1)

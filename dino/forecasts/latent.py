@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.observations import datetime_of
-from ..dynamics import check_finite, propagators
+from ..dynamics import check_finite, mode_flows
 from ..errors import ObservationError
 from ..inference.analysis import Analysis
 from ..inference.maps import EncodedMaps
@@ -80,12 +80,19 @@ def _carried_exactly(
     latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
 ) -> tuple[Tensor, Tensor]:
     """Codes (time, chart, code) and factors (time, chart, code, code) of linear dynamics."""
-    size = latent.dynamics.code_size
-    flows = propagators(latent.dynamics, ahead, latent.method, latent.step_days)[:, None, :size].to(analysis.mean)
-    codes = check_finite((flows @ analysis.mean.unsqueeze(-1)).squeeze(-1), ahead)
+    # Of the state's flow the first row alone, which makes codes.
+    flows = mode_flows(latent.dynamics, ahead)[:, :1]
+    codes = check_finite(torch.stack([_codes_of(flow, analysis.mean) for flow in flows]), ahead)
     if not spread:
         return codes, codes.new_zeros(*codes.shape, 0)
-    return codes, torch.stack([cholesky(flow @ analysis.covariance @ flow.mT) for flow in flows])
+    covariances = (_codes_of(flow, _codes_of(flow, analysis.covariance).mT) for flow in flows)
+    return codes, torch.stack([cholesky(covariance) for covariance in covariances])
+
+
+def _codes_of(flow: Tensor, x: Tensor) -> Tensor:
+    """The codes' rows that a flow (1, order, code) makes of the states' rows of x (chart, state, ...)."""
+    parts = x.unflatten(1, flow.shape[1:])
+    return (flow[0].view(*flow.shape[1:], *[1] * (x.dim() - 2)).to(x) * parts).sum(1)
 
 
 def _carried_by_members(

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..dynamics import propagators, tangent_flow
+from ..dynamics import by_modes, mode_flows, tangent_flow
 from ..model import LatentModel
 from ..numerics.gaussian import Gaussian
 from ..numerics.groups import batches
@@ -160,7 +160,7 @@ class _Block:
             forth, back = self._flow(days)
         else:
             modes = self.shared[round(days, 6)]
-            forth, back = (lambda x: _by_modes(modes, x)), (lambda x: _by_modes(modes.transpose(0, 1), x))
+            forth, back = (lambda x: by_modes(modes, x)), (lambda x: by_modes(modes.transpose(0, 1), x))
             self.mean = self._on_state(forth, self.mean.unsqueeze(-1)).squeeze(-1)
         carried = self._on_state(forth, self._on_state(forth, self.covariance).mT)
         self.covariance = (carried + carried.mT).mul_(0.5).add_(days * self.noise)
@@ -270,26 +270,13 @@ def _scale(problem: Problem) -> Tensor:
 
 
 def _shared_flows(problem: Problem) -> dict[float, Tensor]:
-    """(order, order, code) of linear dynamics between nodes, by the interval in days, in scaled states.
-
-    Linear dynamics leave every mode to itself: their propagator is a small matrix a mode.
-    """
+    """(order, order, code) the flow of linear dynamics between nodes, by the interval in days, in scaled states."""
     latent = problem.latent
     order, code = latent.dynamics.order, latent.dynamics.code_size
     days = sorted({round(float(day), 6) for day in np.diff(problem.nodes)})
     if not days:
         return {}
-    moved = propagators(latent.dynamics, torch.tensor(days), latent.method, latent.step_days)
-    modes = moved.unflatten(1, (order, code)).unflatten(3, (order, code)).diagonal(dim1=2, dim2=4)
+    modes = mode_flows(latent.dynamics, torch.tensor(days))
     scale = latent.state_covariance.diagonal().sqrt().unflatten(0, (order, code))
     scaled = modes * scale[None, None, :, :] / scale[None, :, None, :]
     return dict(zip(days, scaled, strict=True))
-
-
-def _by_modes(modes: Tensor, x: Tensor) -> Tensor:
-    """A matrix a mode (order, order, code) times the states' rows of x (chart, state, ...)."""
-    order, _, code = modes.shape
-    parts = x.unflatten(1, (order, code))
-    weights = modes.view(order, order, code, *[1] * (x.dim() - 2)).to(x)
-    moved = [sum((weights[i, j] * parts[:, j] for j in range(order)), start=torch.zeros(())) for i in range(order)]
-    return torch.cat(moved, dim=1)
