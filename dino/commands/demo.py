@@ -117,8 +117,8 @@ def _summary(
 ) -> None:
     channel = evaluation.rows[0]["channel"]
     screen.print(
-        "Each cell is the error of a forecast against the true ocean and its ratio to persistence, the same analysis of the "
-        "same observations held still: below 1.00 the forecast knows how the ocean moves.",
+        "Each cell is the error of a forecast against the true ocean and its ratio to persistence, the analysis of "
+        "the same observations held still: below 1.00 the forecast knows how the ocean moves.",
         highlight=False,
     )
     screen.print(report_table(evaluation.rows, channel))

@@ -36,8 +36,8 @@ def mode_flows(dynamics: Dynamics, days: Tensor) -> Tensor:
     size, order, code = dynamics.state_size, dynamics.order, dynamics.code_size
     identity = torch.cat([torch.zeros(size, 1), torch.eye(size)], dim=-1).to(dynamics.rates)
     generator = dynamics.push(identity[None])[0, :, 1:].unflatten(0, (order, code)).unflatten(2, (order, code))
-    blocks = generator.diagonal(dim1=1, dim2=3).permute(2, 0, 1).double()
-    flows = torch.linalg.matrix_exp(blocks * days.to(blocks)[:, None, None, None])
+    blocks = generator.diagonal(dim1=1, dim2=3).permute(2, 0, 1).double().contiguous()
+    flows = torch.linalg.matrix_exp((blocks * days.to(blocks)[:, None, None, None]).contiguous())
     return flows.permute(0, 2, 3, 1).to(dynamics.rates)
 
 
