@@ -30,15 +30,15 @@ from realdata import (
 
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.progress import reported
+from dino.commands.common import transfer_task
 from dino.config import Config
 from dino.data.observations import Observations
 from dino.errors import DinoError
 from dino.evaluation.fitted_interpolation import fitted_interpolation
 from dino.forecaster import Forecaster
-from dino.forecasts.along_track import predict_along_track
-from dino.model.checkpoint import load_run_config
+from dino.model.checkpoint import load_model, load_run_config
 from dino.plotting import plot_tracks
-from dino.transfer import STRATEGIES, Task, strategy
+from dino.transfer import STRATEGIES, strategy
 
 Array = NDArray[np.float64]
 Predictions = dict[str, Array]
@@ -89,13 +89,13 @@ def predict(forecaster: Forecaster, split: Split, window: float, name: str, offs
     seen = replace(split.seen, values=split.seen.values - offset)
     analysis = forecaster.analyse_observations(seen, split.end, window)
     points = split.withheld
-    mean, std = predict_along_track(forecaster, analysis, points.time, points.longitude, points.latitude)
+    mean, std = forecaster.along_track(analysis, points.time, points.longitude, points.latitude)
     return {name: mean[:, 0] + offset, f"{name}_std": std[:, 0]}
 
 
 def mean_departure(forecaster: Forecaster, seen: Observations) -> float:
     """Mean of the observations less the mean field of the model at their places."""
-    return float(np.mean(seen.values[:, 0] - forecaster.model.background.at(seen.longitude, seen.latitude)[:, 0]))
+    return float(np.mean(seen.values[:, 0] - forecaster.ocean.background.at(seen.longitude, seen.latitude)[:, 0]))
 
 
 def transferred(
@@ -106,8 +106,8 @@ def transferred(
     seen = replace(split.seen, values=split.seen.values - offset)
     began, account = time.perf_counter(), {"strategy": name, "mission": split.mission, "end": split.end}
     try:
-        result = strategy(name)(Task(forecaster, seen, config), lambda *told: None)
-        account |= {"misfit_of_rounds": result.rounds, "gained": result.gained}
+        result = strategy(name)(transfer_task(forecaster, seen, config), lambda *told: None)
+        account |= {"misfit_of_rounds": result.rounds, "kept": result.kept}
     except DinoError as error:
         account |= {"refused": str(error)}
         forecaster = fresh()
@@ -180,7 +180,7 @@ def variants(
         made |= predict(forecaster, split, window, "dino_raw", 0.0)
         for name in arguments.strategies:
             adapted = transferred(fresh, split, offset, config, name, told)
-            if told[-1].get("gained"):
+            if told[-1].get("kept"):
                 made |= predict(adapted, split, window, f"dino_{name}", offset)
             else:
                 made |= {f"dino_{name}": made["dino"], f"dino_{name}_std": made["dino_std"]}
@@ -205,7 +205,7 @@ def collect(
     """Everything predicted, in columns, the number of analyses, and how every transfer went."""
     make_stores(work, arguments.data, TRACKS)
     store = open_store(work / "stores" / "tracks.zarr")
-    observations = Observations.from_dataset(store, fresh().model.spec.names)
+    observations = Observations.from_dataset(store, fresh().ocean.names)
     names = [f"mission {i + 1}" for i in range(store.sizes["source_index"])]
     todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
     todo = todo[: arguments.analyses]
@@ -243,7 +243,7 @@ def main() -> None:
         assimilation = config.assimilation
 
         def fresh() -> Forecaster:
-            return Forecaster(Forecaster.load(run).model, assimilation)
+            return Forecaster(*load_model(run), assimilation)
 
         table, analyses, told = collect(arguments, work, config, fresh)
         methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence"]
