@@ -87,7 +87,7 @@ def interpolate(split: Split, seed: int) -> Predictions:
 def predict(forecaster: Forecaster, split: Split, window: float, name: str, offset: float) -> Predictions:
     """The model's mean and standard deviation, given the observations less `offset`."""
     seen = replace(split.seen, values=split.seen.values - offset)
-    analysis = forecaster.analyse_observations(seen, split.end, window)
+    analysis = forecaster.analyse_observations(seen, split.end, window, smooth=True)
     points = split.withheld
     mean, std = forecaster.along_track(analysis, points.time, points.longitude, points.latitude)
     return {name: mean[:, 0] + offset, f"{name}_std": std[:, 0]}
