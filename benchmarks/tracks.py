@@ -8,7 +8,7 @@ departure from it, as optimal interpolation takes a constant mean from them."""
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -204,14 +204,23 @@ def collect(
 ) -> tuple[dict[str, NDArray], int, list[dict[str, Any]]]:
     """Everything predicted, in columns, the number of analyses, and how every transfer went."""
     make_stores(work, arguments.data, TRACKS)
-    store = open_store(work / "stores" / "tracks.zarr")
-    observations = Observations.from_dataset(store, fresh().ocean.names)
-    names = [f"mission {i + 1}" for i in range(store.sizes["source_index"])]
+    observations, names = missions(work / "stores" / "tracks.zarr", fresh().ocean.names)
     todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
     todo = todo[: arguments.analyses]
-    columns: dict[str, list[NDArray]] = {}
     told: list[dict[str, Any]] = []
-    predict_all = variants(arguments, config, fresh, told)
+    return predicted(todo, variants(arguments, config, fresh, told)), len(todo), told
+
+
+def missions(store: Path, channels: tuple[str, ...]) -> tuple[Observations, list[str]]:
+    """Observations of a store, and a name for each of its sources."""
+    dataset = open_store(store)
+    names = [f"mission {i + 1}" for i in range(dataset.sizes["source_index"])]
+    return Observations.from_dataset(dataset, channels), names
+
+
+def predicted(todo: Sequence[Split], predict_all: Callable[[Split], Predictions]) -> dict[str, NDArray]:
+    """Everything that is predicted of all splits, in columns, with truth, lead and mission."""
+    columns: dict[str, list[NDArray]] = {}
     with reported("tracks") as progress:
         for done, split in enumerate(todo):
             made: dict[str, NDArray] = dict(predict_all(split))
@@ -220,7 +229,7 @@ def collect(
             for name, column in made.items():
                 columns.setdefault(name, []).append(column)
             progress(done + 1, len(todo))
-    return {name: np.concatenate(parts) for name, parts in columns.items()}, len(todo), told
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 
 def main() -> None:
