@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .config import AssimilationConfig
 from .data.inputs import Read, last_time, read_period, read_window_of
-from .data.observations import Observations, day_of, days_since_epoch
+from .data.observations import SAME_MOMENT_DAYS, Observations, day_of, days_since_epoch
 from .forecasts.along_track import along_track
 from .forecasts.decode import decode_points
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
@@ -83,7 +83,7 @@ class Forecaster:
         analysis = observations
         if not isinstance(analysis, Analysis):
             analysis = self.analyse(analysis)
-            if days.min() < analysis.time - 1e-9 and analysis.maps is None:
+            if days.min() < analysis.time - SAME_MOMENT_DAYS and analysis.maps is None:
                 analysis = self.analyse(observations, smooth=True)  # type: ignore[arg-type]
         mean, deviation = self.predict(analysis, days, points.longitude, points.latitude, spread)
         return as_dataset(self.ocean.channels, points, days, analysis.time, mean, deviation)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.observations import datetime_of
+from ..data.observations import SAME_MOMENT_DAYS, datetime_of
 from ..dynamics import check_finite, mode_flows
 from ..errors import ObservationError
 from ..inference.analysis import Analysis
@@ -53,7 +53,8 @@ def forecast_latent(
     `ObservationError` for times before the analysis or, where its trajectory is not known, before its end.
     """
     leads = days - analysis.time
-    if (days < analysis.earliest - 1e-9).any():
+    leads = np.where(np.abs(leads) < SAME_MOMENT_DAYS, 0.0, leads)
+    if (days < analysis.earliest - SAME_MOMENT_DAYS).any():
         raise ObservationError(
             f"{datetime_of(days.min())!s:.16} lies before the analysis, which begins "
             f"{datetime_of(analysis.earliest)!s:.16}; ask for later times, or analyse a longer window with smooth=True"

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.observations import days_since_epoch
+from ..data.observations import SAME_MOMENT_DAYS, days_since_epoch
 from ..errors import EmptyDataError, ObservationError
 from ..model import LatentModel, Ocean
 from ..model.blending import BATCH_PLACES, Places, blend, blocks
@@ -70,7 +70,7 @@ def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: flo
     times = days_since_epoch(dataset["time"].values)
     order = np.argsort(times, kind="stable")
     times = times[order]
-    last = len(times) if end is None else int(np.searchsorted(times, end + 1e-9))
+    last = len(times) if end is None else int(np.searchsorted(times, end + SAME_MOMENT_DAYS))
     recent = slice(max(last - wanted, 0), last)
     if last < wanted or not np.allclose(np.diff(times[recent]), interval_days, atol=1e-3):
         return None
