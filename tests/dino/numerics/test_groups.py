@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dino.numerics.groups import Batch, batches
@@ -16,6 +16,7 @@ def made(group: list[int], most: int, split: bool = False) -> tuple[torch.Tensor
     return numbers, list(batches(numbers, most, split))
 
 
+@settings(deadline=None)
 @given(GROUPS, MOST, st.booleans())
 def test_every_row_comes_once_under_its_group(group, most, split):
     numbers, found = made(group, most, split)
@@ -28,6 +29,7 @@ def test_every_row_comes_once_under_its_group(group, most, split):
         assert (numbers[batch.row] == batch.group[:, None]).all()
 
 
+@settings(deadline=None)
 @given(GROUPS, MOST)
 def test_a_group_is_in_one_piece_and_its_rows_in_order(group, most):
     numbers, found = made(group, most)
@@ -37,6 +39,7 @@ def test_a_group_is_in_one_piece_and_its_rows_in_order(group, most):
         assert rows.tolist() == torch.nonzero(numbers == which).squeeze(-1).tolist()
 
 
+@settings(deadline=None)
 @given(GROUPS, MOST)
 def test_split_groups_come_in_pieces_of_no_more_than_asked(group, most):
     numbers, found = made(group, most, split=True)
@@ -51,6 +54,7 @@ def test_split_groups_come_in_pieces_of_no_more_than_asked(group, most):
         assert torch.cat(parts).sort().values.tolist() == torch.nonzero(numbers == which).squeeze(-1).tolist()
 
 
+@settings(deadline=None)
 @given(GROUPS, MOST, st.booleans())
 def test_memory_and_padding_are_bounded(group, most, split):
     _, found = made(group, most, split)
@@ -63,6 +67,7 @@ def test_memory_and_padding_are_bounded(group, most, split):
         assert int(batch.known.sum(1).max()) == wide  # no column is padding alone
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=20, unique=True), st.integers(1, 4))
 def test_groups_of_one_size_are_one_batch(numbers, size):
     _, found = made(numbers * size, 10**6)
