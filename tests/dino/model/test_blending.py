@@ -25,7 +25,9 @@ def make_ocean(tiled: bool = True) -> Ocean:
     longitude, latitude = np.arange(171.0, 187.0), np.arange(29.0, 43.0)
     values = np.random.default_rng(4).normal(size=(2, 14, 16))
     values[0, 3:5, 4:7] = np.nan
-    return Ocean(channels, Cover(charts, np.linspace(0.4, 2.0, len(charts)), tiled), GridMap(longitude, latitude, values))
+    return Ocean(
+        channels, Cover(charts, np.linspace(0.4, 2.0, len(charts)), tiled), GridMap(longitude, latitude, values)
+    )
 
 
 OCEAN = make_ocean()
