@@ -144,7 +144,8 @@ def _misfit(rows: Rows, change: Tensor) -> Tensor:
 def _settled(covariance: Tensor, rows: Rows, bound: float, about: About | None) -> tuple[Rows, Tensor]:
     """Rows and weights at the minimum of Huber's cost.
 
-    First, innovations are weighed by their own covariance, H P H' + R: rows without outliers need no more.
+    First, innovations are weighed by their own covariance, H P H' + R: rows without outliers need no more. A chart
+    that has settled stays as it is, so that it does not depend on the charts beside it.
     """
     if about is not None and about(torch.zeros_like(rows.operator[:, 0])) is not rows:
         return _descended(covariance, rows, bound, about)
@@ -152,10 +153,12 @@ def _settled(covariance: Tensor, rows: Rows, bound: float, about: About | None) 
         return rows, torch.ones_like(rows.innovation)
     expected = 1.0 + rows.precision * ((rows.operator @ covariance) * rows.operator).sum(-1)
     weight = huber_weight(rows.innovation * (rows.precision / expected).sqrt(), bound)
+    settled = torch.zeros(len(weight), dtype=torch.bool, device=weight.device)
     for _ in range(ITERATIONS):
         before, change = weight, _change(covariance, rows.weighed(weight))
-        weight = huber_weight(_misfit(rows, change), bound)
-        if torch.allclose(weight, before, rtol=0, atol=1e-3):
+        weight = torch.where(settled.unsqueeze(-1), weight, huber_weight(_misfit(rows, change), bound))
+        settled |= ((weight - before).abs() <= 1e-3).all(-1)
+        if bool(settled.all()):
             break
     return rows, weight
 
@@ -176,10 +179,12 @@ def _descended(covariance: Tensor, rows: Rows, bound: float, about: About) -> tu
         return seen, huber_weight(misfit, bound), cost
 
     seen, weight, cost = cost_at(multiplier)
+    settled = torch.zeros_like(cost, dtype=torch.bool)
     for _ in range(ITERATIONS):
         weighed = seen.weighed(weight)
         misfit = _misfit(weighed, _change(covariance, weighed)) * weighed.precision.sqrt()
         step = (seen.operator.mT @ misfit.unsqueeze(-1)).squeeze(-1) - multiplier
+        step = torch.where(settled.unsqueeze(-1), 0.0, step)
         length = torch.ones_like(cost)
         while True:
             trial = multiplier + length.unsqueeze(-1) * step
@@ -195,7 +200,8 @@ def _descended(covariance: Tensor, rows: Rows, bound: float, about: About) -> tu
             seen, weight, cost = cost_at(multiplier)
         else:
             seen, weight, cost = trial_seen, trial_weight, lower
-        if bool((gained <= 1e-6 * cost).all()):
+        settled |= gained <= 1e-6 * cost
+        if bool(settled.all()):
             break
     if not bool(torch.isfinite(cost).all()):
         raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")
