@@ -12,9 +12,11 @@ from dino.dynamics import Dynamics
 from dino.inference.filter import Problem
 from dino.inference.observed import ObservedValues
 from dino.inference.offsets import Layout
-from dino.model import LatentModel, LatentSpec
+from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
 from dino.numerics.gaussian import Gaussian
-from dino.space.cover import CONTEXT
+from dino.space.cover import CONTEXT, Cover
+from dino.space.domain import Region
+from dino.space.gridmap import GridMap
 
 CODE, ORDER = 3, 2
 STATE = CODE * ORDER
@@ -70,7 +72,8 @@ def make_latent(dynamics: str = "modes", decoder: str = "fourier", context: int 
         latent.dynamics.network[-1].weight.mul_(40.0)
     if dynamics == "coupled":
         latent.dynamics = Coupled(0.3 * numbers(STATE, STATE, seed=8))
-    latent.state_covariance.copy_(positive(STATE, seed=1) * torch.tensor([1.0] * CODE + [4.0] * CODE))
+    units = torch.tensor([1.0] * CODE + [2.0] * CODE)
+    latent.state_covariance.copy_(positive(STATE, seed=1) * units * units[:, None])
     latent.process_noise.copy_(noise * positive(STATE, seed=2))
     latent.unresolved_variance.fill_(0.02)
     return latent
@@ -188,3 +191,19 @@ def dense(problem: Problem, by_nearest: bool, noise: Tensor | None = None) -> tu
         found.append(((prior + gain @ surprise).reshape(count, size), covariance))
     means, covariances = zip(*found, strict=True)
     return torch.stack(means, dim=1), torch.stack(covariances, dim=1)
+
+
+def tiled_ocean(amplitude: float = 1.0) -> Ocean:
+    """Five overlapping tiles across 180 degrees, one of them apart, over a mean field with some land."""
+    bounds = [(w, w + 6.0, s, s + 6.0) for w in (174.0, 177.0) for s in (30.0, 33.0)] + [(200.0, 206.0, 30.0, 36.0)]
+    charts = tuple(Region.from_bounds(*b, isotropic=False) for b in bounds)
+    channels = (ChannelSpec(name="u", units="m", spread=0.1), ChannelSpec(name="v", units="m", spread=2.0))
+    values = 0.1 * np.random.default_rng(3).normal(size=(2, 6, 20))
+    values[:, 1, 1] = np.nan
+    cover = Cover(charts, amplitude * np.linspace(0.5, 1.5, 5), tiled=True)
+    return Ocean(channels, cover, GridMap(np.linspace(172.0, 207.0, 20), np.linspace(29.0, 40.0, 6), values))
+
+
+def one_chart(ocean: Ocean, *which: int) -> Ocean:
+    """The ocean of some of the charts."""
+    return Ocean(ocean.channels, ocean.cover.select(list(which)), ocean.background)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dino.data.duplicates import fingerprints, without_duplicates
-from dino.data.observations import Observations, datetime_of
+from dino.data.observations import datetime_of
 from dino.errors import EmptyDataError
 from dino.forecaster import Forecaster
 from dino.inference.quality import Quality
@@ -128,31 +127,6 @@ def test_clean_observations_are_analysed_as_without_control(twin, clean):
     for method in METHODS:
         moved = [field_of(twin, forecaster_of(twin, method, on).analyse(twin.table(clean))) for on in (True, False)]
         np.testing.assert_allclose(*moved, atol=1e-4)
-
-
-def test_fingerprints_tell_observations_apart_and_know_them_again(clean):
-    twice = clean.select(np.repeat(np.arange(100), 2))
-    kept, digests = without_duplicates(twice)
-    np.testing.assert_array_equal(kept.time, clean.time[:100])
-    np.testing.assert_array_equal(digests, fingerprints(clean.select(np.arange(100))))
-    assert len(np.unique(fingerprints(clean))) == COUNT
-    for name in ("time", "longitude", "latitude", "values"):
-        other = replace(clean, **{name: np.nextafter(getattr(clean, name), np.inf)})
-        assert not np.isin(fingerprints(other), fingerprints(clean)).any()
-    renamed = replace(clean, source=clean.source + 1, error=2 * clean.error)
-    np.testing.assert_array_equal(fingerprints(renamed), fingerprints(clean))
-
-
-def test_two_channels_differ_where_one_is_missing():
-    def one(first: float, second: float) -> Observations:
-        axis = np.zeros(1)
-        values = np.array([[first, second]])
-        return Observations(axis, axis, axis, values, values * np.nan, np.zeros(1, np.int64), ("u", "v"))
-
-    digests = [int(fingerprints(one(*pair))[0]) for pair in ((1.0, np.nan), (np.nan, 1.0), (1.0, 1.0), (1.0, -np.nan))]
-    assert len(set(digests)) == 3
-    assert digests[0] == digests[3]
-    assert fingerprints(one(0.0, 1.0)) == fingerprints(one(-0.0, 1.0))
 
 
 def test_quality_in_words_and_as_attributes():
