@@ -94,12 +94,6 @@ class _ByInnovations:
         solved = torch.cholesky_solve((root * self.rows.innovation).unsqueeze(-1), factor)
         return self.rows.innovation - (self.expected @ (root.unsqueeze(-1) * solved)).squeeze(-1)
 
-    def change(self, weight: Tensor) -> Tensor:
-        """(chart, state) of the mean."""
-        factor, root = self._factor(weight)
-        solved = torch.cholesky_solve((root * self.rows.innovation).unsqueeze(-1), factor)
-        return (self.cross.mT @ (root.unsqueeze(-1) * solved)).squeeze(-1)
-
     def conditioned(self, mean: Tensor, covariance: Tensor, weight: Tensor, smooth: bool) -> Updated:
         """The state given the rows with some weights."""
         factor, root = self._factor(weight)
@@ -138,11 +132,6 @@ class _ByInformation:
         solved = torch.linalg.solve_triangular(factor.mT, target, upper=True)
         return self.rows.innovation - (self.turned @ solved).squeeze(-1)
 
-    def change(self, weight: Tensor) -> Tensor:
-        """(chart, seen) of the mean."""
-        factor, target, _ = self._factor(weight)
-        return (self.root @ torch.linalg.solve_triangular(factor.mT, target, upper=True)).squeeze(-1)
-
     def conditioned(self, mean: Tensor, covariance: Tensor, weight: Tensor, smooth: bool) -> Updated:
         """The state given the rows with some weights."""
         factor, target, normal = self._factor(weight)
@@ -179,16 +168,20 @@ def _solver(covariance: Tensor, rows: Rows) -> _ByInnovations | _ByInformation:
 def _settled(solver: _ByInnovations | _ByInformation, rows: Rows, bound: float) -> Tensor:
     """Weights (chart, row) at the minimum of Huber's cost.
 
-    First, innovations are weighed by their own covariance, H P H' + R: rows without outliers need no more.
+    First, innovations are weighed by their own covariance, H P H' + R: rows without outliers need no more. A chart
+    that has settled stays as it is, so that it does not depend on the charts beside it.
     """
     if bound == math.inf:
         return torch.ones_like(rows.innovation)
+    settled = torch.zeros(len(rows.innovation), dtype=torch.bool, device=rows.innovation.device)
     root = rows.precision.sqrt()
     expected = 1.0 + rows.precision * solver.spread()
     weight = huber_weight(rows.innovation * (rows.precision / expected).sqrt(), bound)
     for _ in range(ITERATIONS):
-        before, weight = weight, huber_weight(solver.misfit(weight) * root, bound)
-        if torch.allclose(weight, before, rtol=0, atol=1e-3):
+        before, found = weight, huber_weight(solver.misfit(weight) * root, bound)
+        weight = torch.where(settled.unsqueeze(-1), weight, found)
+        settled |= ((weight - before).abs() <= 1e-3).all(-1)
+        if bool(settled.all()):
             break
     return weight
 
@@ -214,10 +207,12 @@ def _descended(covariance: Tensor, rows: Rows, bound: float, about: About) -> tu
         return seen, huber_weight(misfit, bound), cost
 
     seen, weight, cost = cost_at(multiplier)
+    settled = torch.zeros_like(cost, dtype=torch.bool)
     for _ in range(ITERATIONS):
         weighed = seen.weighed(weight)
         misfit = _solver(covariance, seen).misfit(weight) * weighed.precision
         step = (seen.operator.mT @ misfit.unsqueeze(-1)).squeeze(-1) - multiplier
+        step = torch.where(settled.unsqueeze(-1), 0.0, step)
         length = torch.ones_like(cost)
         while True:
             trial = multiplier + length.unsqueeze(-1) * step
@@ -233,7 +228,8 @@ def _descended(covariance: Tensor, rows: Rows, bound: float, about: About) -> tu
             seen, weight, cost = cost_at(multiplier)
         else:
             seen, weight, cost = trial_seen, trial_weight, lower
-        if bool((gained <= 1e-6 * cost).all()):
+        settled |= gained <= 1e-6 * cost
+        if bool(settled.all()):
             break
     if not bool(torch.isfinite(cost).all()):
         raise NonFiniteError("the analysis left the finite numbers; shorten the window or check the observations")

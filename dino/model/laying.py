@@ -114,9 +114,8 @@ def _around(longitude: Array, latitude: Array) -> Box:
 def _tiles(box: Box, size: float, domain: DomainConfig) -> list[Region]:
     """Overlapping tiles of `size` degrees that cover a box and hold enough ocean."""
     west, east, south, north = box
-    stride = size * (1 - domain.overlap)
-    columns, rows = (_starts(low, high, size, stride) for low, high in ((west, east), (south, north)))
-    rows = [row for row in rows if max(abs(row), abs(row + size)) <= domain.maximum_latitude]
+    stride, highest = size * (1 - domain.overlap), domain.maximum_latitude
+    columns, rows = _starts(west, east, size, stride), _rows(south, north, size, stride, highest)
     share = (np.arange(SAMPLES) + 0.5) / SAMPLES * size
     found = []
     for row in rows:
@@ -127,7 +126,8 @@ def _tiles(box: Box, size: float, domain: DomainConfig) -> list[Region]:
     if not found:
         raise DomainError(
             f"no tile of {size:g} degrees between {west:g} and {east:g} E, {south:g} and {north:g} N has "
-            f"{100 * domain.minimum_valid:.0f} % ocean; lower domain.minimum_valid or the tile size"
+            f"{100 * domain.minimum_valid:.0f} % ocean within {highest:g} degrees of the equator; lower "
+            "domain.minimum_valid or the tile size"
         )
     return found
 
@@ -140,6 +140,14 @@ def _starts(low: float, high: float, size: float, stride: float) -> list[float]:
         return [low + number * 360.0 / count for number in range(count)]
     first = (low + high - size - (count - 1) * stride) / 2
     return [first + number * stride for number in range(count)]
+
+
+def _rows(south: float, north: float, size: float, stride: float, highest: float) -> list[float]:
+    """Lower edges of rows that cover latitudes up to the highest one, none of them beyond it."""
+    if max(south, -north) > highest or size > 2 * highest:
+        return []
+    rows = _starts(max(south, -highest), min(north, highest), size, stride)
+    return np.linspace(*np.clip([rows[0], rows[-1]], -highest, highest - size), len(rows)).tolist()
 
 
 def _mean(values: Array, channel: ChannelSpec) -> float:
