@@ -6,16 +6,18 @@ import torch
 
 from data_pipeline.layout.datasets import fields_dataset
 from dino.config import DomainConfig, StoreConfig
-from dino.data.charts import Cut, chart_cut, choose_domain, tile_cut
+from dino.data.charts import ChartedCells, chart_cut, choose_domain, tile_cut
 from dino.data.maps import Maps, open_maps
 from dino.data.moments import moments
 from dino.data.observations import days_since_epoch
 from dino.data.series import series_of
 from dino.errors import ConfigError, DomainError, EmptyDataError
+from dino.space.cover import CONTEXT
 from dino.space.domain import PeriodicBox, Region, Sphere
 
 STORE = StoreConfig.model_validate({"path": "a.zarr"})
 ALL = slice(None)
+AMPLITUDE = CONTEXT.index("log_amplitude")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def sea(sea_dataset):
     return read
 
 
-def tiled(maps: Maps, config: DomainConfig, climatology: str, spread: float) -> Cut:
+def tiled(maps: Maps, config: DomainConfig, climatology: str, spread: float) -> ChartedCells:
     """The tiles of maps whose mean over all times is taken off."""
     seen = moments(maps, ALL)
     return tile_cut(maps, STORE, config, seen, seen.grid_map(climatology), np.array([spread]))
@@ -165,7 +167,7 @@ def test_series_of_tiles_give_the_maps_back_at_their_places(sea):
         column = round((chart.longitude - 1.0 - 2.0) / 0.25)
         box = (slice(row, row + 8), slice(column, column + 8))
         mask = np.isfinite(background.values[0][box])
-        values = series.values[index].numpy().reshape(30, 8, 8) * float(series.amplitude[index]) * 0.25
+        values = series.values[index].numpy().reshape(30, 8, 8) * cover.amplitude[index] * 0.25
         back = values + background.values[0][box]
         np.testing.assert_allclose(back[:, mask], whole[:, *box][:, mask], atol=1e-6)
         weights = series.weights[index].numpy().reshape(8, 8)
@@ -174,7 +176,8 @@ def test_series_of_tiles_give_the_maps_back_at_their_places(sea):
         y, x = np.meshgrid(maps.latitude[box[0]], maps.longitude[box[1]], indexing="ij")
         np.testing.assert_allclose(chart.coordinates(x.ravel(), y.ravel()), series.coordinates, atol=1e-5)
         inside = values[:, mask] / 0.25
-        assert np.sqrt((inside**2).mean()) == pytest.approx(float(series.amplitude[index]), rel=1e-4)
+        assert np.sqrt((inside**2).mean()) == pytest.approx(cover.amplitude[index], rel=1e-4)
+        assert float(series.context[index, AMPLITUDE]) == pytest.approx(np.log(cover.amplitude[index]), rel=1e-5)
 
 
 def test_tiles_that_cannot_be_are_refused(sea):
@@ -192,7 +195,7 @@ def test_frames_and_subset_agree_with_the_arrays(box_dataset):
     part = series.subset(torch.tensor([2, 0])).frames(slice(1, 4))
     assert torch.equal(part.values, series.values[[2, 0]][:, 1:4])
     np.testing.assert_array_equal(part.times, series.times[1:4])
-    assert part.weights.shape[0] == part.amplitude.shape[0] == part.context.shape[0] == 2
+    assert part.weights.shape[0] == part.context.shape[0] == 2
 
 
 def test_held_out_trajectories_enter_neither_mean_nor_spread(box_dataset):
