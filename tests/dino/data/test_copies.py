@@ -9,8 +9,8 @@ import torch
 from data_pipeline.simulators.navier_stokes import SYMMETRIES as VORTICES
 from data_pipeline.simulators.navier_stokes import NavierStokesConfig, NavierStokesModel
 from data_pipeline.simulators.wave import SYMMETRIES as WAVES
-from dino.data.series import Series
 from dino.data.copies import Symmetry, symmetric_copies, symmetries_of
+from dino.data.series import Series
 from dino.errors import ConfigError, SchemaError
 from dino.space.domain import PeriodicBox, Region, Sphere
 
