@@ -1,17 +1,17 @@
 """The quadratic fit against a quadratic system that is known, and what it does when data cannot determine one."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from dino.config import DynamicsConfig
+from data_pipeline.system.progress import silent
+from dino.config import DecoderConfig, DynamicsConfig
+from dino.data.codes import CodeSeries
 from dino.dynamics import QuadraticODE, integrate
 from dino.dynamics.quadratic import all_pairs, quadratic_features
 from dino.errors import EmptyDataError, NonFiniteError
+from dino.model import LatentModel, LatentSpec
 from dino.training import collocation
 from dino.training.collocation import fit_quadratic
-from dino.training.dynamics_stage import Codes
 from dino.training.normal_equations import NormalEquations
 
 SIZE, INTERVAL = 4, 0.5
@@ -42,29 +42,29 @@ def trajectories(ode: QuadraticODE, count: int, frames: int, seed: int) -> torch
         return integrate(ode.bind(), start, times, "rk4", INTERVAL / 32).movedim(0, 1)
 
 
-def codes_of(values: torch.Tensor) -> Codes:
+def codes_of(values: torch.Tensor) -> CodeSeries:
     count = len(values)
-    rest = torch.zeros(*values.shape[:2], 3), torch.zeros(count, 0), torch.ones(count)
+    rest = torch.zeros(*values.shape[:2], 3), torch.zeros(count, 0)
     persistence = torch.stack([(values[:, k:] - values[:, :-k]).square().sum(-1).mean() for k in range(1, 8)])
-    return Codes(values, torch.eye(SIZE)[None], *rest, persistence, 1.0)
+    return CodeSeries(values, torch.eye(SIZE)[None], *rest, persistence, 1.0)
 
 
-def a_model(**settings) -> SimpleNamespace:
-    config = DynamicsConfig(form="quadratic", order=1, horizons=[6], **settings)
-    spec = SimpleNamespace(dynamics=config, interval_days=INTERVAL)
-    unresolved = SimpleNamespace(linear=torch.zeros(1, 1), rates=torch.ones(1))
-    return SimpleNamespace(
-        dynamics=QuadraticODE(SIZE), spec=spec, step_days=INTERVAL / 4, lags=0, unresolved_dynamics=unresolved,
-        initialiser=lambda history: history[:, -1],
-    )  # fmt: skip
+def a_model(**settings) -> LatentModel:
+    config = DynamicsConfig(form="quadratic", order=1, horizons=[6], step_days=INTERVAL / 4, **settings)
+    spec = LatentSpec(
+        input_size=2,
+        channels=1,
+        decoder=DecoderConfig(code_size=SIZE, hidden=4, layers=1),
+        dynamics=config,
+        interval_days=INTERVAL,
+        noise_variance=0.01,
+        data_digest="quadratic",
+    )
+    return LatentModel(spec)
 
 
 def empty_equations(interval: float, size: torch.Tensor | None = None) -> NormalEquations:
     return NormalEquations.empty(PAIRS, torch.ones(FEATURES) if size is None else size, SIZE, interval)
-
-
-def silent(done: int, total: int) -> None:
-    pass
 
 
 def test_features_are_the_monomials():

@@ -20,7 +20,7 @@ def test_a_run_tells_what_its_parts_do_on_held_out_maps(box_run):
 
 
 def test_a_decoder_that_knows_nothing_explains_nothing(box_run, box_config):
-    model = load_model(box_run)
+    model, _ = load_model(box_run)
     maps = prepare(box_config)[0][0].validation
     good = explained_share(model, maps)
     with torch.no_grad():
