@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from data_pipeline.system.progress import silent
 from dino.experiments.train import train
 from dino.model.checkpoint import load_model
 from dino.training.held_out import HeldOut, explained_share
@@ -32,7 +33,7 @@ def test_a_decoder_that_knows_nothing_explains_nothing(box_run, box_config):
 
 def test_a_horizon_beyond_the_record_is_said_once(box_config, tmp_path, caplog):
     dynamics = box_config.dynamics.model_copy(update={"horizons": [2, 20], "steps": 4})
-    train(box_config.model_copy(update={"dynamics": dynamics}), tmp_path, lambda *told: None)
+    train(box_config.model_copy(update={"dynamics": dynamics}), tmp_path, silent)
     (line,) = [record.message for record in caplog.records if "horizons" in record.message]
     assert "asks for 20 frames" in line
     assert "train up to 10" in line
