@@ -9,6 +9,7 @@ from data_pipeline.stores.writing import write_store
 from dino.config import Config
 from dino.data.copies import mirrored
 from dino.errors import ConfigError, EmptyDataError, MissingFileError, SchemaError
+from dino.space.cover import CONTEXT
 from dino.training.prepare import found_stores, prepare
 
 
@@ -105,3 +106,54 @@ def test_mirrors_turn_rows_signs_and_hemispheres(sea_config):
     torch.testing.assert_close(again.values, series.values)
     torch.testing.assert_close(again.weights, series.weights)
     torch.testing.assert_close(again.context, series.context)
+
+
+def test_what_is_held_out_begins_after_what_is_trained_on(sea_config, box_config):
+    """Days with the history that their forecasts begin from; of trajectories all days."""
+    (split,), *_ = prepare(sea_config)
+    assert (split.held, split.training_frames) == (0, slice(0, 24))
+    assert split.training_rows == slice(0, 1)
+    assert split.held_frames() == slice(24, None)
+    assert split.held_frames(history=3) == slice(20, None)
+    assert split.held_frames(history=99) == slice(0, None)
+    (split,), *_ = prepare(box_config)
+    assert (split.held, split.training_rows, split.held_rows) == (1, slice(0, 7), slice(7, None))
+    assert split.held_frames(history=3) == slice(None)
+
+
+def test_model_and_ocean_are_those_of_the_first_store(sea_config, sea_dataset, tmp_path):
+    other = write_store(sea_dataset(west=10.0, land=False), tmp_path / "other.zarr")
+    second = sea_config.data.stores[0].model_copy(update={"path": other})
+    stores = [*sea_config.data.stores, second]
+    splits, latent, ocean = prepare(
+        sea_config.model_copy(update={"data": sea_config.data.model_copy(update={"stores": stores})})
+    )
+    _, alone, same = prepare(sea_config)
+    assert len(splits) == 2
+    assert splits[1].training_frames == slice(None)  # nothing of it is held out
+    assert ocean.spec == same.spec
+    np.testing.assert_array_equal(ocean.background.values, same.background.values)
+    assert latent.spec.model_copy(update={"data_digest": ""}) == alone.spec.model_copy(update={"data_digest": ""})
+    assert latent.spec.data_digest != alone.spec.data_digest
+    assert latent.spec.context == CONTEXT
+    assert [split.series.values.shape[-1] for split in splits] == [1, 1]
+
+
+def test_a_channel_is_described_as_in_its_store(sea_config, sea_dataset, tmp_path):
+    dataset = sea_dataset()
+    dataset["adt"].attrs |= {"standard_name": "sea_surface_height_above_geoid", "units": "m"}
+    path = write_store(dataset, tmp_path / "sea.zarr")
+    stores = [sea_config.data.stores[0].model_copy(update={"path": path})]
+    config = sea_config.model_copy(update={"data": sea_config.data.model_copy(update={"stores": stores})})
+    (channel,) = prepare(config)[2].channels
+    assert (channel.name, channel.units) == ("adt", "m")
+    assert channel.standard_name == "sea_surface_height_above_geoid"
+    known = np.isfinite(dataset["adt"].values[0])
+    values = dataset["adt"].values[:24, known]  # the days that are trained on
+    mean = np.average(values.mean(0), weights=_rows(dataset)[known])
+    assert channel.spread == pytest.approx(np.sqrt(np.square(values - mean).mean()), rel=1e-5)
+
+
+def _rows(dataset):
+    """Area of every cell, by the cosine of its latitude."""
+    return np.broadcast_to(np.cos(np.deg2rad(dataset["latitude"].values))[:, None], dataset["adt"].shape[1:])
