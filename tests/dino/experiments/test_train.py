@@ -9,8 +9,9 @@ import sys
 import pytest
 import torch
 
+import dino
 from data_pipeline.system.progress import silent
-from dino.config import Config, load_config
+from dino.config import AssimilationConfig, Config, load_config
 from dino.errors import ConfigError, EmptyDataError
 from dino.experiments import train as module
 from dino.experiments.train import train
@@ -162,6 +163,30 @@ def test_a_run_says_what_it_is(name, whole, box_config, sea_config):
     torch.linalg.cholesky(model.state_covariance)
     assert (model.lead_error[0] == 0).all()
     assert (model.lead_error[1:] > 0).all()
+
+
+def test_what_is_given_back_is_what_is_left_on_disk(box_config, tmp_path):
+    """The model, the ocean it lies over and how observations are assimilated."""
+    config = box_config.model_copy(update={"assimilation": AssimilationConfig(window_days=3.0)})
+    made, read = train(config, tmp_path, silent), dino.load(tmp_path)
+    assert made.assimilation == read.assimilation == config.assimilation
+    assert made.latent.spec == read.latent.spec
+    assert made.ocean.spec == read.ocean.spec
+    np.testing.assert_array_equal(made.ocean.background.values, read.ocean.background.values)
+    for name, value in made.latent.state_dict().items():
+        assert torch.equal(value, read.latent.state_dict()[name]), name
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config.yaml", "held_out.json", "metrics.jsonl", "model.json", "model.safetensors", "state.pt",
+    }  # fmt: skip
+
+
+def test_progress_names_the_stage_and_its_losses(box_config, tmp_path):
+    told = []
+    train(box_config, tmp_path, lambda *report: told.append(report))
+    assert [report[:2] for report in told] == [(n, 12) for n in range(1, 13)] * 2
+    assert all(report[2].startswith("field loss ") for report in told[:12])
+    assert all(report[2].startswith("dynamics loss ") for report in told[12:])
+    assert "held-out" in told[-1][2]
 
 
 def test_the_field_stage_learns(box_config):

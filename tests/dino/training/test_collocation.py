@@ -108,8 +108,9 @@ def test_products_that_few_data_cannot_tell_apart_are_held_down():
     model, reports = a_model(rounds=3), []
     errors = fit_quadratic(model, [codes_of(training)], codes_of(held), lambda *done: reports.append(done))
     assert min(errors) < 0.05 * errors[0]  # that of the first penalty, which is the ridge
-    assert [done for done, _ in reports] == list(range(1, len(errors) + 1))
-    assert all(done <= total for done, total in reports)
+    assert [done for done, *_ in reports] == list(range(1, len(errors) + 1))
+    assert all(done <= total for done, total, _ in reports)
+    assert reports[-1][2] == f"dynamics held-out {min(errors):.3g}"
     codes = training.flatten(0, 1).square().mean(0).sqrt()
     size = quadratic_features(codes, PAIRS)[:, None] * model.dynamics.coefficients
     products, linear = size[1 + SIZE :].norm(), size[1 : 1 + SIZE].norm()
