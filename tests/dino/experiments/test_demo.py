@@ -29,16 +29,8 @@ def test_quick_demo_ends_with_scores_and_figures(tmp_path):
 
 def test_the_observed_ocean_is_none_of_those_to_learn_from(tmp_path):
     """Observed without looking at the others, with the errors it states; the same again from the same seed."""
-    sizes = DemoSizes(
-        runs=2,
-        trajectories=4,
-        days=6,
-        grid=16,
-        real_days=12,
-        length_km=400.0,
-        spin_up_days=10,
-        scored_from="2000-01-05",
-    )
+    small = {"length_km": 400.0, "spin_up_days": 10, "scored_from": "2000-01-05"}
+    sizes = DemoSizes(runs=2, trajectories=4, days=6, grid=16, real_days=12, **small)
     paths = make_oceans(tmp_path / "one", sizes, 3, silent)
     model, real, seen = (open_store(path).load() for path in paths)
     assert (model.sizes["trajectory"], model.sizes["time"], real.sizes["time"]) == (4, 6, 12)
