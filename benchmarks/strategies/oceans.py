@@ -109,7 +109,7 @@ def scorer(ocean: Ocean, seed: int) -> Score:
     evaluation = ocean.config(seed).evaluation
 
     def score(forecaster: Forecaster) -> list[Row]:
-        silent = lambda done, total: None  # noqa: E731
+        silent = lambda *told: None  # noqa: E731
         found = evaluate_observations(forecaster, fields, seen, evaluation, None, None, silent)
         kept = ("channel", "lead_days", "rmse", "units")
         rows: list[dict[str, Any]] = [dict(row) for row in found.rows if row["method"] == "dino"]

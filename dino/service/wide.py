@@ -13,13 +13,13 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from data_pipeline.stores.writing import refuse_taken
 from data_pipeline.system.atomic import writing_folder
 
 from ..config import Box
 from ..data.observations import SAME_MOMENT_DAYS, datetime_of, day_of, days_since_epoch
 from ..errors import EmptyDataError, ObservationError
 from ..forecaster import Forecaster
+from ..forecasts.output import refuse_other
 from ..inference.maps import is_maps
 from ..model import Ocean
 from ..space.boxes import points_in
@@ -126,8 +126,11 @@ def _extent(chart: object) -> Box:
 def write_chunks(
     path: Path, parts: Iterator[tuple[Chunk, xr.Dataset]], at: xr.Dataset, overwrite: bool = False
 ) -> None:
-    """Write the forecasts of chunks to a zarr store that appears whole or not at all; missing where no tile reaches."""
-    with writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
+    """Write the forecasts of chunks to a zarr store that appears whole or not at all; missing where no tile reaches.
+
+    Raises StoreError for what `refuse_other` does not let be replaced.
+    """
+    with writing_folder(path, lambda taken: refuse_other(taken, overwrite)) as partial:
         begun = False
         for chunk, forecast in parts:
             if not begun:
