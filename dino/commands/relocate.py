@@ -9,8 +9,7 @@ import typer
 from data_pipeline.stores.writing import open_store
 
 from ..config import Config, StoreConfig
-from ..data.inputs import read_period
-from ..data.observations import datetime_of, day_of
+from ..data.observations import Observations, datetime_of, day_of
 from ..errors import ConfigError
 from ..model import Ocean
 from ..model.checkpoint import load_model, load_run_config, save_config, save_model
@@ -69,7 +68,7 @@ def _laid(
     if dataset.attrs.get("dino_store") == "fields":
         return Ocean.over(dataset, before, config.domain, store=here, until=until), ""
     names = tuple(here.channels or before.names)
-    seen = read_period(dataset, names, -np.inf, np.inf).observations
+    seen = Observations.from_dataset(dataset, names)
     if until is not None:
         seen = seen.window(float(seen.time[0]), until)
     ocean = Ocean.over(seen, before, config.domain, names=list(names), tile_degrees=here.tile_degrees)

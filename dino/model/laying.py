@@ -8,6 +8,7 @@ where there are none, from the observations themselves and the shipped land mask
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.layout.channels import CHANNELS
 from data_pipeline.stores.blocks import Store
 
 from ..config import Box, DomainConfig, StoreConfig
@@ -90,7 +91,15 @@ def _named(like: Ocean, names: list[str] | None) -> tuple[ChannelSpec, ...]:
     names = names or list(like.names)
     if len(names) != len(like.channels):
         raise ConfigError(f"the run forecasts {', '.join(like.names)}; name as many channels of the store")
-    return tuple(c.model_copy(update={"name": name}) for c, name in zip(like.channels, names, strict=True))
+    return tuple(_renamed(channel, name) for channel, name in zip(like.channels, names, strict=True))
+
+
+def _renamed(channel: ChannelSpec, name: str) -> ChannelSpec:
+    """A channel of another name, which is described as that name's channel is where it is a known one."""
+    known = CHANNELS.get(name)
+    if name == channel.name or known is None or known.units != channel.units:
+        return channel.model_copy(update={"name": name})
+    return channel.model_copy(update={"name": name, **known.attrs})
 
 
 def _around(longitude: Array, latitude: Array) -> Box:
@@ -105,9 +114,8 @@ def _around(longitude: Array, latitude: Array) -> Box:
 def _tiles(box: Box, size: float, domain: DomainConfig) -> list[Region]:
     """Overlapping tiles of `size` degrees that cover a box and hold enough ocean."""
     west, east, south, north = box
-    stride = size * (1 - domain.overlap)
-    columns, rows = (_starts(low, high, size, stride) for low, high in ((west, east), (south, north)))
-    rows = [row for row in rows if max(abs(row), abs(row + size)) <= domain.maximum_latitude]
+    stride, highest = size * (1 - domain.overlap), domain.maximum_latitude
+    columns, rows = _starts(west, east, size, stride), _rows(south, north, size, stride, highest)
     share = (np.arange(SAMPLES) + 0.5) / SAMPLES * size
     found = []
     for row in rows:
@@ -118,7 +126,8 @@ def _tiles(box: Box, size: float, domain: DomainConfig) -> list[Region]:
     if not found:
         raise DomainError(
             f"no tile of {size:g} degrees between {west:g} and {east:g} E, {south:g} and {north:g} N has "
-            f"{100 * domain.minimum_valid:.0f} % ocean; lower domain.minimum_valid or the tile size"
+            f"{100 * domain.minimum_valid:.0f} % ocean within {highest:g} degrees of the equator; lower "
+            "domain.minimum_valid or the tile size"
         )
     return found
 
@@ -133,9 +142,18 @@ def _starts(low: float, high: float, size: float, stride: float) -> list[float]:
     return [first + number * stride for number in range(count)]
 
 
+def _rows(south: float, north: float, size: float, stride: float, highest: float) -> list[float]:
+    """Lower edges of rows that cover latitudes up to the highest one, none of them beyond it."""
+    if max(south, -north) > highest or size > 2 * highest:
+        return []
+    rows = _starts(max(south, -highest), min(north, highest), size, stride)
+    return np.linspace(*np.clip([rows[0], rows[-1]], -highest, highest - size), len(rows)).tolist()
+
+
 def _mean(values: Array, channel: ChannelSpec) -> float:
     """The mean field of a channel without maps; anomalies have none."""
-    anomaly = "above_sea_level" in (channel.standard_name or "") or "anomaly" in (channel.standard_name or "")
+    standard_name = channel.standard_name or ""
+    anomaly = standard_name in CHANNELS["sla"].standard_names or "anomaly" in standard_name
     return 0.0 if anomaly or not np.isfinite(values).any() else float(np.nanmean(values))
 
 

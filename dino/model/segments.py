@@ -17,7 +17,7 @@ def segment_errors(model: LatentModel, store: CodeSeries, series: Tensor, start:
 
 
 def forecast_codes(model: LatentModel, history: Tensor, horizon: int, context: Tensor) -> Tensor:
-    """CodeSeries (segment, lead, code) at 1..horizon intervals after histories (segment, lag + 1, code)."""
+    """Codes (segment, lead, code) at 1..horizon intervals after histories (segment, lag + 1, code)."""
     times = torch.arange(1.0, horizon + 1) * model.spec.interval_days  # on the host, see `integrate`
     states = model.integrate(model.initialiser(history), times, context)
     return model.dynamics.codes(states).movedim(0, 1)

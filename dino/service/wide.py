@@ -16,7 +16,7 @@ import xarray as xr
 from data_pipeline.system.atomic import writing_folder
 
 from ..config import Box
-from ..data.observations import datetime_of, day_of, days_since_epoch
+from ..data.observations import SAME_MOMENT_DAYS, datetime_of, day_of, days_since_epoch
 from ..errors import EmptyDataError, ObservationError
 from ..forecaster import Forecaster
 from ..forecasts.output import refuse_other
@@ -38,7 +38,7 @@ def fits_chunks(maps: xr.Dataset, at: xr.Dataset) -> bool:
 def last_map(maps: xr.Dataset, time: np.datetime64 | None) -> float:
     """The day of the last map up to `time` [days since 1950-01-01]; EmptyDataError when there is none."""
     days = np.sort(days_since_epoch(maps["time"].values))
-    known = days if time is None else days[days <= day_of(time) + 1e-9]
+    known = days if time is None else days[days <= day_of(time) + SAME_MOMENT_DAYS]
     if not len(known):
         raise EmptyDataError(f"no map lies before {time}; the first is of {datetime_of(days[0])!s:.16}")
     return float(known[-1])

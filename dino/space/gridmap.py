@@ -13,11 +13,22 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GridMap:
-    """Values (channel, row, column), NaN over land, on 1-D axes (row), (column) or 2-D coordinates (row, column)."""
+    """Values (channel, row, column), NaN over land, on 1-D axes (row), (column) or 2-D coordinates (row, column).
+
+    Axes that do not ascend, as files from north to south have them, are sorted.
+    """
 
     longitude: Array
     latitude: Array
     values: Array
+
+    def __post_init__(self) -> None:
+        for name, dim in (("longitude", -1), ("latitude", -2)) if self.rectilinear else ():
+            axis = getattr(self, name)
+            if (np.diff(axis) <= 0).any():
+                order = np.argsort(axis, kind="stable")
+                object.__setattr__(self, name, axis[order])
+                object.__setattr__(self, "values", np.take(self.values, order, axis=dim))
 
     @property
     def rectilinear(self) -> bool:

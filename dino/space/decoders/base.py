@@ -121,10 +121,3 @@ def values_at_points(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Te
         basis = at_points(decoder, coordinates, codes)
         return torch.einsum("pck,pk->pc", basis.modes, codes) + basis.offset
     return decoder(coordinates.unsqueeze(-2), codes).squeeze(-2)
-
-
-def require_finite(coordinates: Tensor) -> Tensor:
-    """Return coordinates unchanged; a NaN among them would silently spread over a whole solve."""
-    if not torch.isfinite(coordinates).all():
-        raise ValueError("coordinates must be finite")
-    return coordinates

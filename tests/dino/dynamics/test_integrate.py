@@ -26,16 +26,12 @@ def error(method, step, times=(3.0,)):
     return float((integrate(linear, START, times, method, step) - exact(times)).abs().max())
 
 
-@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("midpoint", 2), ("rk4", 4)])
+@pytest.mark.parametrize(("method", "order"), [("midpoint", 2), ("rk4", 4)])
 @pytest.mark.parametrize("times", [(3.0,), (0.37, 1.9, 2.71)])
 def test_order_of_convergence(method, order, times):
     """At moments between the steps too: an interpolated state would be of second order there."""
     coarse, fine = error(method, 0.1, times), error(method, 0.05, times)
     assert coarse / fine == pytest.approx(2**order, rel=0.25)
-
-
-def test_adaptive_method_is_accurate():
-    assert error("dopri5", 1.0, (0.5, 3.0)) < 1e-5
 
 
 @settings(max_examples=40, deadline=None)
@@ -53,14 +49,16 @@ def test_the_start_itself():
 
 
 def test_steps_are_no_longer_than_asked():
+    """Two evaluations a step: the first at its start."""
     seen = []
 
     def record(time, state):
         seen.append(float(time))
         return torch.zeros_like(state)
 
-    integrate(record, START, torch.tensor([0.25, 2.0]), "euler", 0.5)
-    torch.testing.assert_close(torch.tensor(seen), torch.tensor([0.0, 0.25, 0.6875, 1.125, 1.5625]))
+    integrate(record, START, torch.tensor([0.25, 2.0]), "midpoint", 0.5)
+    torch.testing.assert_close(torch.tensor(seen[::2]), torch.tensor([0.0, 0.25, 0.6875, 1.125, 1.5625]))
+    torch.testing.assert_close(torch.tensor(seen[1:4:2]), torch.tensor([0.125, 0.46875]))
 
 
 @pytest.mark.parametrize(("time", "steps"), [(1.0, 10), (0.3, 3), (0.7, 7), (0.31, 4)])
@@ -72,8 +70,8 @@ def test_whole_steps_take_no_extra_one(time, steps):
         calls.append(1)
         return torch.zeros_like(state)
 
-    integrate(count, START.float(), torch.tensor([time]), "euler", 0.1)
-    assert len(calls) == steps
+    integrate(count, START.float(), torch.tensor([time]), "midpoint", 0.1)
+    assert len(calls) == 2 * steps
 
 
 def test_gradients_flow_to_the_start():
@@ -102,8 +100,3 @@ def test_a_state_that_leaves_the_numbers_is_named():
     assert check_finite(states[:1], times[:1]) is not None
     with pytest.raises(NonFiniteError, match="sample 0 is not finite at 3 days"):
         check_finite(torch.tensor([[0.0], [0.0], [torch.nan]]), times)
-
-
-def test_adaptive_solver_that_stops_is_a_typed_error():
-    with pytest.raises(NonFiniteError, match="adaptive solver stopped"):
-        integrate(lambda t, s: s * torch.nan, START, torch.tensor([1.0]), "dopri5")

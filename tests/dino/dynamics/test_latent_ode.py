@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dino.dynamics import HistoryInitialiser, LatentODE, integrate
-from dino.dynamics.latent_ode import Swish, mode_bands
+from dino.dynamics.base import Swish
+from dino.dynamics.latent_ode import mode_bands
 
 CODE = 6
 
@@ -32,18 +33,20 @@ def test_companion_form(randomly, order):
     assert torch.equal(ode.codes(state), parts[0])
 
 
-def test_context_and_amplitude_enter_the_network_alone(randomly):
+def test_the_context_enters_the_network_alone(randomly):
     ode = make(2, context_size=3)
-    state, context, amplitude = randomly(5, 2 * CODE), randomly(5, 3), torch.rand(5, 1, dtype=torch.float64)
+    state, context = randomly(5, 2 * CODE), randomly(5, 3)
     torch.nn.init.normal_(ode.linear)
-    highest = lambda **given: ode.derivative(state, **given)[:, CODE:] / ode.rates[-1]  # noqa: E731
+    highest = lambda context: ode.derivative(state, context)[:, CODE:] / ode.rates[-1]  # noqa: E731
     network = ode.network(torch.cat([state, context], -1))
-    linear = highest(context=context, amplitude=torch.zeros(5, 1))
-    torch.testing.assert_close(highest(context=context), linear + network)
-    torch.testing.assert_close(highest(context=context, amplitude=amplitude), linear + amplitude * network)
-    assert linear.abs().max() > 0
-    shared = ode.bind(context[:1], None)(torch.zeros(()), state)
+    torch.testing.assert_close(highest(context), state[:, CODE:] * (ode.linear @ ode.bands)[0] + network)
+    assert (highest(context) - highest(context.flip(0))).abs().max() > 1e-3
+    # One context for all states, and states with dimensions before the place.
+    shared = ode.bind(context[:1])(torch.zeros(()), state)
     torch.testing.assert_close(shared, ode.derivative(state, context[:1].expand(5, -1)))
+    members = randomly(4, 5, 2 * CODE)
+    for member, moved in zip(members, ode.derivative(members, context), strict=True):
+        torch.testing.assert_close(moved, ode.derivative(member, context))
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -125,3 +128,19 @@ def test_order_one_needs_no_history(randomly):
     assert start.lags == 0
     latest = randomly(3, 1, CODE)
     assert torch.equal(start(latest), latest[:, 0])
+
+
+def test_the_pace_and_the_damping_of_the_dynamics(randomly):
+    """A state of order two at twice the pace: the same path, with tendencies in units twice as large."""
+    ode, start = make(2), randomly(3, 2 * CODE)
+    torch.nn.init.normal_(ode.linear, std=0.3)
+    days = torch.linspace(0, 2, 5, dtype=torch.float64)
+    with torch.no_grad():
+        before = integrate(ode.bind(), start, days, step=0.02)
+        ode.change_pace(2.0)
+        torch.testing.assert_close(integrate(ode.bind(), start, days / 2, step=0.01), before)
+        slow, state = ode.derivative(start), start
+        ode.damp(0.3)
+        parts = (slow - ode.derivative(state)).unflatten(-1, (2, CODE))
+    assert (parts[:, 0] == 0).all()
+    torch.testing.assert_close(parts[:, 1], 0.3 * start[:, CODE:])

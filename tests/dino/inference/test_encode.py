@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dino.inference import encode
+from dino.inference import encode, encode_frames
+from dino.inference.encode import encode_charts
 from dino.numerics.gaussian import Gaussian
-from dino.space.decoders import Basis, FourierDecoder
+from dino.space.decoders import Basis, FourierDecoder, SirenDecoder
 
 FRAMES, POINTS, CHANNELS, CODE = 4, 7, 2, 3
 
@@ -113,3 +114,49 @@ def test_a_field_inside_the_basis_comes_back_in_float32_from_half_its_points():
     seen = torch.where(torch.rand(3, 400, 1) < 0.5, fields, torch.nan)
     found = encode(basis, seen, 1e-8, Gaussian(torch.zeros(10), torch.diag(10 / unit**2))).mean
     assert (basis.decode(found) - fields).square().mean().sqrt() < 1e-5 * fields.std() * 10
+
+
+@pytest.mark.parametrize("kind", ["fourier", "siren"])
+@pytest.mark.parametrize("gaps", ["none", "static", "moving"])
+def test_charts_are_encoded_as_each_alone(kind, gaps, randomly):
+    """Every chart has points and gaps of its own; the last one has nothing but gaps."""
+    torch.manual_seed(0)
+    sizes = (2, CODE, CHANNELS, 8, 1)
+    decoder = (
+        (FourierDecoder(*sizes) if kind == "fourier" else SirenDecoder(*sizes, 3.0)).double().requires_grad_(False)
+    )
+    charts, prior = 3, Gaussian(0.1 * randomly(CODE), make_prior(randomly).covariance)
+    coordinates, values = randomly(charts, POINTS, 2), 0.3 * randomly(FRAMES, charts, POINTS, CHANNELS)
+    if gaps != "none":
+        values[:, 0, 2:5] = values[:, 1, 0, 1] = values[:, 2] = torch.nan
+    if gaps == "moving":
+        values[1, 0, 6], values[3, 1] = torch.nan, torch.nan
+    made = encode_charts(decoder, coordinates, values, 0.05, prior)
+    assert made.mean.shape == (FRAMES, charts, CODE)
+    # One covariance for all frames where their gaps are the same.
+    shared = kind == "fourier" and gaps != "moving"
+    assert made.covariance.shape == (1 if shared else FRAMES, charts, CODE, CODE)
+    for chart in range(charts):
+        one = encode_frames(decoder, coordinates[chart], values[:, chart], 0.05, prior)
+        torch.testing.assert_close(made.mean[:, chart], one.mean, rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(
+            made.covariance[:, chart].expand(FRAMES, -1, -1),
+            one.covariance.expand(FRAMES, -1, -1),
+            rtol=1e-9,
+            atol=1e-10,
+        )
+    if gaps != "none":
+        torch.testing.assert_close(made.mean[:, 2], prior.mean.expand(FRAMES, -1))
+        torch.testing.assert_close(made.covariance[0, 2], prior.covariance)
+
+
+def test_the_code_that_made_the_maps_of_a_chart_comes_back(randomly):
+    torch.manual_seed(1)
+    decoder = FourierDecoder(2, CODE, CHANNELS, 16, 2).double().requires_grad_(False)
+    coordinates, codes = randomly(2, 50, 2), randomly(FRAMES, 2, CODE)
+    values = torch.stack([decoder.basis(coordinates[c]).decode(codes[:, c]) for c in range(2)], dim=1)
+    values[0, 1, :20] = torch.nan
+    wide = Gaussian(torch.zeros(CODE).double(), 1e3 * torch.eye(CODE).double())
+    torch.testing.assert_close(
+        encode_charts(decoder, coordinates, values, 1e-10, wide).mean, codes, atol=1e-5, rtol=1e-5
+    )

@@ -1,124 +1,237 @@
-"""The filter and its smoother: against one joint Gaussian of all states, and against the window."""
+"""The filter and its smoother: against one joint Gaussian of all states, a textbook smoother, and chart by chart."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from problems import CODE, COUNTS, NODES, STATE, alone, dense, make_latent, make_problem, numbers
 
-from dino.inference.filter import Filter
-from dino.inference.observed import Rows
-from dino.inference.window import assimilate_window
+from dino.dynamics import integrate, tangent_flow
+from dino.inference import filter as filter_module
+from dino.inference.filter import Problem, filtered
+from dino.inference.window import minimised
 from dino.numerics.gaussian import Gaussian
-from dino.space.decoders import SirenDecoder
+from dino.space.decoders import values_at_points
 
-CODE, STATE = 3, 5
-NODES = torch.tensor([0.0, 0.5, 1.5, 2.0], dtype=torch.float64)
-STEP = 0.125
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # what the solver's steps leave
 
 
-@pytest.fixture
-def matrix(randomly):
-    return 0.2 * randomly(STATE, STATE)
-
-
-@pytest.fixture
-def prior(randomly):
-    root = randomly(STATE, STATE)
-    return Gaussian(randomly(STATE), root @ root.T + 0.1 * torch.eye(STATE))
-
-
-@pytest.fixture
-def rows(randomly):
-    """On nodes: 0 twice, 1 once (as the end of an interval), none at 2, and the last one three times."""
-    node, fraction = torch.tensor([0, 0, 0, 2, 2, 2]), torch.tensor([0, 0, 1, 1, 1, 1], dtype=torch.float64)
-    return Rows(
-        operator=randomly(6, CODE),
-        innovation=randomly(6),
-        variance=0.1 + randomly(6).abs(),
-        node=node,
-        fraction=fraction,
-        offset=torch.zeros(6, dtype=torch.float64),
-        coordinates=torch.zeros(6, 2, dtype=torch.float64),
-        channel=torch.zeros(6, dtype=torch.long),
-    )
-
-
-def by_hand(prior: Gaussian, rows: Rows, matrix: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Smoothed means (node, state) and covariances from the joint Gaussian of the states of all nodes."""
-    count = len(NODES)
-    mean, covariance = [prior.mean], torch.zeros(count, count, STATE, STATE, dtype=torch.float64)
-    covariance[0, 0] = prior.covariance
-    for k, elapsed in enumerate(NODES.diff(), start=1):
-        flow = torch.linalg.matrix_exp(matrix * elapsed)
-        mean.append(flow @ mean[-1])
-        for j in range(k):
-            covariance[k, j] = flow @ covariance[k - 1, j]
-            covariance[j, k] = covariance[k, j].T
-        covariance[k, k] = flow @ covariance[k - 1, k - 1] @ flow.T + noise * elapsed
-    joint = covariance.permute(0, 2, 1, 3).reshape(count * STATE, count * STATE)
-    design = torch.zeros(len(rows), count, STATE, dtype=torch.float64)
-    design[torch.arange(len(rows)), rows.node + rows.fraction.long(), :CODE] = rows.operator
-    design = design.flatten(1)
-    stacked = torch.cat(mean)
-    gain = joint @ design.T @ torch.linalg.inv(design @ joint @ design.T + torch.diag(rows.variance))
-    after = stacked + gain @ (rows.innovation - design @ stacked)
-    smoothed = (joint - gain @ design @ joint).reshape(count, STATE, count, STATE)
-    return after.reshape(count, STATE), torch.stack([smoothed[k, :, k] for k in range(count)])
-
-
+@pytest.mark.parametrize("dynamics", ["modes", "coupled"])
 @pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_filter_is_conditioning_of_all_states(matrix, prior, rows, noise, randomly):
-    process = torch.diag(noise * (0.1 + randomly(STATE).abs()))
-    made = Filter(lambda t, s: s @ matrix.T, prior, rows, NODES, CODE, process, step=STEP)
-    mean, covariance = by_hand(prior, rows, matrix, process)
-    torch.testing.assert_close(made.mean, mean, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(made.covariance, covariance, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("offsets", [0, 2])
+def test_filter_and_smoother_are_conditioning_of_all_states(dynamics, noise, offsets):
+    """Charts with few, many and no observations; errors are correlated in time by process noise and offsets."""
+    latent = make_latent(dynamics, noise=noise)
+    problem = make_problem(latent, offsets=offsets)
+    made = filtered(problem)
+    means, covariances = dense(problem, by_nearest=True, noise=latent.process_noise)
+    end = problem.layout.parted(made.end)
+    torch.testing.assert_close(end.mean, means[-1], **CLOSE)
+    torch.testing.assert_close(end.covariance, covariances[-1], **CLOSE)
+    assert made.trajectory is not None
+    torch.testing.assert_close(made.trajectory.mean, means[..., :STATE], **CLOSE)
+    torch.testing.assert_close(made.trajectory.covariance, covariances[..., :CODE, :CODE], **CLOSE)
+    assert (made.weight == 1).all()
 
 
-def test_without_process_noise_the_filter_is_the_window(matrix, prior, rows):
-    common = (lambda t, s: s @ matrix.T, prior, rows, NODES, CODE)
-    filtered = Filter(*common, torch.zeros(STATE, dtype=torch.float64), step=STEP)
-    window = assimilate_window(*common, iterations=3, step=STEP)
-    torch.testing.assert_close(filtered.mean, window.mean, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(filtered.covariance, window.covariance, rtol=1e-4, atol=1e-5)
+def test_without_a_trajectory_the_end_is_the_same():
+    problem = make_problem(make_latent(noise=0.2), offsets=1)
+    made, short = filtered(problem), filtered(replace(problem, smooth=False))
+    assert short.trajectory is None
+    torch.testing.assert_close(short.end.mean, made.end.mean)
+    torch.testing.assert_close(short.end.covariance, made.end.covariance)
 
 
-def test_process_noise_widens_the_analysis_and_forgets_old_observations(matrix, prior, rows):
-    old = rows.select(slice(2))
+def by_the_book(problem: Problem) -> tuple[torch.Tensor, torch.Tensor, Gaussian]:
+    """An extended Kalman filter and the smoother of Rauch, Tung and Striebel, of one chart without offsets."""
+    latent, rows = problem.latent, problem.rows
+    assert rows.form is not None
+    mean, covariance = problem.prior.mean[0], problem.prior.covariance[0]
+    at_node, kept, eye = rows.node + (rows.fraction > 0.5).long(), [], torch.eye(STATE, dtype=torch.float64)
+    for node, day in enumerate(problem.nodes):
+        predicted, flow = Gaussian(mean, covariance), None
+        if node:
+            between = torch.tensor([0.0, day - problem.nodes[node - 1]], dtype=torch.float64)
+            states, turned = tangent_flow(latent.dynamics, problem.context, mean[None], eye[None], between, "rk4", 0.25)
+            flow = turned[-1, 0]
+            noise = latent.process_noise * between[1]
+            predicted = Gaussian(states[-1, 0], flow @ covariance @ flow.T + noise)
+        here = at_node == node
+        h = torch.cat([rows.form.operator[here], torch.zeros(int(here.sum()), STATE - CODE).double()], dim=1)
+        surprise = (rows.value - rows.form.offset)[here] - h @ predicted.mean
+        gain = (
+            predicted.covariance
+            @ h.T
+            @ torch.linalg.inv(h @ predicted.covariance @ h.T + torch.diag(rows.variance[here]))
+        )
+        mean = predicted.mean + gain @ surprise
+        covariance = predicted.covariance - gain @ h @ predicted.covariance
+        kept.append((predicted, flow, Gaussian(mean, covariance)))
+    smoothed = [kept[-1][2]]
+    for (_, _, seen), (predicted, flow, _) in zip(kept[-2::-1], kept[:0:-1], strict=True):
+        assert flow is not None
+        back, later = seen.covariance @ flow.T @ torch.linalg.inv(predicted.covariance), smoothed[-1]
+        spread = seen.covariance + back @ (later.covariance - predicted.covariance) @ back.T
+        smoothed.append(Gaussian(seen.mean + back @ (later.mean - predicted.mean), spread))
+    smoothed.reverse()
+    return torch.stack([s.mean for s in smoothed]), torch.stack([s.covariance for s in smoothed]), kept[-1][2]
+
+
+@pytest.mark.parametrize("context", [0, 2])
+def test_with_nonlinear_dynamics_filter_and_smoother_are_those_of_the_book(context):
+    problem = make_problem(make_latent("network", context=context, noise=0.2))
+    made = filtered(problem)
+    assert made.trajectory is not None
+    for chart in range(len(COUNTS)):
+        means, covariances, end = by_the_book(alone(problem, chart))
+        torch.testing.assert_close(made.end.mean[chart], end.mean, rtol=1e-8, atol=1e-9)
+        torch.testing.assert_close(made.end.covariance[chart], end.covariance, rtol=1e-8, atol=1e-9)
+        torch.testing.assert_close(made.trajectory.mean[:, chart], means, rtol=1e-7, atol=1e-8)
+        codes = covariances[:, :CODE, :CODE]
+        torch.testing.assert_close(made.trajectory.covariance[:, chart], codes, rtol=1e-7, atol=1e-8)
+    # The flow bends: it is not that of a linear model about one state.
+    jacobian = (
+        tangent_flow(
+            problem.latent.dynamics, problem.context, problem.prior.mean, torch.eye(STATE).double().expand(4, -1, -1),
+            torch.tensor([0.0, 1.0]).double(), "rk4", 0.25,
+        )[1][-1]
+    )  # fmt: skip
+    assert (jacobian - jacobian[:1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("decoder", ["fourier", "siren"])
+@pytest.mark.parametrize("dynamics", ["modes", "network"])
+@pytest.mark.parametrize("offsets", [0, 2])
+def test_smoothed_and_filtered_agree_at_the_last_node(dynamics, decoder, offsets):
+    problem = make_problem(make_latent(dynamics, decoder, noise=0.1), offsets=offsets, bound=2.0)
+    made = filtered(problem)
+    assert made.trajectory is not None
+    end = problem.layout.parted(made.end)
+    torch.testing.assert_close(made.trajectory.mean[-1], end.mean[:, :STATE])
+    torch.testing.assert_close(made.trajectory.covariance[-1], end.covariance[:, :CODE, :CODE])
+    assert torch.linalg.eigvalsh(made.trajectory.covariance).min() > 0
+    assert torch.linalg.eigvalsh(made.end.covariance).min() > 0
+
+
+@pytest.mark.parametrize("method", [filtered, minimised])
+@pytest.mark.parametrize("decoder", ["fourier", "siren"])
+@pytest.mark.parametrize("dynamics", ["modes", "network"])
+@pytest.mark.parametrize("bound", [math.inf, 1.5])
+def test_charts_side_by_side_are_each_chart_alone(method, decoder, dynamics, bound):
+    """Charts of about the same size share batches; how soon one settles is nothing to the others."""
+    counts = (24, 20, 0, 22, 26, 3, 25)
+    latent = make_latent(dynamics, decoder, context=2 * (dynamics == "network"), noise=0.1)
+    problem = make_problem(latent, counts, offsets=2, bound=bound)
+    made, close = method(problem), {"rtol": 1e-7, "atol": 1e-8}
+    assert made.trajectory is not None
+    for chart in range(len(counts)):
+        one = method(alone(problem, chart))
+        assert one.trajectory is not None
+        torch.testing.assert_close(made.end.mean[chart], one.end.mean[0], **close)
+        torch.testing.assert_close(made.end.covariance[chart], one.end.covariance[0], **close)
+        torch.testing.assert_close(made.trajectory.mean[:, chart], one.trajectory.mean[:, 0], **close)
+        torch.testing.assert_close(made.trajectory.covariance[:, chart], one.trajectory.covariance[:, 0], **close)
+        torch.testing.assert_close(made.weight[problem.rows.chart == chart], one.weight, **close)
+    assert bool((made.weight < 1).any()) == (bound < math.inf)
+
+
+@pytest.mark.parametrize("method", [filtered, minimised])
+@pytest.mark.parametrize("dynamics", ["modes", "network"])
+def test_blocks_of_charts_and_batches_of_rows_change_nothing(method, dynamics, monkeypatch):
+    problem = make_problem(make_latent(dynamics, noise=0.1), (3, 0, 9, 1, 0, 30, 2), offsets=1, bound=2.0)
+    whole, size, close = method(problem), STATE + 1, {"rtol": 1e-7, "atol": 1e-8}
+    for charts, rows in ((1, 3), (3, 2**14)):
+        monkeypatch.setattr(filter_module, "BLOCK_NUMBERS", charts * size * size * (1 + len(NODES) // 4))
+        monkeypatch.setattr("dino.inference.window.BLOCK_NUMBERS", charts * size * size * len(NODES))
+        monkeypatch.setattr(filter_module, "BATCH_ROWS", rows)
+        monkeypatch.setattr("dino.inference.window.BATCH_ROWS", rows)
+        made = method(problem)
+        torch.testing.assert_close(made.weight, whole.weight, **close)
+        torch.testing.assert_close(made.end.mean, whole.end.mean, **close)
+        torch.testing.assert_close(made.trajectory.mean, whole.trajectory.mean, **close)
+        torch.testing.assert_close(made.trajectory.covariance, whole.trajectory.covariance, **close)
+
+
+@pytest.mark.parametrize("dynamics", ["modes", "coupled"])
+@pytest.mark.parametrize("offsets", [0, 2])
+def test_without_process_noise_the_filter_is_the_window(dynamics, offsets):
+    problem = make_problem(make_latent(dynamics), offsets=offsets, at_nodes=True)
+    one, other = filtered(problem), minimised(problem, 3)
+    torch.testing.assert_close(one.end.mean, other.end.mean, **CLOSE)
+    torch.testing.assert_close(one.end.covariance, other.end.covariance, **CLOSE)
+    torch.testing.assert_close(one.trajectory.mean, other.trajectory.mean, **CLOSE)
+    torch.testing.assert_close(one.trajectory.covariance, other.trajectory.covariance, **CLOSE)
+
+
+def test_process_noise_widens_the_analysis_and_forgets_old_observations():
+    latent = make_latent("coupled")
+    problem = make_problem(latent, at_nodes=True, smooth=False)
+    old = replace(problem, rows=problem.rows.select((problem.rows.node == 0) & (problem.rows.fraction == 0)))
+    assert len(old.rows) > 3
+    still = integrate(latent.dynamics.bind(), problem.prior.mean, torch.tensor([NODES[-1]]), step=0.05)[0]
     traces, moves = [], []
-    still = torch.linalg.matrix_exp(matrix * NODES[-1]) @ prior.mean
     for noise in (0.0, 0.1, 1.0):
-        process = noise * torch.eye(STATE, dtype=torch.float64)
-        made = Filter(lambda t, s: s @ matrix.T, prior, rows, NODES, CODE, process, step=STEP)
-        traces.append(float(made.end.covariance.trace()))
-        early = Filter(lambda t, s: s @ matrix.T, prior, old, NODES, CODE, process, step=STEP)
-        moves.append(float((early.end.mean - still).norm()))
+        latent.process_noise.copy_(noise * torch.eye(STATE))
+        traces.append(float(filtered(problem).end.covariance.diagonal(dim1=1, dim2=2).sum()))
+        moves.append(float((filtered(old).end.mean - still).norm()))
     assert traces == sorted(traces)
+    assert traces[-1] > traces[0] + 1.0
     # What the first node says reaches the last one whole: noise in between widens the error, it does not pull back.
     assert moves == pytest.approx([moves[0]] * 3, rel=1e-6)
+    assert moves[0] > 0.1
 
 
-def test_a_single_node_without_observations_is_the_prior(prior, rows, matrix):
-    none = rows.select(slice(0))
-    made = Filter(lambda t, s: s @ matrix.T, prior, none, NODES[:1], CODE, torch.ones(STATE))
-    torch.testing.assert_close(made.mean[0], prior.mean)
-    torch.testing.assert_close(made.covariance[0], prior.covariance)
+@pytest.mark.parametrize("method", [filtered, minimised])
+def test_a_single_node_without_observations_is_the_prior(method):
+    problem = make_problem(make_latent(noise=1.0), counts=(0, 0), nodes=NODES[:1])
+    made = method(problem)
+    torch.testing.assert_close(made.end.mean, problem.prior.mean)
+    torch.testing.assert_close(made.end.covariance, problem.prior.covariance)
+    torch.testing.assert_close(made.trajectory.mean[0], problem.prior.mean)
+    torch.testing.assert_close(made.trajectory.covariance[0], problem.prior.covariance[:, :CODE, :CODE])
 
 
-def test_filter_of_one_node_with_a_sine_decoder_is_the_window_of_one_node(matrix, rows, randomly):
+def test_without_observations_charts_follow_their_flow():
+    latent = make_latent("network", noise=0.1)
+    problem = make_problem(latent, counts=(0, 0, 0))
+    made = filtered(problem)
+    truth = integrate(latent.dynamics.bind(), problem.prior.mean, torch.as_tensor(NODES), step=0.25)
+    torch.testing.assert_close(made.trajectory.mean, truth)
+    torch.testing.assert_close(made.end.mean, truth[-1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_filter_of_one_node_with_a_sine_decoder_is_the_window_of_one_node(seed):
     """The iterated update and the window minimise the same cost; a linear update would not find its minimum."""
-    torch.manual_seed(1)
-    decoder = SirenDecoder(2, CODE, hidden=8, layers=1, w0_first=3.0).double().requires_grad_(False)
-    place = torch.rand(6, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    rows = replace(rows, coordinates=place, decoder=decoder, node=0 * rows.node, fraction=0 * rows.fraction)
-    rows = rows.about(torch.zeros(6, CODE, dtype=torch.float64))
-    prior = Gaussian(0.1 * randomly(STATE), 0.3 * torch.eye(STATE, dtype=torch.float64))
-    right = lambda time, state: state @ matrix.T  # noqa: E731
-    noise = torch.zeros(STATE, STATE, dtype=torch.float64)
-    end = Filter(right, prior, rows, NODES[:1], CODE, noise).end
-    window = assimilate_window(right, prior, rows, NODES[:1], CODE, iterations=50)
-    torch.testing.assert_close(end.mean, window.end.mean, atol=5e-3, rtol=0)
-    torch.testing.assert_close(end.covariance, window.end.covariance, atol=1e-2, rtol=0)
-    once = Filter(right, prior, replace(rows, decoder=None), NODES[:1], CODE, noise).end
-    assert (once.mean - window.end.mean).abs().max() > 0.02
+    latent, counts = make_latent(decoder="siren"), (15, 0, 30, 20)
+    problem = make_problem(latent, counts, nodes=NODES[:1])
+    rows, total = problem.rows, sum(counts)
+    mean, spread = 0.1 * numbers(4, STATE, seed=seed), 0.3 * torch.eye(STATE, dtype=torch.float64)
+    codes = 0.5 * numbers(4, CODE, seed=seed + 10)
+    value = values_at_points(latent.decoder, rows.coordinates, codes[rows.chart])[torch.arange(total), rows.channel]
+    value += 0.1 * rows.value
+    rows = replace(rows, value=value, variance=torch.full_like(value, 0.05))
+    problem = replace(problem, prior=Gaussian(mean, spread.expand(4, -1, -1)), rows=rows)
+    end, window = filtered(problem).end, minimised(problem, 50).end
+    torch.testing.assert_close(end.mean, window.mean, atol=5e-3, rtol=0)
+    torch.testing.assert_close(end.covariance, window.covariance, atol=1e-2, rtol=0)
+    # About the prior alone the update stops short.
+    about = rows.about(latent.decoder, mean[rows.chart, :CODE]).select(rows.chart == 2)
+    assert about.form is not None
+    h = torch.cat([about.form.operator, torch.zeros(30, STATE - CODE).double()], dim=1)
+    gain = 0.3 * h.T @ torch.linalg.inv(0.3 * h @ h.T + 0.05 * torch.eye(30).double())
+    once = mean[2] + gain @ (about.value - about.form.offset - h @ mean[2])
+    assert (once - window.mean[2]).abs().max() > 0.02
+
+
+def test_an_interval_that_no_propagator_was_made_for_is_not_asked():
+    """Nodes of many lengths, as an update between two deliveries makes them."""
+    nodes = np.array([0.0, 1 / 3, 1 / 3 + 1e-3, 0.7000001, 1.7, 1.7000004])
+    latent = make_latent(noise=0.3)
+    problem = make_problem(latent, nodes=nodes)
+    made = filtered(problem)
+    means, covariances = dense(problem, by_nearest=True, noise=latent.process_noise)
+    torch.testing.assert_close(made.trajectory.mean, means, **CLOSE)
+    torch.testing.assert_close(made.trajectory.covariance, covariances[..., :CODE, :CODE], **CLOSE)

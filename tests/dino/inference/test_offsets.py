@@ -1,93 +1,122 @@
 """Offsets of sources beside the state: against conditioning written out with correlated errors."""
 
+import numpy as np
 import pytest
 import torch
+from problems import CODE, STATE, make_latent, make_problem, matrix_of, numbers, positive
 from torch import Tensor
 
-from dino.inference.filter import Filter
-from dino.inference.observed import Rows
-from dino.inference.offsets import Beside, Joint, Layout, Offset, WithoutOffsets
-from dino.inference.window import SharedPropagators, assimilate_window
+from dino.inference.filter import Problem, filtered
+from dino.inference.offsets import Layout, Offset, StateAndOffsets
+from dino.inference.window import minimised
 from dino.numerics.gaussian import Gaussian
 
-CODE, STATE, SOURCES, ROWS = 3, 5, 2, 12
-NODES = torch.tensor([0.0, 0.5, 1.5], dtype=torch.float64)
-VARIANCE = torch.tensor([0.5, 2.0], dtype=torch.float64)
+SOURCES, COUNTS = 2, (12, 0, 5)
+NODES = np.array([0.0, 0.5, 1.5])
+VARIANCE = torch.tensor([[0.5, 2.0], [1.0, 0.1], [0.3, 0.7]], dtype=torch.float64)  # (chart, channel)
 
 
-@pytest.fixture
-def problem(randomly):
-    matrix, root = 0.2 * randomly(STATE, STATE), randomly(STATE, STATE)
-    prior = Gaussian(randomly(STATE), root @ root.T + 0.1 * torch.eye(STATE))
-    node, fraction = torch.arange(ROWS) % 2, (torch.arange(ROWS) % 3 == 0).double()
-    zero = torch.zeros(ROWS, dtype=torch.float64)
-    rows = Rows(randomly(ROWS, CODE), randomly(ROWS), 0.1 + randomly(ROWS).abs(), node, fraction, zero,
-                torch.zeros(ROWS, 2, dtype=torch.float64), torch.zeros(ROWS, dtype=torch.long))  # fmt: skip
-    return matrix, prior, rows, torch.arange(ROWS) // 4 % SOURCES
+def states() -> StateAndOffsets:
+    """Charts' states without offsets."""
+    return StateAndOffsets((), numbers(3, STATE, seed=1), positive(3, STATE, seed=2))
 
 
-def by_hand(matrix: Tensor, prior: Gaussian, rows: Rows, group: Tensor) -> tuple[Gaussian, Gaussian]:
+def by_hand(problem: Problem, chart: int) -> tuple[Gaussian, Gaussian]:
     """State at the end, and offsets, given all rows: offsets are errors that the rows of a source share."""
+    matrix, prior, rows = matrix_of(problem.latent), states(), problem.rows
+    mean, covariance = prior.mean[chart], prior.covariance[chart]
+    mine = rows.chart == chart
     flows = torch.stack([torch.linalg.matrix_exp(matrix * t) for t in NODES])
-    design = torch.einsum("rc,rcs->rs", rows.operator, flows[rows.node + rows.fraction.long(), :CODE])
-    share = torch.nn.functional.one_hot(group, SOURCES).double()
-    error = torch.diag(rows.variance) + share @ torch.diag(VARIANCE) @ share.T
-    inverse = torch.linalg.inv(design @ prior.covariance @ design.T + error)
-    surprise = rows.innovation - design @ prior.mean
-    gain = prior.covariance @ design.T @ inverse
-    start, covariance = prior.mean + gain @ surprise, prior.covariance - gain @ design @ prior.covariance
-    pull = torch.diag(VARIANCE) @ share.T @ inverse
-    offsets = Gaussian(pull @ surprise, torch.diag(VARIANCE) - pull @ share @ torch.diag(VARIANCE))
-    return Gaussian(flows[-1] @ start, flows[-1] @ covariance @ flows[-1].T), offsets
+    operator, value = rows.form.operator[mine], (rows.value - rows.form.offset)[mine]
+    design = torch.einsum("rc,rcs->rs", operator, flows[(rows.node + rows.fraction.long())[mine], :CODE])
+    share, variance = torch.nn.functional.one_hot(problem.group[mine], SOURCES).double(), torch.diag(VARIANCE[chart])
+    error = torch.diag(rows.variance[mine]) + share @ variance @ share.T
+    inverse = torch.linalg.inv(design @ covariance @ design.T + error)
+    surprise = value - design @ mean
+    gain, pull = covariance @ design.T @ inverse, variance @ share.T @ inverse
+    start, spread = mean + gain @ surprise, covariance - gain @ design @ covariance
+    end = Gaussian(flows[-1] @ start, flows[-1] @ spread @ flows[-1].T)
+    return end, Gaussian(pull @ surprise, variance - pull @ share @ variance)
 
 
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("method", ["window", "filter"])
-def test_state_and_offsets_are_those_of_the_dense_solution(problem, method, shared):
-    matrix, prior, rows, group = problem
-    layout = Layout(CODE, STATE, SOURCES)
-    joint = Joint((), prior.mean[None], prior.covariance[None]).with_sources(
-        [Offset("a", 0, 0.0), Offset("b", 1, 0.0)], VARIANCE[None]
-    )
-    start = layout.augmented(Gaussian(joint.mean[0], joint.covariance[0]))
-    right = lambda time, state: state @ matrix.T  # noqa: E731
-    right = Beside(SharedPropagators(right) if shared else right, layout)
-    common = (right, start, layout.rows(rows, group), NODES, CODE + SOURCES)
-    noise = layout.noise(torch.zeros(STATE, STATE, dtype=torch.float64))
-    if method == "window":
-        made = WithoutOffsets(assimilate_window(*common, 3, step=0.125), layout)
-    else:
-        made = WithoutOffsets(Filter(*common, noise, step=0.125), layout)
-    state, offsets = by_hand(matrix, prior, rows, group)
-    close = {"rtol": 1e-4, "atol": 1e-5}
-    torch.testing.assert_close(made.end.mean, state.mean, **close)
-    torch.testing.assert_close(made.end.covariance, state.covariance, **close)
-    torch.testing.assert_close(made.mean[-1], state.mean, **close)
-    torch.testing.assert_close(made.covariance[-1], state.covariance, **close)
-    torch.testing.assert_close(made.joint.mean[STATE:], offsets.mean, **close)
-    torch.testing.assert_close(made.joint.covariance[STATE:, STATE:], offsets.covariance, **close)
+@pytest.mark.parametrize("dynamics", ["modes", "coupled"])
+@pytest.mark.parametrize("method", [minimised, filtered])
+def test_state_and_offsets_are_those_of_the_dense_solution(dynamics, method):
+    problem = make_problem(make_latent(dynamics), COUNTS, NODES, SOURCES, at_nodes=True)
+    joint = states().with_sources([Offset("a", 0, 0.0), Offset("b", 1, 0.0)], VARIANCE)
+    prior = problem.layout.augmented(Gaussian(joint.mean, joint.covariance))
+    problem = Problem(**(vars(problem) | {"prior": prior}))
+    made = method(problem)
+    end = problem.layout.parted(made.end)
+    for chart in range(3):
+        state, offsets = by_hand(problem, chart)
+        close = {"rtol": 1e-4, "atol": 1e-5}
+        torch.testing.assert_close(end.mean[chart, :STATE], state.mean, **close)
+        torch.testing.assert_close(end.covariance[chart, :STATE, :STATE], state.covariance, **close)
+        torch.testing.assert_close(end.mean[chart, STATE:], offsets.mean, **close)
+        torch.testing.assert_close(end.covariance[chart, STATE:, STATE:], offsets.covariance, **close)
+        torch.testing.assert_close(made.trajectory.mean[-1, chart], state.mean, **close)
+    # A chart without observations knows of its sources what was known before.
+    torch.testing.assert_close(end.mean[1, STATE:], torch.zeros(SOURCES, dtype=torch.float64))
+    torch.testing.assert_close(end.covariance[1, STATE:, STATE:], torch.diag(VARIANCE[1]))
 
 
-def test_the_augmented_right_hand_side_moves_the_state_alone(problem, randomly):
-    matrix = problem[0]
-    layout = Layout(CODE, STATE, SOURCES)
-    state, offsets = randomly(STATE), randomly(SOURCES)
-    whole = layout.augmented(Gaussian(torch.cat([state, offsets]), torch.eye(STATE + SOURCES))).mean
-    assert whole.tolist() == [*state[:CODE].tolist(), *offsets.tolist(), *state[CODE:].tolist()]
-    moved = Beside(lambda time, s: s @ matrix.T, layout)(NODES[0], whole)
-    torch.testing.assert_close(moved[layout.state], matrix @ state)
-    assert (moved[CODE : CODE + SOURCES] == 0).all()
+@pytest.mark.parametrize("offsets", [0, 1, 3])
+def test_the_augmented_order_is_code_offsets_rest_and_back(offsets):
+    layout = Layout(CODE, STATE, offsets)
+    mean = torch.arange(2.0 * (STATE + offsets)).view(2, -1).double()
+    plain = Gaussian(mean, positive(2, STATE + offsets))
+    augmented = layout.augmented(plain)
+    order = [*range(CODE), *range(STATE, STATE + offsets), *range(CODE, STATE)]
+    assert augmented.mean.tolist() == mean[:, order].tolist()
+    assert torch.equal(augmented.covariance, plain.covariance[:, order][:, :, order])
+    back = layout.parted(augmented)
+    assert torch.equal(back.mean, plain.mean)
+    assert torch.equal(back.covariance, plain.covariance)
+    assert torch.equal(augmented.mean[:, layout.state], mean[:, :STATE])
+    assert layout.seen == CODE + offsets
+    matrix = numbers(STATE, STATE)
+    whole = layout.of_state(matrix, 7.0)
+    assert torch.equal(whole[layout.state][:, layout.state], matrix)
+    rest = whole.clone()
+    rest[layout.state[:, None], layout.state] = 0.0
+    expected = torch.zeros(STATE + offsets).double()
+    expected[CODE : CODE + offsets] = 7.0
+    assert torch.equal(rest, torch.diag(expected))
 
 
-def test_sources_come_and_go(problem):
-    _, prior, _, _ = problem
-    joint = Joint((), prior.mean[None], prior.covariance[None])
-    first = joint.with_sources([Offset("a", 0, 1.0)], VARIANCE[None])
-    both = first.with_sources([Offset("a", 0, 5.0), Offset("b", 1, 5.0)], VARIANCE[None])
+def test_a_row_sees_the_offset_of_its_source():
+    rows = numbers(4, CODE)
+    made = Layout(CODE, STATE, SOURCES).operator(rows, torch.tensor([0, 1, 1, 0]))
+    assert torch.equal(made[:, :CODE], rows)
+    assert made[:, CODE:].tolist() == [[1, 0], [0, 1], [0, 1], [1, 0]]
+
+
+def test_sources_come_and_go():
+    joint = states()
+    first = joint.with_sources([Offset("a", 0, 1.0)], VARIANCE)
+    both = first.with_sources([Offset("a", 0, 5.0), Offset("b", 1, 5.0)], VARIANCE)
     assert both.offsets == (Offset("a", 0, 5.0), Offset("b", 1, 5.0))
     assert both.state_size == STATE
-    torch.testing.assert_close(both.covariance[0].diagonal()[STATE:], VARIANCE)
-    assert first.with_sources([Offset("b", 1, 5.0)], VARIANCE[None]).without_sources(2.0).offsets == (
-        Offset("b", 1, 5.0),
-    )
+    torch.testing.assert_close(both.covariance.diagonal(dim1=1, dim2=2)[:, STATE:], VARIANCE)
+    torch.testing.assert_close(both.mean[:, STATE:], torch.zeros(3, 2, dtype=torch.float64))
+    assert first.with_sources([Offset("b", 1, 5.0)], VARIANCE).without_sources(2.0).offsets == (Offset("b", 1, 5.0),)
     torch.testing.assert_close(both.without_sources().covariance, joint.covariance)
+    torch.testing.assert_close(both.without_sources().mean, joint.mean)
+    assert both.without_sources(0.0) is both
+
+
+def test_what_is_known_of_a_source_stays_and_a_channel_has_an_offset_of_its_own() -> None:
+    """Of a joint Gaussian whose state and offsets are correlated."""
+    known = (Offset("a", 0, 1.0), Offset("b", 0, 4.0))
+    joint = StateAndOffsets(known, numbers(3, STATE + 2, seed=3), positive(3, STATE + 2, seed=4))
+    more = joint.with_sources([Offset("a", 1, 6.0), Offset("b", 0, 6.0)], VARIANCE)
+    assert more.offsets == (Offset("a", 0, 1.0), Offset("b", 0, 6.0), Offset("a", 1, 6.0))
+    torch.testing.assert_close(more.mean[:, : STATE + 2], joint.mean)
+    torch.testing.assert_close(more.covariance[:, : STATE + 2, : STATE + 2], joint.covariance)
+    torch.testing.assert_close(more.covariance[:, -1, -1], VARIANCE[:, 1])
+    left = more.without_sources(5.0)
+    keep: list[int] | Tensor = [*range(STATE), STATE + 1, STATE + 2]
+    assert left.offsets == more.offsets[1:]
+    torch.testing.assert_close(left.mean, more.mean[:, keep])
+    torch.testing.assert_close(left.covariance, more.covariance[:, keep][:, :, keep])

@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-import dino
-from dino.config import AssimilationConfig
-from dino.data.observations import Observations, datetime_of
+from dino.data.observations import datetime_of
 from dino.errors import EmptyDataError
-from dino.inference.quality import Quality, fingerprints, without_duplicates
+from dino.forecaster import Forecaster
+from dino.inference.quality import Quality
 
 DAYS, COUNT = 4.0, 1500
 METHODS = ("window", "filter")
 
 
-def settings(method: str, controlled: bool = True, **changes) -> AssimilationConfig:
+def forecaster_of(twin, method: str, controlled: bool = True, **changes) -> Forecaster:
     plain = {} if controlled else {"bound": None}
-    return AssimilationConfig(method=method, window_days=DAYS, node_days=0.25, **plain | changes)
+    return twin.forecaster(method=method, window_days=DAYS, node_days=0.25, **plain | changes)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +33,13 @@ def clean(twin):
 def field_of(twin, analysis) -> np.ndarray:
     """The analysed field at the end of the window, on a grid [m]."""
     longitude, latitude = (a.ravel() for a in np.meshgrid(np.linspace(0.5, 9.5, 12), np.linspace(30.5, 39.5, 12)))
-    basis = twin.model.decoder.basis(twin.model.coordinates(0, longitude, latitude))
+    basis = twin.basis(longitude, latitude)
     return basis.decode(analysis.mean[0, : basis.modes.shape[-1]])[:, 0].numpy() * twin.spread
 
 
-def change(twin, config, clean, faulty) -> tuple[float, Quality]:
+def change(twin, forecaster, clean, faulty) -> tuple[float, Quality]:
     """How far faults move the analysis, over how far the clean observations moved it from the population's mean."""
-    forecaster, end = dino.Forecaster(twin.model, config), twin.start + DAYS
+    end = twin.start + DAYS
     analyses = [forecaster.analyse(twin.table(seen), datetime_of(end)) for seen in (clean, faulty)]
     good, bad = (field_of(twin, analysis) for analysis in analyses)
     nothing = field_of(twin, replace(analyses[0], mean=torch.zeros_like(analyses[0].mean)))
@@ -53,8 +52,8 @@ def test_gross_errors(twin, clean, method):
     values, wrong = clean.values.copy(), rng.choice(COUNT, COUNT // 100, replace=False)
     values[wrong] += rng.choice([-1.0, 1.0], (len(wrong), 1))
     faulty = replace(clean, values=values)
-    moved, quality = change(twin, settings(method), clean, faulty)
-    without, _ = change(twin, settings(method, controlled=False), clean, faulty)
+    moved, quality = change(twin, forecaster_of(twin, method), clean, faulty)
+    without, _ = change(twin, forecaster_of(twin, method, controlled=False), clean, faulty)
     assert moved < 0.01
     assert moved < without / 5
     counted, faults = (
@@ -71,8 +70,8 @@ def test_a_biased_mission(twin, clean, method):
     values = clean.values + 0.1 * (clean.source == 1)[:, None]
     faulty = replace(clean, values=values)
     share = float((clean.source == 1).mean())
-    moved, quality = change(twin, settings(method, bias_error=0.05), clean, faulty)
-    without, _ = change(twin, settings(method, controlled=False), clean, faulty)
+    moved, quality = change(twin, forecaster_of(twin, method, bias_error=0.05), clean, faulty)
+    without, _ = change(twin, forecaster_of(twin, method, controlled=False), clean, faulty)
     assert moved < share / 5
     assert moved < without / 5
     found = {name: quality.biases[name]["adt"] for name in clean.sources}
@@ -89,7 +88,7 @@ def test_a_pass_delivered_twice(twin, clean, method):
     doubled = clean.select(np.concatenate([np.arange(COUNT), again])[order])
     # Under the name of its second file.
     doubled = replace(doubled, source=np.where(np.diff(doubled.time, prepend=0.0) == 0, 3, doubled.source))
-    moved, quality = change(twin, settings(method), clean, doubled)
+    moved, quality = change(twin, forecaster_of(twin, method), clean, doubled)
     assert moved == 0
     assert (quality.used, quality.duplicates) == (COUNT, len(again))
 
@@ -105,7 +104,7 @@ def test_wrong_times(twin, clean, method):
     faulty = replace(clean, time=time).select(order)
     outside = int(((time < twin.start) | (time > twin.start + DAYS)).sum())
     assert outside > 20
-    moved, quality = change(twin, settings(method), clean, faulty)
+    moved, quality = change(twin, forecaster_of(twin, method), clean, faulty)
     assert moved < 0.05
     assert quality.outside == outside
     assert quality.used == COUNT - outside
@@ -117,7 +116,7 @@ def test_points_without_value_time_or_place_are_left_out_and_counted(twin, clean
     table["longitude"][5] = np.nan
     table["latitude"][7] = np.inf
     table["adt"][9], table["adt"][11] = np.nan, np.inf
-    forecaster = dino.Forecaster(twin.model, settings("window"))
+    forecaster = forecaster_of(twin, "window")
     made = forecaster.analyse(table, datetime_of(twin.start + DAYS))
     assert (made.quality.missing, made.quality.used) == (5, COUNT - 5)
     with pytest.raises(EmptyDataError, match="time and a position"):
@@ -126,36 +125,8 @@ def test_points_without_value_time_or_place_are_left_out_and_counted(twin, clean
 
 def test_clean_observations_are_analysed_as_without_control(twin, clean):
     for method in METHODS:
-        moved = [
-            field_of(twin, dino.Forecaster(twin.model, settings(method, on)).analyse(twin.table(clean)))
-            for on in (True, False)
-        ]
+        moved = [field_of(twin, forecaster_of(twin, method, on).analyse(twin.table(clean))) for on in (True, False)]
         np.testing.assert_allclose(*moved, atol=1e-4)
-
-
-def test_fingerprints_tell_observations_apart_and_know_them_again(clean):
-    twice = clean.select(np.repeat(np.arange(100), 2))
-    kept, digests = without_duplicates(twice)
-    np.testing.assert_array_equal(kept.time, clean.time[:100])
-    np.testing.assert_array_equal(digests, fingerprints(clean.select(np.arange(100))))
-    assert len(np.unique(fingerprints(clean))) == COUNT
-    for name in ("time", "longitude", "latitude", "values"):
-        other = replace(clean, **{name: np.nextafter(getattr(clean, name), np.inf)})
-        assert not np.isin(fingerprints(other), fingerprints(clean)).any()
-    renamed = replace(clean, source=clean.source + 1, error=2 * clean.error)
-    np.testing.assert_array_equal(fingerprints(renamed), fingerprints(clean))
-
-
-def test_two_channels_differ_where_one_is_missing():
-    def one(first: float, second: float) -> Observations:
-        axis = np.zeros(1)
-        values = np.array([[first, second]])
-        return Observations(axis, axis, axis, values, values * np.nan, np.zeros(1, np.int64), ("u", "v"))
-
-    digests = [int(fingerprints(one(*pair))[0]) for pair in ((1.0, np.nan), (np.nan, 1.0), (1.0, 1.0), (1.0, -np.nan))]
-    assert len(set(digests)) == 3
-    assert digests[0] == digests[3]
-    assert fingerprints(one(0.0, 1.0)) == fingerprints(one(-0.0, 1.0))
 
 
 def test_quality_in_words_and_as_attributes():

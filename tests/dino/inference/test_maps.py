@@ -1,0 +1,154 @@
+"""Maps encoded chart by chart, against a loop over charts, and what the basis leaves of them."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from problems import CODE, make_latent, numbers, one_chart, tiled_ocean
+
+from data_pipeline.layout.datasets import fields_dataset
+from dino.errors import DomainError, EmptyDataError, ObservationError
+from dino.inference import encode_frames
+from dino.inference.maps import blended_field, encode_maps, is_maps, recent_maps
+from dino.model import Ocean
+from dino.space.decoders import decode
+
+TIMES = np.datetime64("2010-01-01", "ns") + np.arange(4) * np.timedelta64(1, "D")
+
+
+def make_maps(moving: bool) -> xr.Dataset:
+    """Two channels over the tiles and beyond, with gaps that stay, or some that move."""
+    rng = np.random.default_rng(1)
+    longitude, latitude = 173.25 + np.arange(24) * 0.5, 29.25 + np.arange(22) * 0.5
+    values = {"u": 0.1 * rng.normal(size=(4, 22, 24)), "v": 2.0 * rng.normal(size=(4, 22, 24))}
+    for field in values.values():
+        field[:, 4:8, 4:9] = np.nan
+    if moving:
+        values["u"][1, 10:, :6] = np.nan
+        values["v"][2, :, 15:] = np.nan
+    return fields_dataset(TIMES, longitude, latitude, values)
+
+
+@pytest.mark.parametrize("decoder", ["fourier", "siren"])
+@pytest.mark.parametrize("moving", [False, True])
+def test_maps_are_encoded_as_each_chart_alone(decoder, moving):
+    latent, ocean, maps = make_latent(decoder=decoder), tiled_ocean(), make_maps(moving)
+    made = encode_maps(latent, ocean, maps)
+    assert made.codes.shape == (4, 5, CODE)
+    shared = decoder == "fourier" and not moving
+    assert made.covariance.shape == (1 if shared else 4, 5, CODE, CODE)
+    x, y = (a.ravel() for a in np.meshgrid(maps["longitude"], maps["latitude"]))
+    order = np.lexsort((made.longitude % 360, made.latitude)), np.lexsort((x % 360, y))
+    np.testing.assert_allclose(made.longitude[order[0]] % 360, x[order[1]] % 360)
+    values = np.stack([maps[name].values.reshape(4, -1) for name in ("u", "v")], axis=-1)
+    anomaly = (values - ocean.background.at(x, y)) / ocean.spread
+    for chart, (domain, amplitude) in enumerate(zip(ocean.cover.charts, ocean.cover.amplitude, strict=True)):
+        inside = domain.contains(x, y)
+        if not inside.any():
+            torch.testing.assert_close(made.codes[:, chart], torch.zeros(4, CODE).double())
+            torch.testing.assert_close(made.covariance[0, chart], latent.code_prior.covariance)
+            continue
+        coordinates = torch.as_tensor(domain.coordinates(x[inside], y[inside]))
+        seen = torch.as_tensor(anomaly[:, inside] / amplitude)
+        one = encode_frames(latent.decoder, coordinates, seen, latent.spec.noise_variance, latent.code_prior)
+        torch.testing.assert_close(made.codes[:, chart], one.mean, rtol=1e-7, atol=1e-8)
+        expected = one.covariance.expand(4, -1, -1)
+        torch.testing.assert_close(made.covariance[:, chart].expand(4, -1, -1), expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("decoder", ["fourier", "siren"])
+def test_the_residual_is_what_the_blended_field_leaves(decoder):
+    latent, ocean, maps = make_latent(decoder=decoder), tiled_ocean(), make_maps(True)
+    made = encode_maps(latent, ocean, maps)
+    assert made.residual.shape == (4, 2, 22 * 24)
+    # Tile by tile: what they say of a point, each with its weight.
+    pairs = ocean.cover.pairs(made.longitude, made.latitude)
+    total, field = np.zeros(len(made.longitude)), np.zeros((4, len(made.longitude), 2))
+    for chart in range(5):
+        mine = pairs.chart == chart
+        coordinates, weight = torch.as_tensor(pairs.coordinates[mine]), pairs.weight[mine]
+        said = decode(latent.decoder, coordinates, made.codes[:, chart]).numpy() * ocean.cover.amplitude[chart]
+        field[:, pairs.point[mine]] += weight[:, None] * said
+        total[pairs.point[mine]] += weight
+    outside = (total == 0) | ~ocean.background.is_ocean(made.longitude, made.latitude)
+    fitted = np.where(outside[:, None], np.nan, field / np.maximum(total, 1e-12)[:, None])
+    np.testing.assert_allclose(
+        blended_field(latent, ocean, made.codes, made.longitude, made.latitude), fitted, atol=1e-9
+    )
+    table = xr.Dataset({n: maps[n].stack(cell=("latitude", "longitude")) for n in "uv"})
+    values = np.stack([table[n].values for n in "uv"], axis=-1)
+    anomaly = (values - ocean.background.at(made.longitude, made.latitude)) / ocean.spread
+    expected = np.nan_to_num(np.moveaxis(anomaly - fitted, 2, 1))
+    np.testing.assert_allclose(made.residual, expected, atol=1e-9)
+    assert (made.residual[:, :, outside] == 0).all()
+
+
+def test_maps_made_of_codes_leave_nothing():
+    latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(False)
+    ocean = one_chart(ocean, 0)
+    codes = numbers(4, 1, CODE)
+    x, y = (a.ravel() for a in np.meshgrid(maps["longitude"], maps["latitude"]))
+    field = blended_field(latent, ocean, codes, x, y) * ocean.spread + ocean.background.at(x, y)
+    for number, name in enumerate("uv"):
+        maps[name].values[:] = field[..., number].reshape(4, 22, 24)
+    latent.spec = latent.spec.model_copy(update={"noise_variance": 1e-9})
+    made = encode_maps(latent, ocean, maps)
+    torch.testing.assert_close(made.codes, codes, rtol=1e-5, atol=1e-5)
+    assert made.residual.abs().max() < 1e-4
+
+
+def test_batches_of_charts_change_nothing(monkeypatch):
+    latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(True)
+    whole = encode_maps(latent, ocean, maps)
+    monkeypatch.setattr("dino.inference.maps.BATCH_PLACES", 1)
+    made = encode_maps(latent, ocean, maps)
+    torch.testing.assert_close(made.codes, whole.codes)
+    torch.testing.assert_close(made.covariance, whole.covariance)
+
+
+def test_part_of_the_frames():
+    latent, ocean = make_latent(), tiled_ocean()
+    for moving in (False, True):
+        made = encode_maps(latent, ocean, make_maps(moving))
+        part, alone = made.frames(slice(1, 3)), encode_maps(latent, ocean, make_maps(moving).isel(time=slice(1, 3)))
+        torch.testing.assert_close(part.codes, alone.codes)
+        torch.testing.assert_close(part.residual, alone.residual)
+        torch.testing.assert_close(part.covariance, alone.covariance)
+        np.testing.assert_array_equal(part.times, alone.times)
+
+
+def test_axes_in_another_order_are_encoded_alike():
+    latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(True)
+    whole = encode_maps(latent, ocean, maps)
+    for other in (maps.isel(latitude=slice(None, None, -1)), maps.transpose("longitude", "time", "latitude")):
+        made = encode_maps(latent, ocean, other)
+        torch.testing.assert_close(made.codes, whole.codes)
+        cell = np.lexsort((made.longitude, made.latitude)), np.lexsort((whole.longitude, whole.latitude))
+        torch.testing.assert_close(made.residual[..., cell[0]], whole.residual[..., cell[1]])
+
+
+def test_recent_maps_are_those_spaced_as_in_training():
+    maps = make_maps(False)
+    assert is_maps(maps)
+    assert recent_maps(maps, 3, 1.0, None).sizes["time"] == 3
+    shuffled = maps.isel(time=[2, 0, 3, 1])
+    np.testing.assert_array_equal(recent_maps(shuffled, 3, 1.0, None)["time"], TIMES[1:])
+    assert recent_maps(maps, 5, 1.0, None) is None
+    assert recent_maps(maps, 2, 2.0, None) is None
+    assert recent_maps(maps.isel(time=[0, 2, 3]), 3, 1.0, None) is None
+    day = float((TIMES[2] - np.datetime64("1950-01-01")) / np.timedelta64(1, "D"))
+    np.testing.assert_array_equal(recent_maps(maps, 2, 1.0, day + 0.5)["time"], TIMES[1:3])
+
+
+def test_maps_that_do_not_fit_are_refused():
+    latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(False)
+    with pytest.raises(ObservationError, match="maps lack v"):
+        encode_maps(latent, ocean, maps.drop_vars("v"))
+    blank = maps.copy(deep=True)
+    for name in "uv":
+        blank[name].values[2] = np.nan
+    with pytest.raises(EmptyDataError, match="1 of 4 maps hold no value at all, the first that of 2010-01-03"):
+        encode_maps(latent, ocean, blank)
+    far: Ocean = one_chart(ocean, 4)
+    with pytest.raises(DomainError, match="none of the 528 points"):
+        encode_maps(latent, far, maps)
