@@ -22,12 +22,13 @@ import numpy as np
 import torch
 from forecast_points import MEGABYTE, peak_bytes
 from harness import parser, prepare, report, seconds
+from torch import Tensor
 
 from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig
 from dino.data.observations import Observations
-from dino.dynamics import integrate
 from dino.forecaster import Forecaster
-from dino.model.latent import ChannelSpec, ModelSpec, OceanModel
+from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
+from dino.space.cover import Cover
 from dino.space.decoders import at_points
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
@@ -37,43 +38,49 @@ DAYS, ERROR, SPREAD, GROSS = 15.0, 0.02, 0.1, 100
 START, MISSIONS = 20000.0, 3
 
 
-def model_of(code: int) -> OceanModel:
+def forecaster_of(code: int, config: AssimilationConfig) -> Forecaster:
     """A model of the demo's sizes with fields of about one spread and a network that bends trajectories a little."""
-    spec = ModelSpec(
-        channels=[ChannelSpec(name="adt", units="m", spread=SPREAD)],
+    spec = LatentSpec(
         decoder=DecoderConfig(code_size=code),
         dynamics=DynamicsConfig(order=2, hidden=256, depth=3, lags=4),
-        charts=[Region.from_bounds(0.0, 10.0, 30.0, 40.0)],
-        amplitude=[1.0],
-        tiled=False,
+        input_size=2,
+        channels=1,
         interval_days=1.0,
         noise_variance=0.01,
         data_digest="none",
     )
+    cover = Cover((Region.from_bounds(0.0, 10.0, 30.0, 40.0),), np.ones(1), tiled=False)
     axis = np.linspace(0.0, 10.0, 11)
-    model = OceanModel(spec, GridMap(axis, 30.0 + axis, np.zeros((1, 11, 11)))).eval().requires_grad_(False)
-    model.dynamics.rates.copy_(torch.tensor([0.3, 0.3]))
+    background = GridMap(axis, 30.0 + axis, np.zeros((1, 11, 11)))
+    ocean = Ocean((ChannelSpec(name="adt", units="m", spread=SPREAD),), cover, background)
+    latent = LatentModel(spec).eval().requires_grad_(False)
+    latent.dynamics.rates.copy_(torch.tensor([0.3, 0.3]))
     grid = np.random.default_rng(0).uniform(0.0, 10.0, (2, 1000))
-    modes = at_points(model.decoder, model.coordinates(0, grid[0], 30.0 + grid[1]), torch.zeros(1000, code)).modes
+    modes = at_points(latent.decoder, coordinates(ocean, grid[0], 30.0 + grid[1]), torch.zeros(1000, code)).modes
     scale = float(modes.square().sum(-1).mean().rsqrt())
     # Codes of order one, as after principal axes; the shift takes their scale.
-    model.decoder.change_codes(scale * torch.eye(code), torch.zeros(code))
-    model.process_noise.copy_(1e-3 * torch.eye(2 * code))
-    return model
+    latent.decoder.change_codes(scale * torch.eye(code), torch.zeros(code))
+    latent.process_noise.copy_(1e-3 * torch.eye(2 * code))
+    return Forecaster(latent, ocean, config)
 
 
-def points_of(model: OceanModel, count: int, seed: int) -> Observations:
+def coordinates(ocean: Ocean, longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
+    """Decoder coordinates (point, input) on the only chart."""
+    return torch.as_tensor(ocean.cover.charts[0].coordinates(longitude, latitude), dtype=torch.float32)
+
+
+def points_of(forecaster: Forecaster, count: int, seed: int) -> Observations:
     """Points (count,) of 15 days of an ocean that obeys the model."""
-    rng = np.random.default_rng(seed)
-    start = torch.as_tensor(rng.normal(size=len(model.state_covariance)), dtype=torch.float32)
+    rng, latent = np.random.default_rng(seed), forecaster.latent
+    start = torch.as_tensor(rng.normal(size=len(latent.state_covariance)), dtype=torch.float32)
     days = torch.arange(0.0, DAYS + 0.25, 0.25)
-    right = model.dynamics.bind(model.context()[0], model.amplitude()[0])
-    codes = integrate(right, start, days, step=model.step_days)[:, : model.dynamics.code_size]
+    context = latent.context(forecaster.ocean)[0]
+    codes = latent.dynamics.codes(latent.integrate(start, days, context))
     moments, places = np.sort(rng.uniform(0.0, DAYS, count)), rng.uniform(0.0, 10.0, (2, count))
     position = torch.as_tensor(4 * moments)
     low = position.floor().long()
     along = torch.lerp(codes[low], codes[low + 1], (position - low).float()[:, None])
-    basis = at_points(model.decoder, model.coordinates(0, places[0], 30.0 + places[1]), along)
+    basis = at_points(latent.decoder, coordinates(forecaster.ocean, places[0], 30.0 + places[1]), along)
     values = SPREAD * (basis.offset[:, 0] + (basis.modes[:, 0] * along).sum(-1)).double().numpy()
     values += ERROR * rng.normal(size=count)
     values[::GROSS] += rng.choice([-1.0, 1.0], len(values[::GROSS]))
@@ -84,11 +91,10 @@ def points_of(model: OceanModel, count: int, seed: int) -> Observations:
 
 def measure(method: str, code: int, count: int, repeats: int, seed: int) -> dict[str, Any]:
     """One case, in this process."""
-    model = model_of(code)
     config = AssimilationConfig(method="filter" if method == "filter" else "window", window_days=DAYS)
-    forecaster = Forecaster(model, config)
-    forecaster.analyse_observations(points_of(model, 100, seed), START + DAYS, DAYS)
-    points, before = points_of(model, count, seed), peak_bytes()
+    forecaster = forecaster_of(code, config)
+    forecaster.analyse_observations(points_of(forecaster, 100, seed), START + DAYS, DAYS)
+    points, before = points_of(forecaster, count, seed), peak_bytes()
     made, began = [], time.process_time()
     taken = [
         seconds(lambda: made.append(forecaster.analyse_observations(points, START + DAYS, DAYS)))

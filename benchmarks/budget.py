@@ -42,12 +42,12 @@ def run_dino(arguments: argparse.Namespace, folder: Path, name: str) -> dict[str
     config = load_config(arguments.config, [*SIZES[name], *arguments.set])
     config = filled(config, arguments.store, store, "dino", arguments.seed, 1.0)
     began = time.perf_counter()
-    model = train(config, folder / name, lambda *told: None)
+    forecaster = train(config, folder / name, lambda *told: None)
     seconds = time.perf_counter() - began
     test = open_store(arguments.store.parent / "test.zarr")
     days = days_since_epoch(test["time"].values)
     seen = kept_cells((test.sizes["latitude"], test.sizes["longitude"]), 1.0, 0)
-    table = score_sequences(model, test, seen, float(days[TRAINED - 1] - days[0])).table()
+    table = score_sequences(forecaster, test, seen, float(days[TRAINED - 1] - days[0])).table()
     return {"seconds": seconds} | {span: float(np.mean(table[span])) for span in ("in_t", "out_t")}
 
 

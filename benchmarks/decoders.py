@@ -76,7 +76,7 @@ def _descend(store: Path, kind: str, code: int, seed: int, steps: int):
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     config = settings(store, kind, code, seed, steps)
-    splits, model = prepare_training(config)
+    splits, model, _ = prepare_training(config)
     training, held = splits[0].training.at(0), splits[0].validation
     stage = FieldStage(model, [training], held, config.field, generator)
     began = time.perf_counter()

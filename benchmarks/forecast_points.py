@@ -25,7 +25,7 @@ from dino.config import Config
 from dino.data.observations import Observations, datetime_of
 from dino.experiments.train import train
 from dino.forecaster import Analysis, Forecaster
-from dino.forecasts.decode import BLOCK_POINTS
+from dino.model.blending import BLOCK_POINTS
 
 LEADS = np.arange(1.0, 11.0)
 OBSERVED = 2000
@@ -50,13 +50,12 @@ def toy_run(folder: Path, seed: int) -> Path:
 
 def random_points(forecaster: Forecaster, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Longitudes and latitudes (count,) drawn evenly from the sea that the run covers."""
-    model, random = forecaster.model, np.random.default_rng(seed)
-    sides = [(np.nanmin(axis), np.nanmax(axis)) for axis in (model.background.longitude, model.background.latitude)]
+    ocean, random = forecaster.ocean, np.random.default_rng(seed)
+    sides = [(np.nanmin(axis), np.nanmax(axis)) for axis in (ocean.background.longitude, ocean.background.latitude)]
     places, found = np.empty((2, count)), 0
     while found < count:
         drawn = np.stack([random.uniform(low, high, BLOCK_POINTS) for low, high in sides])
-        inside = model.background.is_ocean(*drawn)
-        inside &= np.any([chart.contains(*drawn) for chart in model.cover.charts], axis=0)
+        inside = ocean.background.is_ocean(*drawn) & ocean.cover.holds(*drawn)
         kept = drawn[:, inside][:, : count - found]
         places[:, found : found + kept.shape[1]] = kept
         found += kept.shape[1]
@@ -65,18 +64,18 @@ def random_points(forecaster: Forecaster, count: int, seed: int) -> tuple[np.nda
 
 def analysis_of(forecaster: Forecaster, start: str, seed: int) -> Analysis:
     """From made-up observations at one moment, or from made-up maps on the grid of the run's mean field."""
-    model, random = forecaster.model, np.random.default_rng(seed)
-    names, spread = model.spec.names, model.spec.spread
+    latent, ocean, random = forecaster.latent, forecaster.ocean, np.random.default_rng(seed)
+    names, spread = ocean.names, ocean.spread
     if start == "points":
         longitude, latitude = random_points(forecaster, OBSERVED, seed)
-        values = model.background.at(longitude, latitude)
+        values = ocean.background.at(longitude, latitude)
         values += random.normal(size=values.shape) * spread
         known = np.full(values.shape, np.nan)
         source = np.zeros(OBSERVED, np.int64)
         seen = Observations(np.full(OBSERVED, 20000.0), longitude, latitude, values, known, source, names)
         return forecaster.analyse_observations(seen, 20000.0, 0.0)
-    days = 20000.0 + model.spec.interval_days * np.arange(-model.lags, 1)
-    grid = model.background
+    days = 20000.0 + latent.spec.interval_days * np.arange(-latent.lags, 1)
+    grid = ocean.background
     dims = ("latitude", "longitude") if grid.rectilinear else ("y", "x")
     axes = [("latitude",), ("longitude",)] if grid.rectilinear else [dims, dims]
     change = random.normal(size=(len(days), *grid.values.shape)) * spread[:, None, None]
@@ -144,8 +143,8 @@ def main() -> None:
     results: dict[str, Any] = {"leads": len(LEADS)}
     with tempfile.TemporaryDirectory() as folder:
         run = arguments.run or toy_run(Path(folder), arguments.seed)
-        model = Forecaster.load(run).model
-        results |= {"charts": len(model.cover.charts), "code": model.spec.decoder.code_size}
+        forecaster = Forecaster.load(run)
+        results |= {"charts": forecaster.ocean.charts, "code": forecaster.latent.spec.decoder.code_size}
         for start in ("points", "maps"):
             for spread in (True, False):
                 group = results.setdefault(f"from_{start}_{'with' if spread else 'without'}_spread", {})

@@ -1,60 +1,126 @@
-"""A forecast of the whole globe from maps: what it adds to the peak of memory in chunks, and in one piece.
+"""The globe on tiles: an analysis of a week of real along-track sea level, and a forecast on the quarter-degree grid.
 
-A run of tiles (`--run`) is laid over global sea level anomaly; five leads with standard deviations are forecast at each
-cell of the maps. Each way runs in a process of its own, which loads the relocated run; `added_mb` is by how much the
-peak grew from there.
+A run of tiles (`--run`, as `configs/ocean-tiles.yaml` trains it) takes seven days of Jason-3 (some 400,000 points) in
+all its tiles, and forecasts ten leads with standard deviations at every cell of a global map. Every part runs in a
+process of its own, which tells its seconds, its processor seconds and its peak memory, all imports included. A second
+pass counts the operations of matrix products and the share of the time that they take.
+
+With `--former DIR` (a checkout before weights were told apart from place) and `--former-run RUN` (the same run in its
+format) the former code does the same in the same call: the forecast from the same states, and the analysis of the tiles
+of a small box, since all of them take it hours.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
-from harness import parser, prepare, report, seconds
+from harness import matmul_rate, parser, prepare, report
 from realdata import add_options, make_stores, skip_without, work_folder
-from seas import LEADS, STORE
+from seas import STORE
 
-from data_pipeline.stores.writing import open_store
-from dino.config import StoreConfig
+import dino
+from data_pipeline.products import ingest
+from data_pipeline.stores.writing import open_store, write_store
+from dino.config import AssimilationConfig
 from dino.data.observations import datetime_of
-from dino.forecaster import Forecaster
-from dino.forecasts.wide import forecast_chunks, last_map, write_chunks
-from dino.model.checkpoint import load_model, load_run_config, save_model
-from dino.transfer.relocate import relocated
+from dino.inference.analysis import Analysis
 
-WAYS = ("chunks", "whole")
+TRACKS = [f"alongtrack/GSFC-alt_ssh2022010{day}.nc" for day in range(1, 8)]
+LEADS = np.arange(1.0, 11.0)
+SETTINGS = {"method": "filter", "window_days": 7.0, "node_days": 1.0, "default_error": 0.05}
+BOX = (60.0, 68.0, -42.0, -36.0)  # of the analysis that the former code makes too
+PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::_linear", "aten::linear", "aten::addmv")
+
+FORMER = """
+import json, sys, time
+import numpy as np, torch, xarray as xr
+from data_pipeline.stores import open_store
+from dino.checkpoint import load_model
+from dino.chunks import restricted
+from dino.config import AssimilationConfig
+from dino.forecaster import Analysis, Forecaster
+from dino.memory import keep_freed_memory
+from dino.observations import datetime_of
+keep_freed_memory()
+run, tracks, maps, states, threads, settings, box, leads = json.loads(sys.argv[1])
+torch.set_num_threads(threads)
+model, found = load_model(run), {}
+part = Forecaster(restricted(model, tuple(box)), AssimilationConfig(**settings))
+began, busy = time.perf_counter(), time.process_time()
+part.analyse(open_store(tracks))
+found["box"] = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
+found["box"]["tiles"] = len(part.model.cover.charts)
+kept = torch.load(states)
+grid = open_store(maps)[["latitude", "longitude"]]
+analysis = Analysis(kept["time"], kept["mean"], kept["covariance"])
+began, busy = time.perf_counter(), time.process_time()
+Forecaster(model).forecast(analysis, datetime_of(kept["time"] + np.array(leads)), grid)
+found["forecast"] = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
+found["forecast"]["peak_mb"] = float(
+    next(l for l in open("/proc/self/status") if l.startswith("VmHWM:")).split()[1]) / 1e3
+print(json.dumps(found))
+"""
 
 
-def measure(way: str, run: Path, store: Path, rows: int) -> dict[str, Any]:
-    """Seconds and megabytes of a forecast of the first `rows` rows of the maps."""
-    maps, forecaster = open_store(store), Forecaster(load_model(run))
-    target = maps[["latitude", "longitude"]].isel(latitude=slice(0, rows))
-    times = datetime_of(last_map(maps, None) + LEADS)
-    before = _peak_mb()
+def analysis(run: Path, tracks: Path, states: Path, box: bool) -> dict[str, Any]:
+    """Analyse all tiles, or those of `BOX`; the states go into a file for the forecast."""
+    forecaster = dino.load(run)
+    forecaster.assimilation = AssimilationConfig.model_validate(SETTINGS)
+    if box:
+        within = forecaster.ocean.within(BOX)
+        assert within is not None
+        forecaster = forecaster.over(within)
+    observations = open_store(tracks)
+    row = _measured(lambda: forecaster.analyse(observations))
+    made: Analysis = row.pop("made")
+    row |= {"tiles": forecaster.ocean.charts, "observations_used": made.quality.used}
+    if not box:
+        torch.save({"time": made.time, "mean": made.mean, "covariance": made.covariance}, states)
+        row |= _products(lambda: forecaster.analyse(observations), row["seconds"])
+    return row
 
-    def forecast(folder: str) -> None:
-        if way == "chunks":
-            write_chunks(Path(folder) / "globe.zarr", forecast_chunks(forecaster, maps, times, target), target)
-        else:
-            made: xr.Dataset = forecaster.forecast(maps, times, target)
-            made.to_zarr(Path(folder) / "globe.zarr", consolidated=False, zarr_format=3)
 
-    with tempfile.TemporaryDirectory() as folder:
-        taken = seconds(lambda: forecast(folder))
-        made = xr.open_zarr(Path(folder) / "globe.zarr", consolidated=False)
-        forecast_cells = int(np.isfinite(made["sla"].isel(time=0)).sum())
-    return {
-        "seconds": taken,
-        "added_mb": _peak_mb() - before,
-        "output_mb": 2 * 4 * len(LEADS) * target.sizes["latitude"] * target.sizes["longitude"] / 1e6,
-        "tiles": len(forecaster.model.cover.charts),
-        "cells": forecast_cells,
-    }
+def forecast(run: Path, maps: Path, states: Path) -> dict[str, Any]:
+    """Forecast all cells of the maps from the states of the analysis."""
+    forecaster, kept = dino.load(run), torch.load(states)
+    made = Analysis(kept["time"], kept["mean"], kept["covariance"])
+    grid: xr.Dataset = open_store(maps)[["latitude", "longitude"]]
+    times = datetime_of(made.time + LEADS)
+    row = _measured(lambda: forecaster.forecast(made, times, grid))
+    made_field: xr.Dataset = row.pop("made")
+    row |= {"cells": int(np.isfinite(made_field["sla"].isel(time=0)).sum()), "leads": len(LEADS)}
+    return row | _products(lambda: forecaster.forecast(made, times, grid), row["seconds"])
+
+
+def _measured(call: Any) -> dict[str, Any]:
+    began, busy = time.perf_counter(), time.process_time()
+    made = call()
+    row = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
+    return row | {"peak_mb": _peak_mb(), "made": made}
+
+
+def _products(call: Any, seconds: float) -> dict[str, Any]:
+    """Operations in matrix products, their rate over the whole call, and their share of its time."""
+    from torch.autograd.profiler import profile
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        call()
+    with profile() as told:
+        call()
+    times = {event.key: event.self_cpu_time_total for event in told.key_averages()}
+    share = sum(times.get(name, 0.0) for name in PRODUCTS) / sum(times.values())
+    flop = float(counter.get_total_flops())
+    return {"product_tflop": flop / 1e12, "gflop_per_second": flop / 1e9 / seconds, "product_share_of_time": share}
 
 
 def _peak_mb() -> float:
@@ -65,34 +131,56 @@ def _peak_mb() -> float:
     raise RuntimeError("peak memory is read from /proc/self/status, which tells none here")
 
 
+def _former(arguments: argparse.Namespace, tracks: Path, maps: Path, states: Path) -> dict[str, Any]:
+    """What the former code takes."""
+    given = [arguments.former_run, tracks, maps, states, arguments.threads, SETTINGS, BOX, LEADS.tolist()]
+    given = [str(Path(part).resolve()) if isinstance(part, Path) else part for part in given]
+    command = [sys.executable, "-c", FORMER, json.dumps(given)]
+    environment = {**os.environ, "PYTHONPATH": str(arguments.former.resolve())}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=arguments.former)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     add_options(options)
     options.add_argument("--run", type=Path, required=True, help="run folder of tiles")
-    options.add_argument("--rows", type=int, nargs="+", default=[720], help="rows of the grid to forecast")
-    options.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-    options.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    options.add_argument("--former", type=Path, help="checkout of the former code, to be timed beside")
+    options.add_argument("--former-run", type=Path, help="the same run in its format")
+    options.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     arguments = options.parse_args()
     prepare(arguments)
-    skip_without(arguments.data, STORE)
     if arguments.measure:
-        way, store, rows = arguments.measure
-        print(json.dumps(measure(way, arguments.run, Path(store), int(rows))))
+        part, *paths = arguments.measure
+        tracks, maps, states = map(Path, paths)
+        if part == "forecast":
+            made = forecast(arguments.run, maps, states)
+        else:
+            made = analysis(arguments.run, tracks, states, box=part == "box")
+        print(json.dumps(made))
         return
-    with work_folder(arguments.work) as work:
+    skip_without(arguments.data, STORE, *TRACKS)
+    with work_folder(arguments.work) as work, tempfile.TemporaryDirectory() as folder:
         make_stores(work, arguments.data, STORE)
-        store, results = work / "stores" / "global.zarr", {}
-        config, laid = load_run_config(arguments.run), work / "runs" / "globe"
-        moved = relocated(load_model(arguments.run), open_store(store), StoreConfig(path=store), config.domain)
-        save_model(moved, laid)
-        for rows in arguments.rows:
-            for way in arguments.ways:
-                command = [sys.executable, __file__, "--run", laid, "--data", arguments.data]
-                command += ["--threads", arguments.threads, "--measure", way, store, rows]
-                done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
-                results.setdefault(f"rows_{rows}", {})[way] = json.loads(done.stdout.splitlines()[-1])
-    report(arguments, results)
+        tracks = work / "stores" / "jason.zarr"
+        if not tracks.exists():
+            write_store(ingest([arguments.data / name for name in TRACKS]), tracks)
+        maps, states = work / "stores" / "global.zarr", Path(folder) / "states.pt"
+        results: dict[str, Any] = {"matmul_gflop_per_second": matmul_rate()}
+        for part in ("analysis", "box", "forecast"):
+            command = [sys.executable, __file__, "--run", arguments.run, "--threads", arguments.threads]
+            command += ["--measure", part, tracks, maps, states]
+            done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
+            results[part] = json.loads(done.stdout.splitlines()[-1])
+        if arguments.former:
+            former = _former(arguments, tracks, maps, states)
+            results["former"] = former
+            for part in ("box", "forecast"):
+                ratio = former[part]["cpu_seconds"] / results[part]["cpu_seconds"]
+                results[f"former_over_now_{part}_cpu"] = ratio
+                results[f"former_over_now_{part}"] = former[part]["seconds"] / results[part]["seconds"]
+        report(arguments, results)
 
 
 if __name__ == "__main__":

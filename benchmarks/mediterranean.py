@@ -44,7 +44,7 @@ def run_seed(config: Config, folder: Path) -> dict[str, Any]:
             "calibration": evaluation.calibration,
             "rows": evaluation.rows,
         }
-        SHOWN.print(report_table(evaluation.rows, forecaster.model.spec.names[0]))
+        SHOWN.print(report_table(evaluation.rows, forecaster.ocean.names[0]))
     return result
 
 

@@ -20,8 +20,9 @@ from seas import STORE, TEST
 
 from data_pipeline.figures.style import LABEL_SIZE, PALETTE, dress_curves, save
 from data_pipeline.stores.writing import open_store
+from dino.config import Box
 from dino.errors import MissingFileError
-from dino.space.boxes import Box, points_in, widened
+from dino.space.boxes import points_in, widened
 
 Array = NDArray[np.float64]
 CELL_KM, CELLS = 20.0, 64  # of the rows that are transformed

@@ -86,17 +86,17 @@ def table_of(seen: Observations, nudge: bool) -> xr.Dataset:
 
 def study(forecaster: Forecaster, ocean: xr.Dataset, method: str, seed: int) -> dict[str, Any]:
     """All faults with one method of assimilation."""
-    channel = forecaster.model.spec.names[0]
+    channel = forecaster.ocean.names[0]
     clean, last = seen_of(ocean, channel, seed), ocean.isel(time=-1)
     end, grid = last["time"].values, xr.Dataset(coords={n: ocean[n] for n in ("latitude", "longitude")})
     truth = last[channel].transpose("latitude", "longitude").values
     shape = np.meshgrid(grid["longitude"], grid["latitude"])
-    mean = forecaster.model.background.at(shape[0].ravel(), shape[1].ravel())[:, 0].reshape(truth.shape)
+    mean = forecaster.ocean.background.at(shape[0].ravel(), shape[1].ravel())[:, 0].reshape(truth.shape)
 
     def analysed(seen: Observations, controlled: bool) -> tuple[np.ndarray, Any]:
         extra: dict[str, Any] = {"bias_error": 0.05} if controlled else {"bound": None}
         config = AssimilationConfig.model_validate({"method": method, "window_days": DAYS, "node_days": 1.0} | extra)
-        made = Forecaster(forecaster.model, config)
+        made = Forecaster(forecaster.latent, forecaster.ocean, config)
         analysis = made.analyse(table_of(seen, not controlled), end)
         return made.forecast(analysis, [end], grid, spread=False)[channel].values[0], analysis.quality
 

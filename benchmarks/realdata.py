@@ -25,6 +25,14 @@ TRACKS = {
     "tracks.zarr": [f"alongtrack/med_adt_2014-05-15_2014-06-03_mission{mission}.dat" for mission in (1, 2, 3)],
 }
 
+JASON = {"jason.zarr": [f"alongtrack/GSFC-alt_ssh202201{day:02d}.nc" for day in range(1, 8)]}
+BLACK_SEA = {
+    "black_sea.zarr": [
+        f"alongtrack/nrt_blacksea_al_phy_vfec_l3_{days}.nc"
+        for days in ("20170422_20170513", "20190101_20190122", "20190102_20190123")
+    ],
+}
+
 
 def add_options(options: argparse.ArgumentParser) -> None:
     """Options of a benchmark on real data."""

@@ -92,8 +92,8 @@ def run_case(arguments: argparse.Namespace, folder: Path, keep: float, seed: int
         torch.manual_seed(seed)
         made[name] = {"seconds": seconds, **run_peer(name, experiment, protocol.frames, protocol.trained)}
     if arguments.reference is not None:
-        model = Forecaster.load(run_folder(arguments, folder, keep, seed)).model
-        made["reference"] = beside_reference(arguments.reference, model.decoder, experiment)
+        latent = Forecaster.load(run_folder(arguments, folder, keep, seed)).latent
+        made["reference"] = beside_reference(arguments.reference, latent.decoder, experiment)
     return made
 
 

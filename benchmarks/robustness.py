@@ -54,12 +54,12 @@ def _scores(arguments: argparse.Namespace, system: System, seed: int, folder: Pa
     config = load_config(CONFIGS / f"{system}.yaml", [*QUICK_SETTINGS, *arguments.set])
     training, where = store("train"), store_path(folder, "quick", arguments.protocol, seed, "train")
     config = filled(config, where, training, arguments.protocol, seed, arguments.keep)
-    model = train(config, folder / "run", lambda *told: None)
-    scores = score(model, config, store, arguments.protocol)
+    forecaster = train(config, folder / "run", lambda *told: None)
+    scores = score(forecaster, config, store, arguments.protocol)
     trained = PROTOCOLS[arguments.protocol].trained
     made = {test.replace(" ", "_"): _relative(result) for test, result in scores.items()}
     numbers = [value for result in scores.values() for row in result.table().values() for value in row]
-    made["persistence"] = _persistence(store("test"), list(model.spec.names), trained)
+    made["persistence"] = _persistence(store("test"), list(forecaster.ocean.names), trained)
     return {"finite": bool(np.isfinite(numbers).all()), **made}
 
 

@@ -19,15 +19,14 @@ from realdata import ROOT, add_options, configuration, make_stores, skip_without
 
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.progress import reported
-from dino.config import Config, StoreConfig
+from dino.config import Box, Config, StoreConfig
 from dino.data.observations import datetime_of, days_since_epoch
 from dino.evaluation import baselines
 from dino.forecaster import Forecaster
 from dino.inference.maps import encode_maps
-from dino.model.checkpoint import load_model, load_run_config
-from dino.model.latent import OceanModel
-from dino.space.boxes import Box, widened
-from dino.transfer.relocate import relocated
+from dino.model import Ocean
+from dino.model.checkpoint import load_run_config
+from dino.space.boxes import widened
 
 Array = NDArray[np.float64]
 STORE = {"global.zarr": ["grids/duacs_l4_global_sla_2014-01.nc"]}
@@ -74,14 +73,15 @@ class Sea:
                     sums[row, column : column + 2] = (square * area).sum(), area.sum()
         return sums
 
-    def forecast(self, model: OceanModel, start: int, config: Config, overlap: float) -> Array:
-        """Forecast (lead, point) of a model that is laid over this sea with what is known at the start."""
+    def forecast(self, run: Forecaster, start: int, config: Config, overlap: float) -> Array:
+        """Forecast (lead, point) of a run that is laid over this sea with what is known at the start."""
         store = config.data.stores[0]
         here = StoreConfig(path=store.path, climatology=store.climatology, tile_degrees=store.tile_degrees)
         known = self.maps.isel(time=slice(0, start + 1))
-        moved = relocated(model, known, here, config.domain.model_copy(update={"overlap": overlap}))
-        forecaster = Forecaster(moved)
-        analysis = forecaster.analyse_maps(encode_maps(moved, known.isel(time=slice(start - moved.lags, None))))
+        domain = config.domain.model_copy(update={"overlap": overlap})
+        forecaster = run.over(Ocean.over(known, run.ocean, domain, store=here))
+        recent = known.isel(time=slice(start - run.latent.lags, None))
+        analysis = forecaster.analyse_maps(encode_maps(run.latent, forecaster.ocean, recent))
         fields = forecaster.forecast(analysis, datetime_of(self.times[start] + LEADS), self.grid, spread=False)
         return fields[self.channel].values.reshape(len(LEADS), -1)
 
@@ -97,7 +97,7 @@ def scores(seas: dict[str, Sea], runs: dict[str, Path], every: int, overlap: flo
 
     Methods are the runs by name, their mean where there are several, persistence and half the trend.
     """
-    models = {name: (load_model(folder), load_run_config(folder)) for name, folder in runs.items()}
+    models = {name: (Forecaster.load(folder), load_run_config(folder)) for name, folder in runs.items()}
     starts = range(FIRST, len(next(iter(seas.values())).times) - 1, every)
     sums: dict[str, dict[str, Array]] = {}
     with reported("forecasting") as progress:

@@ -8,7 +8,7 @@ departure from it, as optimal interpolation takes a constant mean from them."""
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,15 @@ from realdata import (
 
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.progress import reported
+from dino.commands.common import transfer_task
 from dino.config import Config
 from dino.data.observations import Observations
 from dino.errors import DinoError
 from dino.evaluation.fitted_interpolation import fitted_interpolation
 from dino.forecaster import Forecaster
-from dino.forecasts.along_track import predict_along_track
-from dino.model.checkpoint import load_run_config
+from dino.model.checkpoint import load_model, load_run_config
 from dino.plotting import plot_tracks
-from dino.transfer import STRATEGIES, Task, strategy
+from dino.transfer import STRATEGIES, strategy
 
 Array = NDArray[np.float64]
 Predictions = dict[str, Array]
@@ -87,15 +87,15 @@ def interpolate(split: Split, seed: int) -> Predictions:
 def predict(forecaster: Forecaster, split: Split, window: float, name: str, offset: float) -> Predictions:
     """The model's mean and standard deviation, given the observations less `offset`."""
     seen = replace(split.seen, values=split.seen.values - offset)
-    analysis = forecaster.analyse_observations(seen, split.end, window)
+    analysis = forecaster.analyse_observations(seen, split.end, window, smooth=True)
     points = split.withheld
-    mean, std = predict_along_track(forecaster, analysis, points.time, points.longitude, points.latitude)
+    mean, std = forecaster.along_track(analysis, points.time, points.longitude, points.latitude)
     return {name: mean[:, 0] + offset, f"{name}_std": std[:, 0]}
 
 
 def mean_departure(forecaster: Forecaster, seen: Observations) -> float:
     """Mean of the observations less the mean field of the model at their places."""
-    return float(np.mean(seen.values[:, 0] - forecaster.model.background.at(seen.longitude, seen.latitude)[:, 0]))
+    return float(np.mean(seen.values[:, 0] - forecaster.ocean.background.at(seen.longitude, seen.latitude)[:, 0]))
 
 
 def transferred(
@@ -106,8 +106,8 @@ def transferred(
     seen = replace(split.seen, values=split.seen.values - offset)
     began, account = time.perf_counter(), {"strategy": name, "mission": split.mission, "end": split.end}
     try:
-        result = strategy(name)(Task(forecaster, seen, config), lambda *told: None)
-        account |= {"misfit_of_rounds": result.rounds, "gained": result.gained}
+        result = strategy(name)(transfer_task(forecaster, seen, config), lambda *told: None)
+        account |= {"misfit_of_rounds": result.rounds, "kept": result.kept}
     except DinoError as error:
         account |= {"refused": str(error)}
         forecaster = fresh()
@@ -180,7 +180,7 @@ def variants(
         made |= predict(forecaster, split, window, "dino_raw", 0.0)
         for name in arguments.strategies:
             adapted = transferred(fresh, split, offset, config, name, told)
-            if told[-1].get("gained"):
+            if told[-1].get("kept"):
                 made |= predict(adapted, split, window, f"dino_{name}", offset)
             else:
                 made |= {f"dino_{name}": made["dino"], f"dino_{name}_std": made["dino_std"]}
@@ -204,14 +204,23 @@ def collect(
 ) -> tuple[dict[str, NDArray], int, list[dict[str, Any]]]:
     """Everything predicted, in columns, the number of analyses, and how every transfer went."""
     make_stores(work, arguments.data, TRACKS)
-    store = open_store(work / "stores" / "tracks.zarr")
-    observations = Observations.from_dataset(store, fresh().model.spec.names)
-    names = [f"mission {i + 1}" for i in range(store.sizes["source_index"])]
+    observations, names = missions(work / "stores" / "tracks.zarr", fresh().ocean.names)
     todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
     todo = todo[: arguments.analyses]
-    columns: dict[str, list[NDArray]] = {}
     told: list[dict[str, Any]] = []
-    predict_all = variants(arguments, config, fresh, told)
+    return predicted(todo, variants(arguments, config, fresh, told)), len(todo), told
+
+
+def missions(store: Path, channels: tuple[str, ...]) -> tuple[Observations, list[str]]:
+    """Observations of a store, and a name for each of its sources."""
+    dataset = open_store(store)
+    names = [f"mission {i + 1}" for i in range(dataset.sizes["source_index"])]
+    return Observations.from_dataset(dataset, channels), names
+
+
+def predicted(todo: Sequence[Split], predict_all: Callable[[Split], Predictions]) -> dict[str, NDArray]:
+    """Everything that is predicted of all splits, in columns, with truth, lead and mission."""
+    columns: dict[str, list[NDArray]] = {}
     with reported("tracks") as progress:
         for done, split in enumerate(todo):
             made: dict[str, NDArray] = dict(predict_all(split))
@@ -220,7 +229,7 @@ def collect(
             for name, column in made.items():
                 columns.setdefault(name, []).append(column)
             progress(done + 1, len(todo))
-    return {name: np.concatenate(parts) for name, parts in columns.items()}, len(todo), told
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 
 def main() -> None:
@@ -243,7 +252,7 @@ def main() -> None:
         assimilation = config.assimilation
 
         def fresh() -> Forecaster:
-            return Forecaster(Forecaster.load(run).model, assimilation)
+            return Forecaster(*load_model(run), assimilation)
 
         table, analyses, told = collect(arguments, work, config, fresh)
         methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence"]

@@ -31,7 +31,8 @@ from dino.evaluation.spread_factors import Calibration
 from dino.experiments.demo import DemoSizes, make_oceans
 from dino.experiments.train import held_out_maps
 from dino.forecaster import Forecaster
-from dino.model.latent import FROM_MAPS, FROM_POINTS
+from dino.model import Start
+from dino.model.checkpoint import load_model
 from dino.plotting import plot_spread
 from dino.training.prepare import prepare as prepare_training
 
@@ -53,9 +54,9 @@ def oceans(folder: Path, seed: int, figure: Path | None) -> dict[str, Any]:
     config = config.model_copy(update={"data": config.data.model_copy(update={"stores": [store]})})
     if not (folder / "run" / "model.json").exists():
         train_run(config, folder / "run")
-    forecaster = Forecaster(Forecaster.load(folder / "run").model, config.assimilation)
+    forecaster = Forecaster(*load_model(folder / "run"), config.assimilation)
     seen = open_store(paths[2])
-    past = Observations.from_dataset(read_window(seen, "1900-01-01", SIZES.scored_from), forecaster.model.spec.names)
+    past = Observations.from_dataset(read_window(seen, "1900-01-01", SIZES.scored_from), forecaster.ocean.names)
     reach = max(config.evaluation.leads_days)
     # Nothing was adapted to the record: all of it is held out.
     fitted = calibrate_from_points(forecaster, past, held_from=float(past.time[0]), reach_days=reach)
@@ -65,7 +66,7 @@ def oceans(folder: Path, seed: int, figure: Path | None) -> dict[str, Any]:
     climate = open_store(paths[0]).isel(trajectory=slice(0, CLIMATE_RUNS))
     with reported(f"evaluating oceans of seed {seed}") as progress:
         result = evaluate_observations(forecaster, truth, seen.load(), scored, climate, None, progress)
-    return summary(result, forecaster, fitted, FROM_POINTS, figure)
+    return summary(result, forecaster, fitted, Start.POINTS, figure)
 
 
 def mediterranean(config: Config, folder: Path) -> dict[str, Any]:
@@ -73,20 +74,20 @@ def mediterranean(config: Config, folder: Path) -> dict[str, Any]:
     if not (folder / "model.json").exists():
         train_run(config, folder)
     forecaster = Forecaster.load(folder)
-    splits, _ = prepare_training(config)
-    fitted = calibrate_from_maps(forecaster, held_out_maps(config, forecaster.model, splits[0]))
+    splits, _, _ = prepare_training(config)
+    fitted = calibrate_from_maps(forecaster, held_out_maps(config, forecaster, splits[0]))
     assert fitted is not None
     maps = open_store(config.data.stores[0].path).load()
     with reported(f"evaluating {folder.name}") as progress:
         result = evaluate_maps(forecaster, maps, config.evaluation, training_maps(config), progress)
-    return summary(result, forecaster, fitted, FROM_MAPS, None)
+    return summary(result, forecaster, fitted, Start.MAPS, None)
 
 
 def summary(
-    result: Evaluation, forecaster: Forecaster, fitted: Calibration, start: int, figure: Path | None
+    result: Evaluation, forecaster: Forecaster, fitted: Calibration, start: Start, figure: Path | None
 ) -> dict[str, Any]:
     """Numbers of one evaluation, first channel; spread over error without factors, where both parts share them."""
-    name = forecaster.model.spec.names[0]
+    name = forecaster.ocean.names[0]
     SHOWN.print(spread_table(result.rows, name))
     shapes = distributions(result, forecaster)[name]
     if figure is not None:
@@ -97,7 +98,7 @@ def summary(
             kept = ("rmse", "crps", "spread_skill_ratio", "coverage_50", "coverage_90")
             methods.setdefault(row["method"], {})[f"{row['lead_days']:g}"] = {k: row[k] for k in kept}
     ours = list(methods["dino"].values())
-    factor = torch.stack([forecaster.model.calibration(float(lead), start)[0] for lead in result.leads]).numpy()
+    factor = torch.stack([forecaster.latent.calibration(float(lead), start)[0] for lead in result.leads]).numpy()
     made: dict[str, Any] = {
         "starts": result.starts,
         "methods": methods,

@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from .config import AssimilationConfig
 from .data.inputs import Read, last_time, read_period, read_window_of
-from .data.observations import Observations, day_of, days_since_epoch
+from .data.observations import SAME_MOMENT_DAYS, Observations, day_of, days_since_epoch
 from .forecasts.along_track import along_track
 from .forecasts.decode import decode_points
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
@@ -37,8 +37,9 @@ class Forecaster:
         settings = load_run_config(folder).assimilation if (Path(folder) / "config.yaml").exists() else None
         return cls(*load_model(folder, device), settings)
 
-    def over(self, ocean: Ocean) -> "Forecaster":
-        """The same model over another ocean."""
+    def over(self, sea: Ocean | xr.Dataset | Observations, **settings: Any) -> "Forecaster":
+        """The same model over another ocean, or over the sea of observations or maps; settings as of `Ocean.over`."""
+        ocean = sea if isinstance(sea, Ocean) else Ocean.over(sea, self.ocean, **settings)
         return Forecaster(self.latent, ocean, self.assimilation)
 
     def analyse(self, observations: xr.Dataset, time: Moment = None, smooth: bool = False) -> Analysis:
@@ -46,8 +47,8 @@ class Forecaster:
 
         observations : maps in field layout, or points in observation layout (dim `obs`). Maps that end with enough
         frames at the model's interval are encoded exactly and their last changes give the tendency; everything else is
-        assimilated in a window of `assimilation.window_days`. smooth : also the trajectory within the window, of which
-        forecasts at times before its end are made. Raises `DinoError`s for what cannot be used.
+        assimilated in a window of `assimilation.window_days`. smooth : also the trajectory within it, for forecasts at
+        times before its end. Raises `DinoError`s for what cannot be used.
         """
         end = None if time is None else day_of(time)
         if is_maps(observations):
@@ -68,8 +69,8 @@ class Forecaster:
         ----------
         observations : see `analyse`, or an `Analysis`
         times : (time,) datetime64; inside the window they give the smoothed analysis
-        at : points (`longitude` and `latitude` along one dim) or grid axes, or 2-D coordinates
-        spread : False leaves the standard deviations out (faster)
+        at : points (`longitude` and `latitude` along one dim), grid axes, or 2-D coordinates
+        spread : False leaves standard deviations out
 
         Returns
         -------
@@ -82,7 +83,7 @@ class Forecaster:
         analysis = observations
         if not isinstance(analysis, Analysis):
             analysis = self.analyse(analysis)
-            if days.min() < analysis.time - 1e-9 and analysis.maps is None:
+            if days.min() < analysis.time - SAME_MOMENT_DAYS and analysis.maps is None:
                 analysis = self.analyse(observations, smooth=True)  # type: ignore[arg-type]
         mean, deviation = self.predict(analysis, days, points.longitude, points.latitude, spread)
         return as_dataset(self.ocean.channels, points, days, analysis.time, mean, deviation)
@@ -112,40 +113,27 @@ class Forecaster:
 
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""
-        history = maps.codes[-(self.latent.lags + 1) :].movedim(0, 1)
-        with torch.no_grad():
-            mean = self.latent.initialiser(history)
-        code = self.latent.dynamics.code_size
-        covariance = mean.new_zeros(len(mean), mean.shape[-1], mean.shape[-1])
-        covariance[:, :code, :code] = maps.covariance[-1]
-        covariance += 1e-8 * torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)
-        return Analysis(float(maps.times[-1]), mean, covariance, maps=maps)
+        return Analysis(float(maps.times[-1]), *maps.state(self.latent), maps=maps)
 
-    def analyse_observations(
-        self, observations: Observations, end: float, length: float, smooth: bool = False
-    ) -> Analysis:
+    def analyse_observations(self, seen: Observations, end: float, length: float, smooth: bool = False) -> Analysis:
         """The states at `end` [days since 1950-01-01] from the observations of the `length` days before."""
-        return self._assimilation.window(observations, end, length, smooth)
+        return Assimilation(self.latent, self.ocean, self.assimilation).window(seen, end, length, smooth)
 
     def update(self, analysis: Analysis, observations: xr.Dataset, until: Moment = None) -> Analysis:
         """The state at `until`, by default that of the last observation, from an earlier analysis and newer points.
 
-        The Kalman filter goes on from the analysis, with the model's process noise, over the observations after it;
-        no window is analysed again. `quality` of the result counts what was left out: observations that the analysis
-        took (known) and others that are older than it (late). Raises `DinoError`s for what cannot be used.
+        The Kalman filter goes on from the analysis, with the model's process noise; no window is analysed again.
+        `quality` counts what was left out: observations that the analysis took (known) and others that are older than
+        it (late). Raises `DinoError`s for what cannot be used.
         """
-        end = None if until is None else day_of(until)
+        end, low = None if until is None else day_of(until), analysis.time - self.assimilation.window_days
         high = last_time(observations, self.ocean.names) if end is None else end
-        low = analysis.time - self.assimilation.window_days
         read = read_period(observations, self.ocean.names, low, max(high, analysis.time))
-        return _told(self._assimilation.onwards(analysis, read.observations, end), read)
-
-    @property
-    def _assimilation(self) -> Assimilation:
-        return Assimilation(self.latent, self.ocean, self.assimilation)
+        here = Assimilation(self.latent, self.ocean, self.assimilation)
+        return _told(here.onwards(analysis, read.observations, end), read)
 
 
 def _told(analysis: Analysis, read: Read) -> Analysis:
     """The analysis with what was left out before it."""
-    quality = replace(analysis.quality, missing=read.missing, outside=analysis.quality.outside + read.outside)
-    return replace(analysis, quality=quality)
+    before = analysis.quality
+    return replace(analysis, quality=replace(before, missing=read.missing, outside=before.outside + read.outside))

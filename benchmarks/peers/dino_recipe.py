@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dino.dynamics import integrate
-from dino.dynamics.latent_ode import Swish
+from dino.dynamics.base import Swish
 from dino.space.decoders import FourierDecoder
 
 from .base import Budget, Task, set_rates

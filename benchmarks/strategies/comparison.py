@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from dino.commands.common import transfer_task
 from dino.config import Config
 from dino.data.observations import Observations
 from dino.errors import DinoError
 from dino.forecaster import Forecaster
-from dino.transfer import Task, strategy
+from dino.transfer import strategy
 
 Row = dict[str, Any]
 Score = Callable[[Forecaster], list[Row]]
@@ -76,7 +77,7 @@ def compare(
         row = asdict(trial)
         try:
             seen = few(observations(trial.seed), before, trial)
-            result = strategy(trial.strategy)(Task(forecaster, seen, config(trial.seed)), lambda *told: None)
+            result = strategy(trial.strategy)(transfer_task(forecaster, seen, config(trial.seed)), lambda *told: None)
         except DinoError as error:
             yield [row | {"refused": str(error), "rmse": None}]
             continue
@@ -85,8 +86,8 @@ def compare(
         row["seconds"] = round(time.perf_counter() - began, 1)
         if trial.seed not in unmoved:
             unmoved[trial.seed] = score(trial.seed)(fresh(trial.seed))
-        scored = score(trial.seed)(forecaster) if result.gained else unmoved[trial.seed]
-        yield [row | {"gained": result.gained} | entry for entry in scored]
+        scored = score(trial.seed)(forecaster) if result.kept else unmoved[trial.seed]
+        yield [row | {"kept": result.kept} | entry for entry in scored]
 
 
 def ratios(rows: Sequence[Mapping[str, Any]]) -> list[Row]:

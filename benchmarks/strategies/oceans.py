@@ -17,7 +17,7 @@ from dino.evaluation.evaluate import evaluate_observations
 from dino.experiments.demo import FAR, QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
 from dino.experiments.train import train
 from dino.forecaster import Forecaster
-from dino.model.checkpoint import load_run_config
+from dino.model.checkpoint import load_model, load_run_config
 
 from .comparison import Row, Score
 
@@ -53,7 +53,7 @@ class Given:
 
     def fresh(self, seed: int) -> Forecaster:
         """The run as it is on disk."""
-        return Forecaster(Forecaster.load(self.run).model, self.settings.assimilation)
+        return Forecaster(*load_model(self.run), self.settings.assimilation)
 
     def stores(self, seed: int) -> tuple[Path, Path]:
         """The two stores given."""
@@ -88,7 +88,7 @@ class Simulated:
     def fresh(self, seed: int) -> Forecaster:
         """The run trained on the simulated oceans of this seed."""
         settings = self.config(seed)
-        return Forecaster(Forecaster.load(self._folder(seed) / "run").model, settings.assimilation)
+        return Forecaster(*load_model(self._folder(seed) / "run"), settings.assimilation)
 
     def stores(self, seed: int) -> tuple[Path, Path]:
         """The other ocean's maps, and what satellites saw of it."""
@@ -97,7 +97,7 @@ class Simulated:
 
 def observed(ocean: Ocean, seed: int) -> Observations:
     """All observations of an ocean, of the channels that its run has."""
-    names = ocean.fresh(seed).model.spec.names
+    names = ocean.fresh(seed).ocean.names
     return Observations.from_dataset(open_kind(ocean.stores(seed)[1], "observations"), names)
 
 
@@ -109,7 +109,7 @@ def scorer(ocean: Ocean, seed: int) -> Score:
     evaluation = ocean.config(seed).evaluation
 
     def score(forecaster: Forecaster) -> list[Row]:
-        silent = lambda done, total: None  # noqa: E731
+        silent = lambda *told: None  # noqa: E731
         found = evaluate_observations(forecaster, fields, seen, evaluation, None, None, silent)
         kept = ("channel", "lead_days", "rmse", "units")
         rows: list[dict[str, Any]] = [dict(row) for row in found.rows if row["method"] == "dino"]

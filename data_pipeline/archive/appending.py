@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from data_pipeline.archive.arrivals import Arrival, arrivals, new_rows
-from data_pipeline.archive.commits import Draft, drafting, is_archive, load_state, refuse_foreign
+from data_pipeline.archive.commits import Draft, archive_state, drafting, is_archive, refuse_foreign
 from data_pipeline.archive.merging import day_edges, days_of, merge
 from data_pipeline.archive.reading import CHUNK, read_rows
 from data_pipeline.archive.records import Commit, FileEntry, Piece, State
@@ -52,7 +52,7 @@ def unseen(files: Sequence[Path], path: Path) -> dict[Path, dict[str, Any] | Non
     Raises StoreError when something else is at `path`. A file that cannot be read has None: the reader will refuse it.
     """
     refuse_foreign(path)
-    digests = load_state(path).digests if is_archive(path) else {}
+    digests = archive_state(path).digests if is_archive(path) else {}
     pairs = zip(files, in_order(_provenance, [file.absolute() for file in files], None), strict=True)
     return {file: known for file, known in pairs if not known or known["sha256"] not in digests}
 

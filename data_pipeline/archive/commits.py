@@ -97,13 +97,13 @@ def drafting(path: Path) -> Iterator[Draft]:
         return
     busy = f"{str(path)!r} is being appended to by another process ({{writer}}); run the same command again after it"
     with claimed(path / "lock", busy):
-        state = load_state(path)
+        state = archive_state(path)
         target = path / _folder(state.number + 1)
         with hidden(target) as own:
             yield Draft(path, state, _made(own), own, target)
 
 
-def load_state(path: Path, as_of: object = None) -> State:
+def archive_state(path: Path, as_of: object = None) -> State:
     """The archive now, or as of a commit: its number, or the last commit at or before a time (UTC).
 
     Raises StoreError when there is no such commit or the log is damaged.

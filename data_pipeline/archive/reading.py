@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from data_pipeline.archive.commits import load_state
+from data_pipeline.archive.commits import archive_state
 from data_pipeline.archive.records import Piece, State
 from data_pipeline.errors import EmptyDataError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
@@ -32,7 +32,7 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
     state.
     """
     path = path.absolute()  # workers of a cluster have working directories of their own
-    state = load_state(path, as_of)
+    state = archive_state(path, as_of)
     if not state.points:
         raise EmptyDataError(f"{str(path)!r} holds no observation; append a file that does")
     pieces = list(_chunked(state.points[day] for day in sorted(state.points)))

@@ -19,7 +19,7 @@ def program(
 
     A command's function has the command's name. A group's module holds a `Typer` of that name.
     """
-    groups = groups or {}
+    texts = dict(groups or {})
 
     class Commands(TyperGroup):
         """Placeholders that become commands when they are called."""
@@ -27,7 +27,7 @@ def program(
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
             for command, module in commands.items():
-                text = groups.get(command) or docstring(module, command).partition("\n\n")[0]
+                text = texts.get(command) or docstring(module, command).partition("\n\n")[0]
                 self.commands[command] = TyperCommand(command, help=inspect.cleandoc(text))
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -59,7 +59,7 @@ def _loaded(name: str, module: str) -> Any:
     """The command or group `name` of a module."""
     found = getattr(import_module(module), name)
     if isinstance(found, typer.Typer):
-        group = typer.main.get_command(found)
+        group = typer.main.get_group(found)  # `get_command` makes a command of a group of one
         group.name = name
         return group
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

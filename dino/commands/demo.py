@@ -116,6 +116,11 @@ def _summary(
     screen: Console, evaluation: Evaluation, forecaster: Forecaster, out: Path, seconds: float, seed: int
 ) -> None:
     channel = evaluation.rows[0]["channel"]
+    screen.print(
+        "Each cell is the error of a forecast against the true ocean and its ratio to persistence, the analysis of "
+        "the same observations held still: below 1.00 the forecast knows how the ocean moves.",
+        highlight=False,
+    )
     screen.print(report_table(evaluation.rows, channel))
     screen.print(spread_table(evaluation.rows, channel))
     write_report(

@@ -7,13 +7,13 @@ import numpy as np
 import typer
 import xarray as xr
 
-from data_pipeline.stores.writing import open_store, refuse_taken
+from data_pipeline.stores.writing import open_store
 from data_pipeline.system.atomic import writing_file, writing_folder
-from data_pipeline.system.settings import refuse_existing
 
 from ..data.observations import datetime_of
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
+from ..forecasts.output import refuse_other
 from ..model.checkpoint import load_model, load_run_config
 from ..service.cycle import advance
 from .common import AsOf, Device, Overrides, RunFolder, Threads, console, one_trajectory, use_device, use_threads
@@ -46,14 +46,15 @@ def forecast(
     Example: dino forecast runs/mediterranean stores/tracks.zarr --grid 0,20,35,44,0.1 --leads 1,5,10 --out next.nc
     """
     config = load_run_config(run, overrides)
-    refuse_existing(out, overwrite)
     if out.suffix not in (".zarr", ".nc"):
         raise ConfigError(f"--out {out} must end in .zarr or .nc")
+    refuse_other(out, overwrite)
     use_device(device)
     forecaster = Forecaster(*load_model(run, device), config.assimilation)
     dataset = one_trajectory(open_store(observations, as_of=as_of, blocks=False), trajectory)
     days, moment = _days(leads), _moment(time)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if cycle is not None and (days < 0).any():
+        raise ConfigError(f"--leads {leads} lie before the analysis, of which a cycle keeps the end; leave --cycle out")
     target = _target(at, grid, dataset)
     use_threads(threads)
     if forecaster.ocean.cover.tiled and out.suffix == ".zarr" and cycle is None and _is_wide(target):
@@ -79,7 +80,7 @@ def forecast(
         with writing_file(out) as partial:
             made.to_netcdf(partial)
     else:
-        with writing_folder(out, lambda taken: refuse_taken(taken, overwrite)) as partial:
+        with writing_folder(out, lambda taken: refuse_other(taken, overwrite)) as partial:
             made.to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
     for line in analysis.quality.lines() if analysis.maps is None else ():
         console().print(line, markup=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .series import Rows, Series
+from .series import Series, SeriesIndex
 from .streamed import StreamedSeries
 
 MOST_LEADS = 32  # leads whose changes are measured
@@ -49,7 +49,7 @@ class CodeSeries:
             self.persistence, self.share,
         )  # fmt: skip
 
-    def subset(self, which: Rows) -> "CodeSeries":
+    def subset(self, which: SeriesIndex) -> "CodeSeries":
         """Some of the series, with the same lead weights."""
         metric = self.metric if self.metric.shape[0] == 1 else self.metric[which]
         return CodeSeries(

@@ -27,7 +27,8 @@ def read_period(dataset: xr.Dataset, channels: tuple[str, ...], start: float, en
     unread = 0
     if "day_offset" in dataset:
         whole = dataset.sizes["obs"]
-        dataset = read_window(dataset, datetime_of(start), datetime_of(end) + np.timedelta64(1, "ms"))
+        margin = np.timedelta64(1, "ms")  # to which `datetime_of` rounds
+        dataset = read_window(dataset, datetime_of(start) - margin, datetime_of(end) + margin)
         unread = whole - dataset.sizes["obs"]
     observations = Observations.from_dataset(dataset, channels)
     # Cells of maps without a value are land, not missing points.

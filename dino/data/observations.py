@@ -11,6 +11,8 @@ from ..errors import EmptyDataError, ObservationError
 from ..space.domain import wrap_longitude
 
 EPOCH = np.datetime64("1950-01-01T00:00:00", "ns")
+# Datetimes are told to the millisecond: what differs by no more than their rounding is the same moment.
+SAME_MOMENT_DAYS = 1e-8
 Array = NDArray[np.float64]
 
 

@@ -12,7 +12,7 @@ from ..numerics.parallel import ALONE, Group
 from .charts import ChartedCells
 from .maps import Maps
 
-Rows = slice | Tensor
+SeriesIndex = slice | Tensor
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Series:
         """Whether all series have the same weights."""
         return self.charts == 1 or bool((self.weights == self.weights[:1]).all())
 
-    def rows(self, trajectories: slice) -> Rows:
+    def rows(self, trajectories: slice) -> SeriesIndex:
         """Numbers of the series of some trajectories in every chart."""
         return rows_of(self.count, self.charts, trajectories, self.values.device)
 
@@ -57,7 +57,7 @@ class Series:
         """The same series over part of the times."""
         return replace(self, values=self.values[:, which], times=self.times[which])
 
-    def subset(self, which: Rows) -> "Series":
+    def subset(self, which: SeriesIndex) -> "Series":
         """Some of the series."""
         return replace(
             self,
@@ -88,7 +88,7 @@ class Series:
         """The maps to validate on, in memory: all of them."""
         return self
 
-    def parts(self, group: Group = ALONE) -> Iterator[tuple[Rows, slice, "Series"]]:
+    def parts(self, group: Group = ALONE) -> Iterator[tuple[SeriesIndex, slice, "Series"]]:
         """This process's share of the series: their numbers, their times, and the series themselves."""
         mine = group.share(self.count)
         yield mine, slice(0, len(self.times)), self.subset(mine)
@@ -115,7 +115,7 @@ def series_from(
     )
 
 
-def rows_of(count: int, charts: int, trajectories: slice, device: torch.device | str) -> Rows:
+def rows_of(count: int, charts: int, trajectories: slice, device: torch.device | str) -> SeriesIndex:
     """Numbers of the series of some trajectories, of `count` series in `charts` charts."""
     if charts == 1:
         return slice(*trajectories.indices(count))

@@ -15,7 +15,7 @@ from data_pipeline.stores.blocks import BlockOrder, read_ahead
 from ..numerics.parallel import ALONE, Group
 from .charts import ChartedCells
 from .maps import StoredMaps
-from .series import Rows, Series, rows_of, series_from
+from .series import Series, SeriesIndex, rows_of, series_from
 
 MOST_COMING = 4  # blocks read for the next step while this one works
 
@@ -75,7 +75,7 @@ class StreamedSeries:
         """(series, context)."""
         return self._of_charts(self.cut.context)
 
-    def rows(self, trajectories: slice) -> Rows:
+    def rows(self, trajectories: slice) -> SeriesIndex:
         """Numbers of the series of some trajectories in every chart."""
         return rows_of(self.count, self.charts, trajectories, self.device)
 
@@ -117,7 +117,7 @@ class StreamedSeries:
         which, within = _within(self.which, slice(0, trajectories)), _within(self.within, slice(0, times))
         return self._series(self.maps.read(which, within), within)
 
-    def parts(self, group: Group = ALONE) -> Iterator[tuple[Rows, slice, Series]]:
+    def parts(self, group: Group = ALONE) -> Iterator[tuple[SeriesIndex, slice, Series]]:
         """This process's share of the blocks: numbers of their series, their times, and the series themselves."""
         regions = self.regions()
         mine = range(group.rank, len(regions), group.size)

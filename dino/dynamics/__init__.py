@@ -5,7 +5,7 @@ from .base import Dynamics
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
 from .quadratic import QuadraticODE
-from .tangent import propagators, tangent_flow
+from .tangent import by_modes, mode_flows, tangent_flow
 
 __all__ = [
     "AdaptedODE",
@@ -13,8 +13,9 @@ __all__ = [
     "HistoryInitialiser",
     "LatentODE",
     "QuadraticODE",
+    "by_modes",
     "check_finite",
     "integrate",
-    "propagators",
+    "mode_flows",
     "tangent_flow",
 ]

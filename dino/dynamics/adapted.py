@@ -58,16 +58,15 @@ class AdaptedODE(Dynamics):
         moved = self.base.derivative(state, context) + self._in_highest(self.residual(state, context), -1)
         return moved + self._drifted(state.unsqueeze(-1), context).squeeze(-1) if self.drifts else moved
 
-    def push(self, state: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The derivative and its change along tangents; see `Dynamics`."""
-        moved, turned = self.base.push(state, tangents, context)
-        value, jacobian = value_and_jacobian(self.network, with_context(state, context), self.state_size)
-        moved = moved + self._in_highest(value, -1)
-        turned = turned + self._in_highest(jacobian @ tangents, -2)
-        if self.drifts:
-            moved = moved + self._drifted(state.unsqueeze(-1), context).squeeze(-1)
-            turned = turned + self._drifted(tangents, context)
-        return moved, turned
+    @torch.no_grad()
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """The derivative of a state and its changes along tangents; see `Dynamics`."""
+        inputs = with_context(bundle[..., 0], context)
+        value, jacobian = value_and_jacobian(self.network, inputs, self.state_size)
+        added = jacobian @ bundle
+        added[..., 0] = value
+        moved = self.base.push(bundle, context) + self._in_highest(added, -2)
+        return moved + self._drifted(bundle, context) if self.drifts else moved
 
     def _in_highest(self, push: Tensor, dim: int) -> Tensor:
         """A change of the highest derivative along `dim` as one of the state."""

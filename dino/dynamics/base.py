@@ -12,8 +12,8 @@ RightHandSide = Callable[[Tensor, Tensor], Tensor]
 class Dynamics(nn.Module):
     """d(state)/dt per day for states (..., state) at places with a context (..., context).
 
-    order : of the ODE; code_size, state_size, context_size : lengths; is_linear : whether one propagator serves all
-    states and places; rates : units of the state's derivatives
+    order : of the ODE; code_size, state_size, context_size : lengths; is_linear : whether every mode goes its own way,
+    linearly and alike at all places; rates : units of the state's derivatives
     """
 
     order: int
@@ -35,8 +35,11 @@ class Dynamics(nn.Module):
         """d(state)/dt (..., state)."""
         raise NotImplementedError
 
-    def push(self, state: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """d(state)/dt (sample, state) and its derivative along tangents (sample, state, direction), in closed form."""
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """d/dt of a bundle (sample, state, 1 + direction): a state and, behind it, tangents, in closed form.
+
+        The first column is `derivative`, the others are its changes along the tangents. Without gradients.
+        """
         raise NotImplementedError
 
     def change_pace(self, factor: float) -> None:

@@ -8,12 +8,9 @@ import math
 
 import torch
 from torch import Tensor
-from torchdiffeq._impl.fixed_grid import RK4, Midpoint
 
 from ..errors import NonFiniteError
 from .base import RightHandSide
-
-_METHODS = {"midpoint": Midpoint, "rk4": RK4}
 
 
 def integrate(
@@ -49,8 +46,12 @@ def _solve(right_hand_side: RightHandSide, initial: Tensor, grid: Tensor, method
     # The solver's own `step_size` interpolates linearly between its steps, an error of second order at every moment
     # that is no multiple of the step: let the steps meet the moments instead. `odeint` would move the times to the
     # state's device and wait for every comparison of two of them.
+    from torchdiffeq._impl import fixed_grid  # here, for it loads scipy's integrators, which take half a second
+
     steps = solver_steps(grid, step)
-    solver = _METHODS[method](_Field(right_hand_side), initial, grid_constructor=lambda f, y0, t: steps, atol=0.0)
+    solver = {"midpoint": fixed_grid.Midpoint, "rk4": fixed_grid.RK4}[method](
+        _Field(right_hand_side), initial, grid_constructor=lambda f, y0, t: steps, atol=0.0
+    )
     return solver.integrate(grid)
 
 

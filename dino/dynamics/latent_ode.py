@@ -75,19 +75,23 @@ class LatentODE(Dynamics):
             highest = highest + self.network(with_context(state, context))
         return torch.cat([*self._lower(state), self.rates[-1] * highest], dim=-1)
 
-    def push(self, state: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The derivative and its change along tangents; see `Dynamics`."""
-        directions = tangents.shape[-1]
-        parts = tangents.unflatten(-2, (self.order, self.code_size))
-        highest = self._linear_part(state.unflatten(-1, (self.order, self.code_size)))
-        turned = self._linear_part(parts.movedim(-1, 1)).movedim(1, -1)
+    @torch.no_grad()
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """The derivative of a state and its changes along tangents; see `Dynamics`."""
+        parts, moved = bundle.unflatten(1, (self.order, self.code_size)), torch.empty_like(bundle)
+        out = moved.unflatten(1, (self.order, self.code_size))
+        torch.mul(parts[:, 1:], self.rates[: self.order - 1, None, None], out=out[:, :-1])
+        # Linear parts treat the state and its tangents alike.
+        coefficients = (self.rates[-1] * self.linear @ self.bands).unsqueeze(-1)
+        highest = (coefficients * parts[:, -len(self.linear) :]).sum(1)
         if self.network is not None:
+            state = bundle[..., 0]
             value, jacobian = value_and_jacobian(self.network, with_context(state, context), self.state_size)
-            highest = highest + value
-            turned = torch.baddbmm(turned, jacobian, tangents)
-        lower = (self.rates[: self.order - 1, None, None] * parts[:, 1:]).reshape(len(state), -1, directions)
-        moved = torch.cat([*self._lower(state), self.rates[-1] * highest], dim=-1)
-        return moved, torch.cat([lower, self.rates[-1] * turned], dim=-2)
+            first = highest[..., 0] + self.rates[-1] * value
+            highest = torch.baddbmm(highest, jacobian, bundle, alpha=float(self.rates[-1]))
+            highest[..., 0] = first
+        out[:, -1] = highest
+        return moved
 
     def _linear_part(self, parts: Tensor) -> Tensor:
         """(..., code) the linear part of the highest derivative's change, of states (..., order, code)."""

@@ -72,8 +72,10 @@ class QuadraticODE(Dynamics):
         inside = torch.maximum(torch.minimum(state, self.extent), -self.extent)
         return quadratic_features(inside, self.pairs) @ self.coefficients + self.pull * (inside - state)
 
-    def push(self, state: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The derivative and its change along tangents; see `Dynamics`."""
+    @torch.no_grad()
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        """The derivative of a state and its changes along tangents; see `Dynamics`."""
+        state, tangents = bundle[..., 0], bundle[..., 1:]
         inside = torch.maximum(torch.minimum(state, self.extent), -self.extent)
         # Outside the trusted ellipsoid the form does not change; the pull does.
         kept = tangents * (state.abs() <= self.extent).unsqueeze(-1)
@@ -82,7 +84,8 @@ class QuadraticODE(Dynamics):
         jacobian = linear.T.expand(len(state), -1, -1).clone()
         for one, other in ((first, second), (second, first)):
             jacobian.index_add_(-1, one, (inside[:, other, None] * products).mT)
-        return self.derivative(state), jacobian @ kept + self.pull * (kept - tangents)
+        turned = jacobian @ kept + self.pull * (kept - tangents)
+        return torch.cat([self.derivative(state).unsqueeze(-1), turned], dim=-1)
 
     @torch.no_grad()
     def keep_products(self, spread: Tensor) -> None:

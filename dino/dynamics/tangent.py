@@ -2,12 +2,12 @@
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
 from .base import Dynamics
-from .integrate import solver_steps
+from .integrate import integrate
 
 
+@torch.no_grad()
 def tangent_flow(
     dynamics: Dynamics,
     context: Tensor | None,
@@ -21,25 +21,30 @@ def tangent_flow(
 
     initial : (chart, state); tangents : (chart, state, direction) at the first node, the identity for a Jacobian
     """
-    if len(nodes) == 1:
-        return initial[None], tangents[None]
-
-    def both(time: Tensor, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        return dynamics.push(*pair, context)
-
-    # Steps that miss the nodes would be interpolated linearly, an error far above the solver's own.
-    options = {"grid_constructor": lambda f, y0, t: solver_steps(t, step)}
-    solution = odeint(both, (initial, tangents), nodes - nodes[0], method=method, options=options)
-    return solution[0], solution[1]  # type: ignore[return-value]
+    bundle = torch.cat([initial.unsqueeze(-1), tangents], dim=-1)
+    moved = integrate(lambda time, state: dynamics.push(state, context), bundle, nodes - nodes[0], method, step)
+    return moved[..., 0], moved[..., 1:]
 
 
 @torch.no_grad()
-def propagators(dynamics: Dynamics, days: Tensor, method: str, step: float) -> Tensor:
-    """(time, state, state) what linear dynamics make of a state after `days` (time,), not negative, in any order."""
-    like = dynamics.rates
-    moments, position = torch.unique(days.to(torch.float64), sorted=True, return_inverse=True)
-    nodes = torch.cat([moments.new_zeros(1), moments[moments > 0]])
-    identity = torch.eye(dynamics.state_size, dtype=like.dtype, device=like.device)
-    start = identity.new_zeros(1, dynamics.state_size)
-    _, moved = tangent_flow(dynamics, None, start, identity[None], nodes.to(identity), method, step)
-    return moved[(position + int(moments[0] > 0)).to(like.device), 0]
+def mode_flows(dynamics: Dynamics, days: Tensor) -> Tensor:
+    """(time, order, order, code) what linear dynamics make of every mode's part of a state after `days` (time,).
+
+    Linear dynamics leave every mode to itself: with one small generator a mode the flow is its matrix exponential.
+    """
+    assert dynamics.is_linear
+    size, order, code = dynamics.state_size, dynamics.order, dynamics.code_size
+    identity = torch.cat([torch.zeros(size, 1), torch.eye(size)], dim=-1).to(dynamics.rates)
+    generator = dynamics.push(identity[None])[0, :, 1:].unflatten(0, (order, code)).unflatten(2, (order, code))
+    blocks = generator.diagonal(dim1=1, dim2=3).permute(2, 0, 1).double().contiguous()
+    flows = torch.linalg.matrix_exp((blocks * days.to(blocks)[:, None, None, None]).contiguous())
+    return flows.permute(0, 2, 3, 1).to(dynamics.rates)
+
+
+def by_modes(flow: Tensor, x: Tensor) -> Tensor:
+    """A matrix a mode (order, order, code) times the states' rows of x (chart, state, ...)."""
+    order, _, code = flow.shape
+    parts = x.unflatten(1, (order, code))
+    weights = flow.view(order, order, code, *[1] * (x.dim() - 2)).to(x)
+    moved = [(weights[i].unsqueeze(0) * parts).sum(1) if order > 1 else weights[0] * parts[:, 0] for i in range(order)]
+    return torch.cat(moved, dim=1)

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.observations import datetime_of
-from ..dynamics import check_finite, propagators
+from ..data.observations import SAME_MOMENT_DAYS, datetime_of
+from ..dynamics import check_finite, mode_flows
 from ..errors import ObservationError
 from ..inference.analysis import Analysis
 from ..inference.maps import EncodedMaps
@@ -17,6 +17,7 @@ from ..numerics.gaussian import cholesky
 from ..space.gridmap import GridMap
 
 MEMBERS = 48
+BLOCK_NUMBERS = 2**22  # of states of members that are integrated together
 Array = NDArray[np.float64]
 
 
@@ -52,7 +53,8 @@ def forecast_latent(
     `ObservationError` for times before the analysis or, where its trajectory is not known, before its end.
     """
     leads = days - analysis.time
-    if (days < analysis.earliest - 1e-9).any():
+    leads = np.where(np.abs(leads) < SAME_MOMENT_DAYS, 0.0, leads)
+    if (days < analysis.earliest - SAME_MOMENT_DAYS).any():
         raise ObservationError(
             f"{datetime_of(days.min())!s:.16} lies before the analysis, which begins "
             f"{datetime_of(analysis.earliest)!s:.16}; ask for later times, or analyse a longer window with smooth=True"
@@ -79,31 +81,44 @@ def _carried_exactly(
     latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
 ) -> tuple[Tensor, Tensor]:
     """Codes (time, chart, code) and factors (time, chart, code, code) of linear dynamics."""
-    size = latent.dynamics.code_size
-    flows = propagators(latent.dynamics, ahead, latent.method, latent.step_days)[:, None, :size].to(analysis.mean)
-    codes = check_finite((flows @ analysis.mean.unsqueeze(-1)).squeeze(-1), ahead)
+    # Of the state's flow the first row alone, which makes codes.
+    flows = mode_flows(latent.dynamics, ahead)[:, :1]
+    codes = check_finite(torch.stack([_codes_of(flow, analysis.mean) for flow in flows]), ahead)
     if not spread:
         return codes, codes.new_zeros(*codes.shape, 0)
-    return codes, torch.stack([cholesky(flow @ analysis.covariance @ flow.mT) for flow in flows])
+    covariances = (_codes_of(flow, _codes_of(flow, analysis.covariance).mT) for flow in flows)
+    return codes, torch.stack([cholesky(covariance) for covariance in covariances])
+
+
+def _codes_of(flow: Tensor, x: Tensor) -> Tensor:
+    """The codes' rows that a flow (1, order, code) makes of the states' rows of x (chart, state, ...)."""
+    parts = x.unflatten(1, flow.shape[1:])
+    return (flow[0].view(*flow.shape[1:], *[1] * (x.dim() - 2)).to(x) * parts).sum(1)
 
 
 def _carried_by_members(
     latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
 ) -> tuple[Tensor, Tensor]:
-    """Codes (time, chart, code) and factors (time, chart, code, member) of an ensemble."""
-    members = MEMBERS if spread else 0
-    noise = _noise(members, analysis.mean.shape[-1]).to(analysis.mean)
-    start = analysis.mean[None]
-    if members:
-        departures = torch.einsum("cij,mj->mci", cholesky(analysis.covariance), noise)
-        start = torch.cat([start, analysis.mean + departures])
-    states = latent.integrate(start, ahead, latent.context(ocean))
-    codes = latent.dynamics.codes(check_finite(states, ahead))
-    if not members:
-        return codes[:, 0].clone(), codes.new_zeros(*codes[:, 0].shape, 0)
-    # The ensemble mean is the better forecast: what cannot be known from the analysis averages out of it.
-    centre = codes[:, 1:].mean(1)
-    return centre, ((codes[:, 1:] - centre[:, None]) / members**0.5).permute(0, 2, 3, 1).contiguous()
+    """Codes (time, chart, code) and factors (time, chart, code, member) of an ensemble, some charts at a time."""
+    charts, size = analysis.mean.shape
+    members, code = MEMBERS if spread else 0, latent.dynamics.code_size
+    codes = analysis.mean.new_empty(len(ahead), charts, code)
+    factor = analysis.mean.new_empty(len(ahead), charts, code, members)
+    noise, context = _noise(members, size).to(analysis.mean), latent.context(ocean)
+    together = max(1, BLOCK_NUMBERS // ((members + 1) * size))
+    for first in range(0, charts, together):
+        here = slice(first, first + together)
+        start = analysis.mean[None, here]
+        if members:
+            departures = torch.einsum("cij,mj->mci", cholesky(analysis.covariance[here]), noise)
+            start = torch.cat([start, start + departures])
+        states = latent.integrate(start, ahead, context[here] if context.shape[-1] else context)
+        found = check_finite(latent.dynamics.codes(states), ahead)
+        # The ensemble mean is the better forecast: what cannot be known from the analysis averages out of it.
+        codes[:, here] = found[:, 1:].mean(1) if members else found[:, 0]
+        if members:
+            factor[:, here] = ((found[:, 1:] - codes[:, None, here]) / members**0.5).permute(0, 2, 3, 1)
+    return codes, factor
 
 
 def _noise(members: int, size: int) -> Tensor:

@@ -1,16 +1,22 @@
 """Where to forecast, and forecasts as CF datasets."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from data_pipeline.errors import StoreError
+from data_pipeline.system.settings import refuse_existing
+
 from ..data.observations import datetime_of
 from ..errors import EmptyDataError, ObservationError
 from ..model import ChannelSpec
 
+TITLE = "dino forecast"
 Array = NDArray[np.float64]
 
 
@@ -88,7 +94,29 @@ def as_dataset(
         made[name].encoding.clear()
     made.attrs = {
         "Conventions": "CF-1.11",
-        "title": "dino forecast",
+        "title": TITLE,
         "source": "latent ODE of a neural field",
     }
     return made
+
+
+def refuse_other(out: Path, overwrite: bool) -> None:
+    """StoreError when what is at `out` may not be replaced by a forecast.
+
+    Without `overwrite` that is anything. With it a NetCDF file replaces files alone, and a store nothing but an empty
+    folder or a store of forecasts.
+    """
+    refuse_existing(out, overwrite)
+    if not out.exists():
+        return
+    if not (out.is_file() if out.suffix == ".nc" else _is_forecast(out)):
+        raise StoreError(f"{str(out)!r} is no store of forecasts and will not be replaced; choose another --out")
+
+
+def _is_forecast(path: Path) -> bool:
+    if not path.is_dir() or not any(path.iterdir()):
+        return path.is_dir()
+    try:
+        return json.loads((path / "zarr.json").read_text())["attributes"]["title"] == TITLE
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config import AssimilationConfig
 from ..data.duplicates import Fingerprints, fingerprints, without_duplicates
-from ..data.observations import Observations, datetime_of
+from ..data.observations import SAME_MOMENT_DAYS, Observations, datetime_of
 from ..errors import ObservationError
 from ..model import LatentModel, Ocean
 from ..numerics.gaussian import Gaussian
@@ -92,7 +92,7 @@ class Assimilation:
         length = self.config.window_days
         last = float(observations.time[-1]) if len(observations) else start.time
         until = max(last, start.time) if until is None else until
-        if until < start.time - 1e-9:
+        if until < start.time - SAME_MOMENT_DAYS:
             raise ObservationError(
                 f"the analysis is of {datetime_of(start.time)!s:.16} already and cannot go back to "
                 f"{datetime_of(until)!s:.16}; ask for a later time or begin anew"

@@ -16,7 +16,7 @@ with E = H' S^-1 H and e = H' S^-1 d of a node's update and F the flow to it. No
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..dynamics import propagators, tangent_flow
+from ..dynamics import by_modes, mode_flows, tangent_flow
 from ..model import LatentModel
 from ..numerics.gaussian import Gaussian
 from ..numerics.groups import batches
@@ -83,14 +83,21 @@ class Problem:
             self.layout, None if self.group is None else self.group[low:high], self.bound, self.smooth,
         )  # fmt: skip
 
-    def joined(self, parts: list[Assimilated]) -> Assimilated:
-        """Blocks of charts put together."""
-        end = Gaussian(torch.cat([p.end.mean for p in parts]), torch.cat([p.end.covariance for p in parts]))
-        weight = torch.cat([p.weight for p in parts])
-        if not self.smooth:
-            return Assimilated(end, None, weight)
-        kept = [p.trajectory for p in parts if p.trajectory is not None]
-        return Assimilated(end, Trajectory(*(torch.cat(t, dim=1) for t in zip(*kept, strict=True))), weight)
+    def joined(self, parts: Iterator[Assimilated]) -> Assimilated:
+        """Blocks of charts put together, one at a time: their covariances fill the memory once."""
+        mean, covariance = (
+            torch.empty_like(self.prior.mean),
+            self.prior.covariance.new_empty(self.prior.covariance.shape),
+        )
+        weights, kept, first = [], [], 0
+        for part in parts:
+            here = slice(first, first + len(part.end.mean))
+            mean[here], covariance[here] = part.end.mean, part.end.covariance
+            weights.append(part.weight)
+            kept += [part.trajectory] if part.trajectory is not None else []
+            first = here.stop
+        path = Trajectory(*(torch.cat(t, dim=1) for t in zip(*kept, strict=True))) if kept else None
+        return Assimilated(Gaussian(mean, covariance), path, torch.cat(weights))
 
 
 @torch.no_grad()
@@ -102,8 +109,9 @@ def filtered(problem: Problem) -> Assimilated:
     count = len(problem.prior.mean)
     shared = _shared_flows(problem) if problem.latent.dynamics.is_linear else None
     starts = range(0, count, together)
-    parts = [_Block(problem.part(slice(first, min(first + together, count))), shared).run() for first in starts]
-    return problem.joined(parts)
+    return problem.joined(
+        _Block(problem.part(slice(first, min(first + together, count))), shared).run() for first in starts
+    )
 
 
 class _Step(NamedTuple):
@@ -122,7 +130,7 @@ class _Block:
         self.problem, self.layout, self.shared = problem, problem.layout, shared
         self.scale = _scale(problem)
         self.mean = problem.prior.mean / self.scale
-        self.covariance = problem.prior.covariance / self.scale / self.scale[:, None]
+        self.covariance = problem.prior.covariance / (self.scale * self.scale[:, None])
         noise = problem.latent.process_noise.to(self.mean)
         self.noise = self.layout.of_state(noise, 0.0) / self.scale / self.scale[:, None]
         self.weight = torch.ones_like(problem.rows.value)
@@ -139,8 +147,8 @@ class _Block:
             information, pull = self._condition(node)
             if problem.smooth:
                 steps.append(_Step(back, predicted, information, pull))
-                means.append(self.mean)
-                seen.append(self.covariance)
+                means.append(self.mean.clone())
+                seen.append(self.covariance.clone())
         trajectory = self._smoothed(steps, means, seen) if problem.smooth else None
         covariance = self.covariance * self.scale * self.scale[:, None]
         like = problem.prior.mean
@@ -152,10 +160,10 @@ class _Block:
             forth, back = self._flow(days)
         else:
             modes = self.shared[round(days, 6)]
-            forth, back = (lambda x: _by_modes(modes, x)), (lambda x: _by_modes(modes.transpose(0, 1), x))
+            forth, back = (lambda x: by_modes(modes, x)), (lambda x: by_modes(modes.transpose(0, 1), x))
             self.mean = self._on_state(forth, self.mean.unsqueeze(-1)).squeeze(-1)
-        carried = self._on_state(forth, self.covariance)
-        self.covariance = self._on_state(forth, carried.mT) + days * self.noise
+        carried = self._on_state(forth, self._on_state(forth, self.covariance).mT)
+        self.covariance = (carried + carried.mT).mul_(0.5).add_(days * self.noise)
         return lambda x: self._on_state(back, x)
 
     def _flow(self, days: float) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -187,14 +195,14 @@ class _Block:
         charts = len(self.mean) if problem.smooth else 0
         information, pull = self.mean.new_zeros(charts, size, size), self.mean.new_zeros(charts, size)
         here = torch.nonzero(self.node_of == node).squeeze(-1)
+        # Conditioned in place: nobody else holds what was predicted.
         for batch in batches(problem.rows.chart[here], BATCH_ROWS):
             which, chart = here[batch.row], batch.group
             mean = self.mean[chart]
             about = self._about(mean, which, batch.known)
             rows = about(torch.zeros_like(mean[:, :size]))
             made = update(mean, self.covariance[chart], rows, problem.bound, about, problem.smooth)
-            self.mean = self.mean.index_copy(0, chart, made.mean)
-            self.covariance = self.covariance.index_copy(0, chart, made.covariance)
+            self.mean[chart], self.covariance[chart] = made.mean, made.covariance
             self.weight[which[batch.known]] = made.weight[batch.known].to(self.weight)
             if made.information is not None and made.pull is not None:
                 information[chart], pull[chart] = made.information, made.pull
@@ -262,26 +270,13 @@ def _scale(problem: Problem) -> Tensor:
 
 
 def _shared_flows(problem: Problem) -> dict[float, Tensor]:
-    """(order, order, code) of linear dynamics between nodes, by the interval in days, in scaled states.
-
-    Linear dynamics leave every mode to itself: their propagator is a small matrix a mode.
-    """
+    """(order, order, code) the flow of linear dynamics between nodes, by the interval in days, in scaled states."""
     latent = problem.latent
     order, code = latent.dynamics.order, latent.dynamics.code_size
     days = sorted({round(float(day), 6) for day in np.diff(problem.nodes)})
     if not days:
         return {}
-    moved = propagators(latent.dynamics, torch.tensor(days), latent.method, latent.step_days)
-    modes = moved.unflatten(1, (order, code)).unflatten(3, (order, code)).diagonal(dim1=2, dim2=4)
+    modes = mode_flows(latent.dynamics, torch.tensor(days))
     scale = latent.state_covariance.diagonal().sqrt().unflatten(0, (order, code))
     scaled = modes * scale[None, None, :, :] / scale[None, :, None, :]
     return dict(zip(days, scaled, strict=True))
-
-
-def _by_modes(modes: Tensor, x: Tensor) -> Tensor:
-    """A matrix a mode (order, order, code) times the states' rows of x (chart, state, ...)."""
-    order, _, code = modes.shape
-    parts = x.unflatten(1, (order, code))
-    weights = modes.view(order, order, code, *[1] * (x.dim() - 2)).to(x)
-    moved = [sum((weights[i, j] * parts[:, j] for j in range(order)), start=torch.zeros(())) for i in range(order)]
-    return torch.cat(moved, dim=1)

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.observations import days_since_epoch
+from ..data.observations import SAME_MOMENT_DAYS, days_since_epoch
 from ..errors import EmptyDataError, ObservationError
 from ..model import LatentModel, Ocean
 from ..model.blending import BATCH_PLACES, Places, blend, blocks
@@ -50,6 +50,15 @@ class EncodedMaps:
             residual=self.residual[which],
         )
 
+    @torch.no_grad()
+    def state(self, latent: LatentModel) -> tuple[Tensor, Tensor]:
+        """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before."""
+        mean = latent.initialiser(self.codes[-(latent.lags + 1) :].movedim(0, 1))
+        code, size = latent.dynamics.code_size, mean.shape[-1]
+        covariance = 1e-8 * torch.eye(size, dtype=mean.dtype, device=mean.device).repeat(len(mean), 1, 1)
+        covariance[:, :code, :code] += self.covariance[-1]
+        return mean, covariance
+
 
 def is_maps(dataset: xr.Dataset) -> bool:
     """Whether a dataset is in field layout with a time axis."""
@@ -61,7 +70,7 @@ def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: flo
     times = days_since_epoch(dataset["time"].values)
     order = np.argsort(times, kind="stable")
     times = times[order]
-    last = len(times) if end is None else int(np.searchsorted(times, end + 1e-9))
+    last = len(times) if end is None else int(np.searchsorted(times, end + SAME_MOMENT_DAYS))
     recent = slice(max(last - wanted, 0), last)
     if last < wanted or not np.allclose(np.diff(times[recent]), interval_days, atol=1e-3):
         return None

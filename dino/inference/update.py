@@ -67,100 +67,128 @@ def update(
     smooth : whether a smoother comes later
     """
     size = rows.operator.shape[-1]
-    rows, weight = _settled(covariance[:, :size, :size], rows, bound, about)
-    condition = _by_innovations if rows.operator.shape[1] <= size else _by_information
-    change, updated, *adjoint = condition(covariance, rows.weighed(weight), smooth)
-    return Updated(mean + change, (updated + updated.mT) / 2, weight, *adjoint)
+    if about is not None and about(torch.zeros_like(rows.operator[:, 0])) is not rows:
+        rows, weight = _descended(covariance[:, :size, :size], rows, bound, about)
+        solver = _solver(covariance, rows)
+    else:
+        solver = _solver(covariance, rows)
+        weight = _settled(solver, rows, bound)
+    return solver.conditioned(mean, covariance, weight, smooth)
 
 
-def _by_innovations(covariance: Tensor, rows: Rows, smooth: bool) -> tuple[Tensor, ...]:
-    size = rows.operator.shape[-1]
-    cross = rows.operator @ covariance[:, :size]
-    factor, root = _innovation_factor(cross[..., :size] @ rows.operator.mT, rows.precision)
-    whitened = torch.linalg.solve_triangular(factor, root.unsqueeze(-1) * cross, upper=False)
-    target = torch.linalg.solve_triangular(factor, (root * rows.innovation).unsqueeze(-1), upper=False)
-    made = (whitened.mT @ target).squeeze(-1), torch.baddbmm(covariance, whitened.mT, whitened, alpha=-1)
-    if not smooth:
-        return made
-    seen = torch.linalg.solve_triangular(factor, root.unsqueeze(-1) * rows.operator, upper=False)
-    return *made, seen.mT @ seen, (seen.mT @ target).squeeze(-1)
+class _ByInnovations:
+    """What a solution by the innovations' covariance needs whatever the weights are: few rows."""
+
+    def __init__(self, covariance: Tensor, rows: Rows) -> None:
+        size = rows.operator.shape[-1]
+        self.rows, self.cross = rows, rows.operator @ covariance[:, :size]
+        self.expected = self.cross[..., :size] @ rows.operator.mT
+
+    def spread(self) -> Tensor:
+        """(chart, row) variance of what the rows would see before they are."""
+        return self.expected.diagonal(dim1=-2, dim2=-1)
+
+    def misfit(self, weight: Tensor) -> Tensor:
+        """(chart, row) what is left of the innovations with some weights, in their units."""
+        factor, root = self._factor(weight)
+        solved = torch.cholesky_solve((root * self.rows.innovation).unsqueeze(-1), factor)
+        return self.rows.innovation - (self.expected @ (root.unsqueeze(-1) * solved)).squeeze(-1)
+
+    def conditioned(self, mean: Tensor, covariance: Tensor, weight: Tensor, smooth: bool) -> Updated:
+        """The state given the rows with some weights."""
+        factor, root = self._factor(weight)
+        whitened = torch.linalg.solve_triangular(factor, root.unsqueeze(-1) * self.cross, upper=False)
+        target = torch.linalg.solve_triangular(factor, (root * self.rows.innovation).unsqueeze(-1), upper=False)
+        updated = torch.baddbmm(covariance, whitened.mT, whitened, alpha=-1)
+        made = Updated(mean + (whitened.mT @ target).squeeze(-1), updated, weight)
+        if not smooth:
+            return made
+        seen = torch.linalg.solve_triangular(factor, root.unsqueeze(-1) * self.rows.operator, upper=False)
+        return made._replace(information=seen.mT @ seen, pull=(seen.mT @ target).squeeze(-1))
+
+    def _factor(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Factor of I + R^-1/2 H P H' R^-1/2, and R^-1/2; padding has no precision and stays apart."""
+        root = (self.rows.precision * weight).sqrt()
+        matrix = root.unsqueeze(-1) * self.expected * root.unsqueeze(-2)
+        matrix.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        return cholesky(matrix), root
 
 
-def _by_information(covariance: Tensor, rows: Rows, smooth: bool) -> tuple[Tensor, ...]:
-    size = rows.operator.shape[-1]
-    root = cholesky(covariance[:, :size, :size])
-    factor, target, normal = _information_factor(root, rows)
-    before = torch.linalg.solve_triangular(root, covariance[:, :size], upper=False)
-    after = torch.linalg.solve_triangular(factor, before, upper=False)
-    updated = torch.baddbmm(torch.baddbmm(covariance, before.mT, before, alpha=-1), after.mT, after)
-    made = (after.mT @ target).squeeze(-1), updated
-    if not smooth:
-        return made
-    # S^-1 by Woodbury's identity: H' S^-1 H = L^-T M^-1 (M - 1) L^-1, without a difference of large numbers.
-    normal.diagonal(dim1=-2, dim2=-1).sub_(1.0)
-    inner = torch.linalg.solve_triangular(root.mT, torch.cholesky_solve(normal, factor), upper=True)
-    information = torch.linalg.solve_triangular(root.mT, inner.mT, upper=True)
-    pull = torch.linalg.solve_triangular(factor.mT, target, upper=True)
-    pull = torch.linalg.solve_triangular(root.mT, pull, upper=True).squeeze(-1)
-    return *made, (information + information.mT) / 2, pull
+class _ByInformation:
+    """What a solution by the information of the rows needs whatever the weights are: many rows."""
+
+    def __init__(self, covariance: Tensor, rows: Rows) -> None:
+        size = rows.operator.shape[-1]
+        self.rows, self.root = rows, cholesky(covariance[:, :size, :size])
+        self.turned = rows.operator @ self.root
+
+    def spread(self) -> Tensor:
+        """(chart, row) variance of what the rows would see before they are."""
+        return self.turned.square().sum(-1)
+
+    def misfit(self, weight: Tensor) -> Tensor:
+        """(chart, row) what is left of the innovations with some weights, in their units."""
+        factor, target, _ = self._factor(weight)
+        solved = torch.linalg.solve_triangular(factor.mT, target, upper=True)
+        return self.rows.innovation - (self.turned @ solved).squeeze(-1)
+
+    def conditioned(self, mean: Tensor, covariance: Tensor, weight: Tensor, smooth: bool) -> Updated:
+        """The state given the rows with some weights."""
+        factor, target, normal = self._factor(weight)
+        size = self.root.shape[-1]
+        before = torch.linalg.solve_triangular(self.root, covariance[:, :size], upper=False)
+        after = torch.linalg.solve_triangular(factor, before, upper=False)
+        updated = torch.baddbmm(torch.baddbmm(covariance, before.mT, before, alpha=-1), after.mT, after)
+        made = Updated(mean + (after.mT @ target).squeeze(-1), updated, weight)
+        if not smooth:
+            return made
+        # S^-1 by Woodbury's identity: H' S^-1 H = L^-T M^-1 (M - 1) L^-1, without a difference of large numbers.
+        normal.diagonal(dim1=-2, dim2=-1).sub_(1.0)
+        inner = torch.linalg.solve_triangular(self.root.mT, torch.cholesky_solve(normal, factor), upper=True)
+        information = torch.linalg.solve_triangular(self.root.mT, inner.mT, upper=True)
+        pull = torch.linalg.solve_triangular(factor.mT, target, upper=True)
+        pull = torch.linalg.solve_triangular(self.root.mT, pull, upper=True).squeeze(-1)
+        return made._replace(information=(information + information.mT) / 2, pull=pull)
+
+    def _factor(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Factor C of M, C^-1 L' H' R^-1 d (chart, seen, 1), and M itself."""
+        weighted = self.turned * (self.rows.precision * weight).unsqueeze(-1)
+        normal = weighted.mT @ self.turned
+        normal.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        factor = cholesky(normal)
+        target = torch.linalg.solve_triangular(factor, weighted.mT @ self.rows.innovation.unsqueeze(-1), upper=False)
+        return factor, target, normal
 
 
-def _innovation_factor(expected: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
-    """Factor of I + R^-1/2 H P H' R^-1/2, and R^-1/2; padding has no precision and stays apart."""
-    root = precision.sqrt()
-    matrix = root.unsqueeze(-1) * expected * root.unsqueeze(-2)
-    matrix.diagonal(dim1=-2, dim2=-1).add_(1.0)
-    return cholesky(matrix), root
+def _solver(covariance: Tensor, rows: Rows) -> _ByInnovations | _ByInformation:
+    few = rows.operator.shape[1] <= rows.operator.shape[-1]
+    return _ByInnovations(covariance, rows) if few else _ByInformation(covariance, rows)
 
 
-def _information_factor(root: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-    """Factor C of M, C^-1 L' H' R^-1 d (chart, seen, 1), and M itself."""
-    turned = rows.operator @ root
-    weighted = turned * rows.precision.unsqueeze(-1)
-    normal = weighted.mT @ turned
-    normal.diagonal(dim1=-2, dim2=-1).add_(1.0)
-    factor = cholesky(normal)
-    target = torch.linalg.solve_triangular(factor, weighted.mT @ rows.innovation.unsqueeze(-1), upper=False)
-    return factor, target, normal
+def _settled(solver: _ByInnovations | _ByInformation, rows: Rows, bound: float) -> Tensor:
+    """Weights (chart, row) at the minimum of Huber's cost.
 
-
-def _change(covariance: Tensor, rows: Rows) -> Tensor:
-    """Change (chart, seen) of the seen part alone, for covariances (chart, seen, seen)."""
-    if rows.operator.shape[1] <= rows.operator.shape[-1]:
-        cross = rows.operator @ covariance
-        factor, root = _innovation_factor(cross @ rows.operator.mT, rows.precision)
-        solved = torch.cholesky_solve((root * rows.innovation).unsqueeze(-1), factor)
-        return (cross.mT @ (root.unsqueeze(-1) * solved)).squeeze(-1)
-    root = cholesky(covariance)
-    factor, target, _ = _information_factor(root, rows)
-    return (root @ torch.linalg.solve_triangular(factor.mT, target, upper=True)).squeeze(-1)
+    First, innovations are weighed by their own covariance, H P H' + R: rows without outliers need no more. A chart
+    that has settled stays as it is, so that it does not depend on the charts beside it.
+    """
+    if bound == math.inf:
+        return torch.ones_like(rows.innovation)
+    settled = torch.zeros(len(rows.innovation), dtype=torch.bool, device=rows.innovation.device)
+    root = rows.precision.sqrt()
+    expected = 1.0 + rows.precision * solver.spread()
+    weight = huber_weight(rows.innovation * (rows.precision / expected).sqrt(), bound)
+    for _ in range(ITERATIONS):
+        before, found = weight, huber_weight(solver.misfit(weight) * root, bound)
+        weight = torch.where(settled.unsqueeze(-1), weight, found)
+        settled |= ((weight - before).abs() <= 1e-3).all(-1)
+        if bool(settled.all()):
+            break
+    return weight
 
 
 def _misfit(rows: Rows, change: Tensor) -> Tensor:
     """Misfits (chart, row) in standard deviations after a change of the seen part."""
     return (rows.innovation - (rows.operator @ change.unsqueeze(-1)).squeeze(-1)) * rows.precision.sqrt()
-
-
-def _settled(covariance: Tensor, rows: Rows, bound: float, about: About | None) -> tuple[Rows, Tensor]:
-    """Rows and weights at the minimum of Huber's cost.
-
-    First, innovations are weighed by their own covariance, H P H' + R: rows without outliers need no more. A chart
-    that has settled stays as it is, so that it does not depend on the charts beside it.
-    """
-    if about is not None and about(torch.zeros_like(rows.operator[:, 0])) is not rows:
-        return _descended(covariance, rows, bound, about)
-    if bound == math.inf:
-        return rows, torch.ones_like(rows.innovation)
-    expected = 1.0 + rows.precision * ((rows.operator @ covariance) * rows.operator).sum(-1)
-    weight = huber_weight(rows.innovation * (rows.precision / expected).sqrt(), bound)
-    settled = torch.zeros(len(weight), dtype=torch.bool, device=weight.device)
-    for _ in range(ITERATIONS):
-        before, change = weight, _change(covariance, rows.weighed(weight))
-        weight = torch.where(settled.unsqueeze(-1), weight, huber_weight(_misfit(rows, change), bound))
-        settled |= ((weight - before).abs() <= 1e-3).all(-1)
-        if bool(settled.all()):
-            break
-    return rows, weight
 
 
 def _descended(covariance: Tensor, rows: Rows, bound: float, about: About) -> tuple[Rows, Tensor]:
@@ -182,7 +210,7 @@ def _descended(covariance: Tensor, rows: Rows, bound: float, about: About) -> tu
     settled = torch.zeros_like(cost, dtype=torch.bool)
     for _ in range(ITERATIONS):
         weighed = seen.weighed(weight)
-        misfit = _misfit(weighed, _change(covariance, weighed)) * weighed.precision.sqrt()
+        misfit = _solver(covariance, seen).misfit(weight) * weighed.precision
         step = (seen.operator.mT @ misfit.unsqueeze(-1)).squeeze(-1) - multiplier
         step = torch.where(settled.unsqueeze(-1), 0.0, step)
         length = torch.ones_like(cost)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..dynamics import propagators, tangent_flow
+from ..dynamics import by_modes, mode_flows, tangent_flow
 from ..errors import NonFiniteError
 from ..numerics.gaussian import Gaussian, cholesky
 from ..numerics.groups import batches
@@ -37,8 +37,9 @@ def minimised(problem: Problem, iterations: int = 6) -> Assimilated:
     count, size = problem.prior.mean.shape
     together = max(1, BLOCK_NUMBERS // (len(problem.nodes) * size * size))
     starts = range(0, count, together)
-    parts = [_Block(problem.part(slice(first, min(first + together, count)))).run(iterations) for first in starts]
-    return problem.joined(parts)
+    return problem.joined(
+        _Block(problem.part(slice(first, min(first + together, count)))).run(iterations) for first in starts
+    )
 
 
 @dataclass
@@ -67,7 +68,7 @@ class _Block:
         latent = problem.latent
         self.flows = None
         if latent.dynamics.is_linear:
-            self.flows = propagators(latent.dynamics, nodes, latent.method, latent.step_days)
+            self.flows = mode_flows(latent.dynamics, nodes)
 
     def run(self, iterations: int) -> Assimilated:
         """Iterate until no chart gains; then the curvature at the minimum is the posterior's."""
@@ -125,8 +126,7 @@ class _Block:
         latent, where = self.problem.latent, self.where
         inner = start[:, where], tangents[:, where]
         if self.flows is not None:
-            flows = self.flows.to(start).unsqueeze(1)
-            states, turned = (flows @ inner[0].unsqueeze(-1)).squeeze(-1), flows @ inner[1]
+            states, turned = (torch.stack([by_modes(flow, part) for flow in self.flows]) for part in inner)
         else:
             states, turned = tangent_flow(
                 latent.dynamics, self.problem.context, *inner, self.nodes, latent.method, latent.step_days

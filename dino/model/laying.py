@@ -8,6 +8,7 @@ where there are none, from the observations themselves and the shipped land mask
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.layout.channels import CHANNELS
 from data_pipeline.stores.blocks import Store
 
 from ..config import Box, DomainConfig, StoreConfig
@@ -90,7 +91,15 @@ def _named(like: Ocean, names: list[str] | None) -> tuple[ChannelSpec, ...]:
     names = names or list(like.names)
     if len(names) != len(like.channels):
         raise ConfigError(f"the run forecasts {', '.join(like.names)}; name as many channels of the store")
-    return tuple(c.model_copy(update={"name": name}) for c, name in zip(like.channels, names, strict=True))
+    return tuple(_renamed(channel, name) for channel, name in zip(like.channels, names, strict=True))
+
+
+def _renamed(channel: ChannelSpec, name: str) -> ChannelSpec:
+    """A channel of another name, which is described as that name's channel is where it is a known one."""
+    known = CHANNELS.get(name)
+    if name == channel.name or known is None or known.units != channel.units:
+        return channel.model_copy(update={"name": name})
+    return channel.model_copy(update={"name": name, **known.attrs})
 
 
 def _around(longitude: Array, latitude: Array) -> Box:
@@ -143,7 +152,8 @@ def _rows(south: float, north: float, size: float, stride: float, highest: float
 
 def _mean(values: Array, channel: ChannelSpec) -> float:
     """The mean field of a channel without maps; anomalies have none."""
-    anomaly = "above_sea_level" in (channel.standard_name or "") or "anomaly" in (channel.standard_name or "")
+    standard_name = channel.standard_name or ""
+    anomaly = standard_name in CHANNELS["sla"].standard_names or "anomaly" in standard_name
     return 0.0 if anomaly or not np.isfinite(values).any() else float(np.nanmean(values))
 
 

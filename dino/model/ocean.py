@@ -39,15 +39,22 @@ class Ocean:
 
     @classmethod
     def over(
-        cls, source: Observations | xr.Dataset | Path, like: "Ocean", domain: DomainConfig, **settings: Any
+        cls,
+        source: Observations | xr.Dataset | Path,
+        like: "Ocean",
+        domain: DomainConfig | None = None,
+        **settings: Any,
     ) -> "Ocean":
-        """The sea of point observations or of maps, with tiles as `domain` says and channels as in `like`.
+        """The sea of point observations or of maps, with tiles as `domain` says (8 degrees) and channels as in `like`.
 
         settings : those of `laying.ocean_of_observations` (names, box, tile_degrees), or of `laying.ocean_of_maps`
         (store, until), which say what is raised
         """
         from . import laying  # which makes oceans itself
 
+        domain = domain or DomainConfig(kind="tiles", tile_degrees=8.0)
+        if isinstance(source, xr.Dataset) and "obs" in source.dims:
+            source = Observations.from_dataset(source, tuple(settings.get("names") or like.names))
         if isinstance(source, Observations):
             return laying.ocean_of_observations(like, source, domain, **settings)
         return laying.ocean_of_maps(like, source, settings.pop("store"), domain, **settings)

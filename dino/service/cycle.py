@@ -11,7 +11,7 @@ from ..errors import ObservationError
 from ..forecaster import Forecaster
 from ..inference.analysis import Analysis
 from ..inference.maps import is_maps
-from .state import load_state, save_state
+from .state import load_cycle, save_cycle
 
 BUSY = "process {writer} is updating this state; wait until it is done"
 
@@ -26,7 +26,7 @@ def advance(
     """The analysis at `moment`, by default at the last observation, from the state at `path`; it is written there.
 
     Where there is no state yet, a window is analysed from the population of the run. A second process that comes while
-    one is at it is refused with `StoreError`; see `Forecaster.update` and `load_state` for the other errors.
+    one is at it is refused with `StoreError`; see `Forecaster.update` and `load_cycle` for the other errors.
     """
     if is_maps(observations):
         raise ObservationError(
@@ -36,11 +36,11 @@ def advance(
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with claimed(path.with_name(f".{path.name}.lock"), BUSY):
-        before = load_state(path, run, device)
+        before = load_cycle(path, run, device)
         if before is None:
             analysis = forecaster.analyse(observations, moment)
         else:
             analysis = forecaster.update(before, observations, moment)
         with writing(path):
-            save_state(analysis, path, run)
+            save_cycle(analysis, path, run)
     return analysis

@@ -27,7 +27,7 @@ VERSION = 1
 DESCRIPTION = "state.json"
 
 
-def save_state(analysis: Analysis, path: Path, run: Path | str) -> None:
+def save_cycle(analysis: Analysis, path: Path, run: Path | str) -> None:
     """Write the end of an analysis of points, whole or not at all, over the state that is there."""
     path.mkdir(parents=True, exist_ok=True)
     joint = analysis.joint or StateAndOffsets((), analysis.mean, analysis.covariance)
@@ -58,7 +58,7 @@ def save_state(analysis: Analysis, path: Path, run: Path | str) -> None:
             old.unlink(missing_ok=True)
 
 
-def load_state(path: Path, run: Path | str, device: str | torch.device = "cpu") -> Analysis | None:
+def load_cycle(path: Path, run: Path | str, device: str | torch.device = "cpu") -> Analysis | None:
     """The analysis that a state holds, ready to be updated or forecast from; None where there is no state yet.
 
     Raises `CheckpointError` when it is damaged, foreign, of another version, or belongs to another run.

@@ -13,13 +13,13 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from data_pipeline.stores.writing import refuse_taken
 from data_pipeline.system.atomic import writing_folder
 
 from ..config import Box
-from ..data.observations import datetime_of, day_of, days_since_epoch
+from ..data.observations import SAME_MOMENT_DAYS, datetime_of, day_of, days_since_epoch
 from ..errors import EmptyDataError, ObservationError
 from ..forecaster import Forecaster
+from ..forecasts.output import refuse_other
 from ..inference.maps import is_maps
 from ..model import Ocean
 from ..space.boxes import points_in
@@ -38,7 +38,7 @@ def fits_chunks(maps: xr.Dataset, at: xr.Dataset) -> bool:
 def last_map(maps: xr.Dataset, time: np.datetime64 | None) -> float:
     """The day of the last map up to `time` [days since 1950-01-01]; EmptyDataError when there is none."""
     days = np.sort(days_since_epoch(maps["time"].values))
-    known = days if time is None else days[days <= day_of(time) + 1e-9]
+    known = days if time is None else days[days <= day_of(time) + SAME_MOMENT_DAYS]
     if not len(known):
         raise EmptyDataError(f"no map lies before {time}; the first is of {datetime_of(days[0])!s:.16}")
     return float(known[-1])
@@ -126,8 +126,11 @@ def _extent(chart: object) -> Box:
 def write_chunks(
     path: Path, parts: Iterator[tuple[Chunk, xr.Dataset]], at: xr.Dataset, overwrite: bool = False
 ) -> None:
-    """Write the forecasts of chunks to a zarr store that appears whole or not at all; missing where no tile reaches."""
-    with writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
+    """Write the forecasts of chunks to a zarr store that appears whole or not at all; missing where no tile reaches.
+
+    Raises StoreError for what `refuse_other` does not let be replaced.
+    """
+    with writing_folder(path, lambda taken: refuse_other(taken, overwrite)) as partial:
         begun = False
         for chunk, forecast in parts:
             if not begun:

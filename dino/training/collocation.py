@@ -120,7 +120,11 @@ def fit_quadratic(
     dynamics.trust(torch.cat([codes.codes.flatten(0, 1) for codes in training]), model.spec.interval_days)
     enough = enough_series(training, dynamics.feature_count)
     total = 2 * config.rounds + len(PRODUCT_PENALTIES)
-    search = Search(model, validation, size, lambda done: report(done, max(total, done)), group)
+
+    def told(done: int) -> None:
+        report(done, max(total, done), f"dynamics held-out {min(search.trials, key=_error).error:.3g}")
+
+    search = Search(model, validation, size, told, group)
     chosen = Trial(math.inf, config.ridge, dynamics.coefficients.clone())
     penalties, equations = [config.ridge * factor for factor in PRODUCT_PENALTIES], None
     for index in range(config.rounds):

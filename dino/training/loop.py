@@ -18,7 +18,7 @@ from ..errors import CheckpointError, NonFiniteError
 from ..numerics.interruption import Interrupted, interruptible
 from ..numerics.parallel import ALONE, Group
 
-__all__ = ["Interrupted", "Loop", "Stage", "load_state"]
+__all__ = ["Interrupted", "Loop", "Stage", "load_training_state"]
 
 STATE_FILE = "state.pt"
 
@@ -100,7 +100,7 @@ class Loop:
 
     def __init__(self, folder: Path, resume: bool, save_every: int = 100, group: Group = ALONE) -> None:
         self.folder, self.save_every, self.group = folder, save_every, group
-        self.saved = group.from_first(lambda: load_state(folder)) if resume else None
+        self.saved = group.from_first(lambda: load_training_state(folder)) if resume else None
         self.finished: list[str] = list(self.saved["finished"]) if self.saved else []
         self.metrics: list[dict] = group.from_first(self._reopen)
 
@@ -212,7 +212,7 @@ class Loop:
             torch.save(state, partial)
 
 
-def load_state(folder: Path) -> dict | None:
+def load_training_state(folder: Path) -> dict | None:
     """The state a run was left in, or None when it has none. Raises `CheckpointError` when it cannot be read."""
     path = folder / STATE_FILE
     if not path.exists():

@@ -19,9 +19,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from data_pipeline.system.progress import Progress
+
 from ..model import LatentModel
 from ..numerics.gaussian import Gaussian, cholesky
-from .base import Analyse, Progress, Task, Transferred, improve
+from .base import Analyse, Task, Transferred, improve
 from .plan import Episode
 
 BATCH, DRAWS = 256, 64

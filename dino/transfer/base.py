@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from data_pipeline.system.progress import Progress
+
 from ..config import TransferConfig
 from ..data.codes import CodeSeries
 from ..data.observations import Observations
@@ -15,8 +17,6 @@ from ..errors import EmptyDataError, NonFiniteError
 from ..forecaster import Forecaster
 from ..model import LatentModel
 from .plan import UNUSABLE, Episode, cut, episodes, held_out_misfit
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from data_pipeline.system.progress import Progress
+
 from ..data.codes import CodeSeries
 from ..model import LatentModel
 from ..model.segments import segment_errors
-from .base import Analyse, Progress, Task, Transferred, improve
+from .base import Analyse, Task, Transferred, improve
 from .losses import future_misfit
 
 ENVIRONMENTS = 16  # parts of a single store that stand for environments

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_pipeline.system.progress import Progress
+
 from ..dynamics import AdaptedODE
 from ..forecaster import Forecaster
 from ..model import LatentModel, Ocean, ResidualSpec
 from ..numerics.gaussian import cholesky
 from ..space.domain import EARTH_RADIUS_KM
-from .base import Analyse, Progress, Task, Transferred, descend, improve
+from .base import Analyse, Task, Transferred, descend, improve
 from .losses import future_misfit
 from .plan import Episode
 

@@ -8,7 +8,9 @@ move.
 
 import torch
 
-from .base import Analyse, Progress, Task, Transferred, descend, improve
+from data_pipeline.system.progress import Progress
+
+from .base import Analyse, Task, Transferred, descend, improve
 from .losses import Pull, seen_misfit
 
 

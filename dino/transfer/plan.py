@@ -124,12 +124,16 @@ def cut(observations: Observations, config: TransferConfig, assimilation: Assimi
 def episodes(
     forecaster: Forecaster, observations: Observations, plan: Plan, ends: Sequence[float], smooth: bool = True
 ) -> Iterator[Episode]:
-    """The analyses at `ends` with what they saw and what is to come; gaps of the record are passed over."""
+    """The analyses at `ends` with what they saw and what is to come; gaps of the record are passed over.
+
+    Raises `DomainError` when no observation of the record lies in the model's area.
+    """
     latent, ocean, error = forecaster.latent, forecaster.ocean, forecaster.assimilation.default_error
+    ocean.cover.check(observations.longitude, observations.latitude)
     for end in ends:
         seen = observations.between(end - plan.length, end)
         ahead = observations.between(np.nextafter(end, np.inf), end + plan.horizon)
-        if not len(seen) or not len(ahead):
+        if not len(ahead) or not ocean.cover.holds(seen.longitude, seen.latitude).any():
             continue
         analysis = forecaster.analyse_observations(seen, end, plan.length, smooth)
         assert analysis.nodes is not None
@@ -138,7 +142,9 @@ def episodes(
         after = observed_values(latent, ocean, ahead, nodes, error).formed(latent.decoder)
         if len(after):
             overflight = np.floor(ahead.time[after.observation.cpu().numpy()] / OVERFLIGHT_DAYS).astype(np.int64)
-            yield Episode(analysis, before or after, analysis.mean.new_tensor(nodes - end), after, overflight)
+            yield Episode(
+                analysis, after if before is None else before, analysis.mean.new_tensor(nodes - end), after, overflight
+            )
 
 
 def forecast_codes(forecaster: Forecaster, episode: Episode) -> Tensor:

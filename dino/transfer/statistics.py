@@ -14,8 +14,10 @@ from functools import partial
 
 import torch
 
+from data_pipeline.system.progress import Progress
+
 from ..model import LatentModel
-from .base import Analyse, Progress, Task, Transferred, improve
+from .base import Analyse, Task, Transferred, improve
 from .pace import fit_pace, search
 from .plan import Episode, forecast_codes, misfit
 from .population import energy_ratio, reshape_population

@@ -1,8 +1,10 @@
 """The strategies by name."""
 
+from data_pipeline.system.progress import Progress
+
 from ..errors import ConfigError
 from .alignment import translate_codes, transport_codes
-from .base import Progress, Strategy, Task, Transferred
+from .base import Strategy, Task, Transferred
 from .context import adapt_context
 from .extension import add_drift, add_residual
 from .modulation import adapt_modulation

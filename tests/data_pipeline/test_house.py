@@ -106,7 +106,7 @@ def test_libraries_wait_until_they_are_needed(program, late):
 def test_the_package_offers_what_it_names():
     import data_pipeline
 
-    assert set(data_pipeline.__all__) <= set(dir(data_pipeline))
+    assert set(data_pipeline.__all__) == set(dir(data_pipeline))
     for name in data_pipeline.__all__:
         assert getattr(data_pipeline, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'no_such'"):

@@ -101,12 +101,48 @@ def test_forecast_at_points_of_a_table(sea_run, seen, tmp_path, suffix):
 
 def test_a_forecast_replaces_no_folder_of_others(refused, sea_run, seen, tmp_path):
     (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
-    out = tmp_path / "thesis"
+<<<<<<< HEAD
+    out = tmp_path / "thesis.zarr"
     out.mkdir()
     (out / "chapter").touch()
     to = ("--at", tmp_path / "here.csv", "--leads", "1", "--out", out, "--overwrite", *FAST)
     assert "is no zarr store" in refused("forecast", sea_run, seen, *to)
     assert (out / "chapter").exists()
+=======
+    to = ("--at", tmp_path / "here.csv", "--leads", "1", "--overwrite", *FAST)
+    for name in ("thesis.zarr", "thesis.nc", "thesis"):
+        out = tmp_path / name
+        out.mkdir()
+        (out / "chapter").touch()
+        refusal = refused("forecast", sea_run, seen, "--out", out, *to)
+        assert "no store of forecasts" in refusal if out.suffix else "must end in" in refusal
+        assert [entry.name for entry in out.iterdir()] == ["chapter"]
+
+
+def test_a_forecast_does_not_replace_what_it_starts_from(refused, sea_run, seen, tmp_path):
+    mine = tmp_path / "mine.zarr"
+    shutil.copytree(seen, mine)
+    at = ("--grid", "3,5,37,39,1", "--leads", "1", *FAST)
+    assert "no store of forecasts" in refused("forecast", sea_run, mine, "--out", mine, "--overwrite", *at)
+    xr.testing.assert_identical(open_store(mine).load(), open_store(seen).load())
+
+
+def test_a_refused_forecast_leaves_no_folder(refused, sea_run, seen, tmp_path):
+    refused("forecast", sea_run, seen, "--out", tmp_path / "deep" / "a.nc", "--grid", "a,b")
+    refused("forecast", sea_run, seen, "--out", tmp_path / "deep" / "a.zarr", "--grid", "100,110,37,39,1", *FAST)
+    assert not (tmp_path / "deep").exists()
+
+
+def test_times_inside_the_window_are_forecast(refused, sea_run, seen, sea_store, tmp_path):
+    out = tmp_path / "a.nc"
+    at = ("--grid", "4,5,38,39,0.5", "--time", "2005-04-20", *FAST)
+    assert run("forecast", sea_run, seen, "--out", out, "--leads=-3.5,-1,0,2", *at) == 0
+    with xr.open_dataset(out) as made:
+        assert made["time"].values[0] == np.datetime64("2005-04-16T12:00")
+        assert np.isfinite(made["adt"]).all()
+        assert (made["adt_std"] > 0).all()
+    assert "before the analysis" in refused("forecast", sea_run, seen, "--out", tmp_path / "b.nc", "--leads=-5", *at)
+>>>>>>> helper-f
 
 
 def test_forecast_on_a_grid(sea_run, sea_store, seen, tmp_path):

@@ -1,188 +1,29 @@
-"""Training data: maps read from stores, cut into charts, normalised."""
+"""Series in memory: parts of them are parts of the arrays, of every chart alike."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from data_pipeline.layout.datasets import fields_dataset
-from dino.config import DomainConfig, StoreConfig
-from dino.data.charts import Cut, chart_cut, choose_domain, tile_cut
-from dino.data.maps import Maps, open_maps
+from dino.config import DomainConfig
+from dino.data.charts import chart_cut, choose_domain
+from dino.data.maps import open_maps
 from dino.data.moments import moments
-from dino.data.observations import days_since_epoch
-from dino.data.series import series_of
-from dino.errors import ConfigError, DomainError, EmptyDataError
-from dino.space.domain import PeriodicBox, Region, Sphere
+from dino.data.series import Series, rows_of, series_of
+from dino.numerics.parallel import Group
 
-STORE = StoreConfig.model_validate({"path": "a.zarr"})
 ALL = slice(None)
 
 
 @pytest.fixture
-def sea(sea_dataset):
-    """sea(days, west, land): the maps of a small sea."""
-
-    def read(**options) -> Maps:
-        return open_maps(sea_dataset(**options), ["adt"]).loaded()
-
-    return read
-
-
-def tiled(maps: Maps, config: DomainConfig, climatology: str, spread: float) -> Cut:
-    """The tiles of maps whose mean over all times is taken off."""
-    seen = moments(maps, ALL)
-    return tile_cut(maps, STORE, config, seen, seen.grid_map(climatology), np.array([spread]))
-
-
-def test_maps_are_read_whole_and_cut_by_time(sea_dataset):
-    dataset = sea_dataset(days=10)
-    maps = open_maps(dataset, ["adt"]).loaded()
-    assert maps.values.shape == (1, 10, 1, 16, 16)
-    np.testing.assert_array_equal(maps.values[0, :, 0], dataset["adt"])
-    days = days_since_epoch(dataset["time"].values)
-    np.testing.assert_array_equal(maps.times, days)
-    part = open_maps(dataset, ["adt"], days[2], days[5]).loaded()
-    np.testing.assert_array_equal(part.values[0, :, 0], dataset["adt"][2:6])
-
-
-def test_trajectories_and_channels_keep_their_places(box_dataset):
-    dataset = box_dataset(trajectories=3, days=4)
-    dataset["double"] = dataset["ssh"] * 2
-    maps = open_maps(dataset, ["double", "ssh"]).loaded()
-    assert maps.values.shape == (3, 4, 2, 16, 16)
-    np.testing.assert_array_equal(maps.values[:, :, 1], dataset["ssh"])
-    np.testing.assert_array_equal(maps.values[:, :, 0], 2 * dataset["ssh"])
-
-
-def test_absent_channel_and_empty_period(sea_dataset):
-    with pytest.raises(ConfigError, match=r"channel sst is not in the store, which holds adt"):
-        open_maps(sea_dataset(), ["adt", "sst"]).loaded()
-    with pytest.raises(EmptyDataError, match="the store runs from 2005-04-01 to 2005-04-30"):
-        open_maps(sea_dataset(), ["adt"], 0.0, 1.0)
-
-
-def test_a_sea_across_180_degrees_stays_in_one_piece(sea):
-    here, there = sea(west=10.0), sea(west=178.0)
-    np.testing.assert_allclose(there.longitude - 178.0, here.longitude - 10.0)
-    np.testing.assert_array_equal(there.values, here.values)
-    domain = choose_domain(there, DomainConfig())
-    assert isinstance(domain, Region)
-    assert domain.longitude == pytest.approx(180.0) or domain.longitude == pytest.approx(-180.0)
-    tiles = DomainConfig(kind="tiles", tile_degrees=2.0)
-    both = [series_of(m, tiled(m, tiles, "constant", 1.0)) for m in (here, there)]
-    torch.testing.assert_close(both[0].values, both[1].values)
-    torch.testing.assert_close(both[0].context, both[1].context)
-
-
-def test_curvilinear_sea_across_180_degrees_without_coordinates_over_land():
-    x, y = np.meshgrid(np.linspace(176.0, 184.0, 9), np.linspace(-2.0, 2.0, 5))
-    values = np.broadcast_to(x + y, (3, 5, 9)).copy()
-    values[:, 0, 0] = np.nan
-    time = np.datetime64("2014-05-15", "ns") + np.arange(3) * np.timedelta64(1, "D")
-    dataset = fields_dataset(time, x, y, {"adt": values})
-    dataset["longitude"][0, 0] = np.nan
-    dataset["latitude"][0, 0] = np.nan
-    maps = open_maps(dataset, ["adt"]).loaded()
-    np.testing.assert_allclose(maps.longitude[1], x[1])
-    background = moments(maps, ALL).grid_map("constant")
-    weight = np.cos(np.deg2rad(y[np.isfinite(values[0])]))
-    mean = (values[0][np.isfinite(values[0])] * weight).sum() / weight.sum()
-    np.testing.assert_allclose(background.values[0, 1, 1], mean)
-    domain = choose_domain(maps, DomainConfig())
-    assert isinstance(domain, Region)
-    series = series_of(maps, chart_cut(maps, domain, background, np.ones(1)))
-    assert torch.isfinite(series.coordinates).all()
-    assert torch.isfinite(series.values).all()
-    assert series.coordinates.abs().max() < 1.1
-
-
-def test_a_global_axis_is_left_as_it_is():
-    longitude, latitude = np.arange(-180.0, 180.0, 30.0) + 0.1, np.linspace(-60, 60, 5)
-    time = np.array(["2014-05-15", "2014-05-16"], "datetime64[ns]")
-    maps = open_maps(fields_dataset(time, longitude, latitude, {"adt": np.ones((2, 5, 12))}), ["adt"]).loaded()
-    np.testing.assert_array_equal(maps.longitude, longitude)
-    assert isinstance(choose_domain(maps, DomainConfig()), Sphere)
-
-
-def test_domain_follows_the_store(box_dataset, sea):
-    box = open_maps(box_dataset(), ["ssh"]).loaded()
-    domain = choose_domain(box, DomainConfig())
-    assert domain == PeriodicBox(longitude=-60.0, latitude=38.0, length_km=(800.0, 800.0))
-    region = choose_domain(sea(), DomainConfig())
-    assert isinstance(region, Region)
-    np.testing.assert_allclose((region.longitude, region.latitude), (4.0, 38.0))
-    with pytest.raises(ConfigError, match="periodic simulation"):
-        choose_domain(sea(), DomainConfig(kind="periodic_box"))
-
-
-def test_background_is_the_training_mean_and_land_stays_missing(sea):
-    maps = sea(days=6)
-    background = moments(maps, slice(0, 4)).grid_map("map")
-    np.testing.assert_allclose(background.values[0], maps.values[0, :4, 0].mean(0), rtol=1e-5)
-    assert np.isnan(background.values[0, :4, :4]).all()
-    constant = moments(maps, slice(0, 4)).grid_map("constant").values[0]
-    area = np.cos(np.deg2rad(maps.latitude))[:, None] * np.isfinite(constant)
-    expected = np.nansum(np.nan_to_num(background.values[0]) * area) / area.sum()
-    np.testing.assert_allclose(constant[np.isfinite(constant)], expected, rtol=1e-6)
-
-
-def test_moving_gaps_are_refused(sea_dataset):
-    dataset = sea_dataset(days=16, land=False)
-    for day in range(16):
-        dataset["adt"][day, day] = np.nan
-    with pytest.raises(EmptyDataError, match="no cell of the store is valid at all times"):
-        moments(open_maps(dataset, ["adt"]).loaded(), ALL)
-
-
-def test_series_of_a_chart_give_the_maps_back(sea):
-    maps = sea()
-    background, spread = moments(maps, ALL).grid_map("map"), np.array([0.25])
-    domain = choose_domain(maps, DomainConfig())
-    cut = chart_cut(maps, domain, background, spread)
-    series, cover = series_of(maps, cut), cut.cover
-    ocean = np.isfinite(background.values[0])
-    assert series.count == 1
-    assert series.values.shape == (1, 30, ocean.sum(), 1)
-    back = series.values[0, :, :, 0].numpy() * 0.25 + background.values[0][ocean]
-    np.testing.assert_allclose(back, maps.values[0, :, 0][:, ocean], atol=1e-6)
-    assert float(series.weights.mean()) == pytest.approx(1.0)
-    y, x = np.meshgrid(maps.latitude, maps.longitude, indexing="ij")
-    np.testing.assert_allclose(series.coordinates, domain.coordinates(x[ocean], y[ocean]), atol=1e-6)
-    assert not cover.tiled
-
-
-def test_series_of_tiles_give_the_maps_back_at_their_places(sea):
-    maps = sea()
-    background = moments(maps, ALL).grid_map("map")
-    config = DomainConfig(kind="tiles", tile_degrees=2.0, overlap=0.5, minimum_valid=0.8)
-    cut = tiled(maps, config, "map", 0.25)
-    series, cover = series_of(maps, cut), cut.cover
-    assert cover.tiled
-    assert len(cover.charts) == series.count == 3 * 3 - 1  # the tile in the corner is land
-    whole = maps.values[0, :, 0]
-    for index, chart in enumerate(cover.charts):
-        row = round((chart.latitude - 1.0 - 36.0) / 0.25)
-        column = round((chart.longitude - 1.0 - 2.0) / 0.25)
-        box = (slice(row, row + 8), slice(column, column + 8))
-        mask = np.isfinite(background.values[0][box])
-        values = series.values[index].numpy().reshape(30, 8, 8) * float(series.amplitude[index]) * 0.25
-        back = values + background.values[0][box]
-        np.testing.assert_allclose(back[:, mask], whole[:, *box][:, mask], atol=1e-6)
-        weights = series.weights[index].numpy().reshape(8, 8)
-        assert (weights[~mask] == 0).all()
-        assert weights[mask].mean() == pytest.approx(1.0)
-        y, x = np.meshgrid(maps.latitude[box[0]], maps.longitude[box[1]], indexing="ij")
-        np.testing.assert_allclose(chart.coordinates(x.ravel(), y.ravel()), series.coordinates, atol=1e-5)
-        inside = values[:, mask] / 0.25
-        assert np.sqrt((inside**2).mean()) == pytest.approx(float(series.amplitude[index]), rel=1e-4)
-
-
-def test_tiles_that_cannot_be_are_refused(sea):
-    maps = sea()
-    with pytest.raises(ConfigError, match="hold only 2 cells a side"):
-        tiled(maps, DomainConfig(tile_degrees=0.5), "map", 1.0)
-    with pytest.raises(DomainError, match="no tile"):
-        tiled(maps, DomainConfig(tile_degrees=2, maximum_latitude=5), "map", 1.0)
+def series() -> Series:
+    """Two charts, of each of which three trajectories follow one another, with gaps in the second."""
+    values = torch.arange(2 * 3 * 5 * 4 * 1.0).view(6, 5, 4, 1)
+    weights = torch.ones(6, 4, 1)
+    weights[3:, 2] = 0.0
+    coordinates, context = torch.rand(4, 2), torch.arange(6.0)[:, None]
+    return Series(coordinates, weights, values, np.arange(5.0), context, charts=2)
 
 
 def test_frames_and_subset_agree_with_the_arrays(box_dataset):
@@ -192,14 +33,38 @@ def test_frames_and_subset_agree_with_the_arrays(box_dataset):
     part = series.subset(torch.tensor([2, 0])).frames(slice(1, 4))
     assert torch.equal(part.values, series.values[[2, 0]][:, 1:4])
     np.testing.assert_array_equal(part.times, series.times[1:4])
-    assert part.weights.shape[0] == part.amplitude.shape[0] == part.context.shape[0] == 2
+    assert part.weights.shape[0] == part.context.shape[0] == 2
 
 
-def test_held_out_trajectories_enter_neither_mean_nor_spread(box_dataset):
-    dataset = box_dataset(trajectories=3, days=4)
-    seen = moments(open_maps(dataset, ["ssh"]).loaded(), ALL, slice(0, 2))
-    dataset["ssh"][2] = 1000.0
-    again = moments(open_maps(dataset, ["ssh"]).loaded(), ALL, slice(0, 2))
-    np.testing.assert_array_equal(seen.mean, again.mean)
-    np.testing.assert_array_equal(seen.square, again.square)
-    np.testing.assert_allclose(seen.mean[0], dataset["ssh"][:2].mean(("trajectory", "time")), rtol=1e-6, atol=1e-7)
+def test_trajectories_are_those_of_every_chart(series):
+    part = series.trajectories(slice(1, None))
+    assert torch.equal(part.context[:, 0], torch.tensor([1.0, 2.0, 4.0, 5.0]))
+    assert torch.equal(part.values, series.values[[1, 2, 4, 5]])
+    assert not series.alike
+    assert series.subset(slice(0, 3)).alike
+    assert rows_of(6, 1, slice(-2, None), "cpu") == slice(4, 6, 1)
+
+
+def test_points_are_views(series):
+    part = series.points(slice(1, 3))
+    assert torch.equal(part.values, series.values[:, :, 1:3])
+    assert torch.equal(part.weights, series.weights[:, 1:3])
+    assert torch.equal(part.coordinates, series.coordinates[1:3])
+    assert part.values.untyped_storage().data_ptr() == series.values.untyped_storage().data_ptr()
+
+
+def test_processes_share_out_the_series(series):
+    rows = []
+    for rank in range(4):
+        ((mine, times, part),) = series.parts(Group(rank=rank, size=4))
+        assert times == slice(0, 5)
+        assert torch.equal(part.values, series.values[mine])
+        rows += range(6)[mine]
+    assert rows == list(range(6))
+
+
+def test_what_does_not_move_stays(series):
+    assert series.at(3) is series
+    assert series.loaded() is series
+    moved = replace(series, values=series.values.double()).to("meta")
+    assert {getattr(moved, name).device.type for name in ("values", "weights", "coordinates", "context")} == {"meta"}

@@ -9,18 +9,16 @@ import xarray as xr
 
 import dino
 from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import silent
 from dino.config import AssimilationConfig, EvaluationConfig
 from dino.data.observations import Observations, days_since_epoch
 from dino.errors import EmptyDataError
 from dino.evaluation import evaluate as module
 from dino.evaluation.evaluate import Truth, evaluate_maps, evaluate_observations
 from dino.evaluation.fitted_interpolation import fitted_interpolation
+from dino.model.checkpoint import load_model
 
 CONFIG = EvaluationConfig(leads_days=[1.0, 2.0, 4.0], stride=5)
-
-
-def silent(done, total, note=""):
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def sea(sea_store):
 
 @pytest.fixture(scope="module")
 def forecaster(sea_run):
-    return dino.Forecaster(dino.load(sea_run).model, AssimilationConfig(window_days=4.0, node_days=2.0, iterations=1))
+    return dino.Forecaster(*load_model(sea_run), AssimilationConfig(window_days=4.0, node_days=2.0, iterations=1))
 
 
 def methods(result) -> dict[str, list]:
@@ -69,11 +67,47 @@ def test_persistence_is_the_last_map(forecaster, sea):
         assert rmse == pytest.approx(np.sqrt((error * weights).sum() / weights.sum()), rel=1e-6)
 
 
+@pytest.fixture
+def analysed(monkeypatch):
+    """The ends of all analyses that are made, from maps and from points."""
+    ends = []
+
+    def counted(name, end):
+        method = getattr(dino.Forecaster, name)
+
+        def counting(self, *arguments, **options):
+            ends.append(end(*arguments))
+            return method(self, *arguments, **options)
+
+        monkeypatch.setattr(dino.Forecaster, name, counting)
+
+    counted("analyse_maps", lambda maps: maps.times[-1])
+    counted("analyse_observations", lambda observations, end, *rest: end)
+    return ends
+
+
+def test_every_start_is_analysed_once(forecaster, sea, scattered, analysed, monkeypatch):
+    """Maps are encoded all together, once."""
+    encoded = []
+    encode_maps = module.encode_maps
+    monkeypatch.setattr(module, "encode_maps", lambda *given: encoded.append(given) or encode_maps(*given))
+    result = evaluate_maps(forecaster, sea, CONFIG, None, silent)
+    days = days_since_epoch(sea["time"].values)
+    assert analysed == [days[start] for start in range(max(forecaster.latent.lags, 4), 29, CONFIG.stride)]
+    assert len(analysed) == result.starts > 2
+    assert len(encoded) == 1
+    analysed.clear()
+    config = CONFIG.model_copy(update={"start": sea["time"].values[20].astype("datetime64[s]").item()})
+    result = evaluate_observations(forecaster, sea, scattered(sea, ["adt"], 500), config, None, None, silent)
+    assert analysed == [days[start] for start in range(19, 29, CONFIG.stride)]
+    assert len(analysed) == result.starts == 2
+
+
 class Perfect:
     """Knows the truth; everything else as a forecaster has it."""
 
     def __init__(self, forecaster, sea):
-        self.model, self.sea = forecaster.model, sea
+        self.latent, self.ocean, self.sea = forecaster.latent, forecaster.ocean, sea
         self.assimilation = forecaster.assimilation
 
     def analyse_maps(self, maps):

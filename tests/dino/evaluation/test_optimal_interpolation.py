@@ -1,8 +1,10 @@
+"""Optimal interpolation against the algebra of Gaussian processes, and in what it leaves alone."""
+
 import numpy as np
 import pytest
 
-from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
-from dino.evaluation.covariance import Component, Covariance, _Subset, fit_covariance, positions_km
+from data_pipeline.errors import EmptyDataError, SchemaError
+from dino.evaluation.covariance import Component, Covariance, positions_km
 from dino.evaluation.optimal_interpolation import OptimalInterpolation
 
 TWO_SCALES = Covariance((Component(0.6, 80.0, 6.0), Component(0.4, 300.0, 30.0)), 0.05, 0.1)
@@ -127,51 +129,9 @@ def test_repeated_observations_without_noise_can_be_solved():
     assert oi.predict(0.0, 1.0, 36.0)[0] == pytest.approx(2.0, rel=1e-6)
 
 
-@pytest.mark.parametrize("kernel", ["gaussian", "matern32", "exponential"])
-def test_likelihood_gradient_against_differences(kernel):
-    time, lon, lat = scattered(25)
-    value = drawn(TWO_SCALES, time, lon, lat)
-    subset = _Subset.of(positions_km(lon, lat), time, value, np.arange(25) % 2, np.full(25, 0.01))
-    parameters = np.log([0.6, 80.0, 6.0, 0.4, 300.0, 30.0, 0.05, 0.1])
-    _, gradient = subset.loss(parameters, kernel, kernel, 2)
-    steps = 1e-5 * np.eye(len(parameters))
-    ends = [[subset.loss(parameters + sign * step, kernel, kernel, 2)[0] for sign in (1, -1)] for step in steps]
-    np.testing.assert_allclose(gradient, [(up - down) / 2e-5 for up, down in ends], rtol=1e-4, atol=1e-6)
-
-
-def test_fit_recovers_the_covariance_and_repeats_itself():
-    truth = Covariance((Component(1.0, 100.0, 8.0),), 0.05)
-    time, lon, lat = scattered(1000, seed=6)
-    value = drawn(truth, time, lon, lat)
-    options = {"components": 1, "subsets": 4, "subset_size": 250, "seed": 3}
-    found = fit_covariance(time, lon, lat, value, **options)
-    (part,) = found.components
-    assert part.variance == pytest.approx(1.0, rel=0.4)
-    assert part.length_km == pytest.approx(100.0, rel=0.3)
-    assert part.time_days == pytest.approx(8.0, rel=0.4)
-    assert found.noise_variance == pytest.approx(0.05, rel=0.6)
-    assert fit_covariance(time, lon, lat, value, **options) == found
-
-
-def test_two_components_are_ordered_by_length_and_source_error_is_found():
-    time, lon, lat = scattered(400, seed=7)
-    source = np.arange(400) % 8
-    offsets = np.random.default_rng(8).normal(size=8)
-    value = drawn(Covariance(TWO_SCALES.components, 0.01), time, lon, lat) + offsets[source]
-    found = fit_covariance(time, lon, lat, value, source=source, subsets=2, subset_size=200)
-    assert found.components[0].length_km <= found.components[1].length_km
-    assert found.source_variance == pytest.approx(np.mean(offsets**2), rel=0.8)
-
-
 def test_wrong_input_is_refused():
     time, lon, lat = scattered(30)
     with pytest.raises(SchemaError, match="same length"):
         OptimalInterpolation(TWO_SCALES, time, lon, lat, np.zeros(29))
     with pytest.raises(EmptyDataError, match="none of the 30"):
         OptimalInterpolation(TWO_SCALES, time, lon, lat, np.full(30, np.nan))
-    with pytest.raises(EmptyDataError, match="at least 10"):
-        fit_covariance(time, lon, lat, np.zeros(30))
-    with pytest.raises(ConfigError, match="components=0"):
-        fit_covariance(time, lon, lat, np.ones(30), components=0)
-    with pytest.raises(ConfigError, match="kernel"):
-        fit_covariance(time, lon, lat, np.ones(30), space_kernel="sinc")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dino.evaluation.samples import Samples
 from dino.evaluation.spread_factors import LEAST, fit_factors
-from dino.model.latent import LEADS
+from dino.model import LEADS
 
 EDGES = [0.0, 1.5, 3.5, 8.0]
 

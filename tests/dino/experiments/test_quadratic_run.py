@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data_pipeline.stores.writing import write_store
+from data_pipeline.system.progress import silent
 from dino.config import Config
 from dino.data.charts import kept_cells
 from dino.dynamics import QuadraticODE
@@ -21,10 +22,6 @@ from dino.training.prepare import prepare
 
 SLIDES = [{"slide": (1, 0)}, {"slide": (0, 1)}]
 KEPT = kept_cells((16, 16), 0.4, seed=5)
-
-
-def silent(done, total, note=""):
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +59,7 @@ def test_a_quadratic_run_learns_and_is_read_back(finished, settings):
     assert len(errors) >= 4 + 2 + 2  # penalties in the first round, two more rounds, penalties in the last
     assert min(errors) < 0.5  # of persistence, over leads of one to five days
     assert all(r["train"] is None for r in records if r["stage"] == "dynamics")
-    model = load_model(finished)
+    model, _ = load_model(finished)
     assert isinstance(model.dynamics, QuadraticODE)
     assert torch.isfinite(model.dynamics.extent).all()
     assert model.dynamics.pull == 1.0
@@ -71,7 +68,7 @@ def test_a_quadratic_run_learns_and_is_read_back(finished, settings):
 
 
 def test_only_kept_cells_are_seen(settings, box_dataset):
-    splits, model = prepare(Config.model_validate(settings))
+    splits, _, ocean = prepare(Config.model_validate(settings))
     series = splits[0].series
     assert series.values.shape[2] == KEPT.sum() == round(0.4 * 256)
     dataset = box_dataset(trajectories=10, days=12)
@@ -80,9 +77,9 @@ def test_only_kept_cells_are_seen(settings, box_dataset):
     learned = values[splits[0].training_rows][..., KEPT]  # held-out trajectories are in no statistics
     mean = np.average(learned, weights=np.broadcast_to(rows[KEPT], learned.shape))
     spread = np.sqrt(np.square(learned - mean).mean())
-    assert model.spec.spread == pytest.approx([spread], rel=1e-5)
+    assert ocean.spread == pytest.approx([spread], rel=1e-5)
     assert spread != pytest.approx(np.sqrt(np.square(values - values.mean()).mean()), rel=1e-3)
-    np.testing.assert_allclose(model.background.values, mean, atol=1e-6)
+    np.testing.assert_allclose(ocean.background.values, mean, atol=1e-6)
     expected = (values[..., KEPT] - mean) / spread
     np.testing.assert_allclose(series.values[..., 0], expected, atol=1e-4)
 
@@ -92,16 +89,16 @@ def test_what_is_not_kept_does_not_matter(settings, box_dataset, tmp_path):
     dataset.attrs["symmetries"] = json.dumps(SLIDES)
     dataset["ssh"] = dataset["ssh"].where(KEPT, 1e3)
     path = write_store(dataset, tmp_path / "loud.zarr")
-    (split,), _ = prepare(Config.model_validate(settings))
-    (other,), _ = prepare(changed(settings, data={"stores": [{"path": str(path)}]}))
+    (split,), *_ = prepare(Config.model_validate(settings))
+    (other,), *_ = prepare(changed(settings, data={"stores": [{"path": str(path)}]}))
     assert torch.equal(split.series.values, other.series.values)
     assert torch.equal(split.copies[1].coordinates, other.copies[1].coordinates)
 
 
 def test_copies_are_the_training_part_at_other_places(settings):
-    (split,), model = prepare(Config.model_validate(settings))
+    (split,), _, ocean = prepare(Config.model_validate(settings))
     assert len(split.copies) == 2
-    assert isinstance(model.cover.charts[0], PeriodicBox)
+    assert isinstance(ocean.cover.charts[0], PeriodicBox)
     for copy in split.copies:
         assert torch.equal(copy.values, split.training.values)
         assert copy.count == 9
@@ -110,9 +107,9 @@ def test_copies_are_the_training_part_at_other_places(settings):
         torch.testing.assert_close(near, original, rtol=0, atol=1e-4)
     one, two = (copy.coordinates for copy in split.copies)
     assert (one - two).norm(dim=-1).min() > 1e-3
-    (again,), _ = prepare(Config.model_validate(settings))
+    (again,), *_ = prepare(Config.model_validate(settings))
     assert torch.equal(again.copies[0].coordinates, one)
-    (other,), _ = prepare(Config.model_validate(settings | {"seed": 1}))
+    (other,), *_ = prepare(Config.model_validate(settings | {"seed": 1}))
     assert not torch.equal(other.copies[0].coordinates, one)
 
 
@@ -149,7 +146,7 @@ def test_resume_after_a_crash_in_the_dynamics_equals_not_having_stopped(
 def test_resume_after_an_interruption_of_a_stage(stage, when, finished, settings, tmp_path):
     config = Config.model_validate(settings)
 
-    def interrupt(done, total):
+    def interrupt(done, total, note=""):
         if (done, total) == when:
             signal.raise_signal(signal.SIGINT)
 

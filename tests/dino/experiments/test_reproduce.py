@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+import dino
 from data_pipeline.simulators.wave import WaveConfig
 from data_pipeline.stores.writing import open_store
 from dino.commands.app import main
@@ -15,7 +16,7 @@ from dino.config import load_config
 from dino.data.charts import kept_cells
 from dino.experiments.reproduce import EXPERIMENTS, PROTOCOLS, QUICK_SETTINGS, filled, score, simulate, store_path
 from dino.experiments.sequences import score_sequences
-from dino.model.checkpoint import load_model, load_run_config
+from dino.model.checkpoint import load_run_config
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "wave.yaml"
 SMALL = ["decoder.code_size=16", "decoder.hidden=16", "field.steps=60", "data.symmetries=4", "dynamics.rounds=2"]
@@ -40,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 def stores(folder, calls=None, protocol="dino", seed=0):
-    def report(done, total):
+    def report(done, total, note=""):
         if calls is not None:
             calls.append((done, total))
 
@@ -144,13 +145,13 @@ def test_what_is_scored_is_what_the_cells_showed(folder):
     case = folder / "quick-dino-0" / "run-25"
     if not (case / "model.json").exists():
         run(folder, "--keep", "0.25")
-    model, config, test = load_model(case), load_run_config(case), stores(folder)("test")
-    made = score(model, config, stores(folder), "dino")
+    forecaster, config, test = dino.load(case), load_run_config(case), stores(folder)("test")
+    made = score(forecaster, config, stores(folder), "dino")
     seen = kept_cells((16, 16), 0.25, 0)
-    by_hand = score_sequences(model, test, seen, trained_days=9 * 0.25)
+    by_hand = score_sequences(forecaster, test, seen, trained_days=9 * 0.25)
     np.testing.assert_allclose(made["same points"].by_frame, by_hand.by_frame)
     assert not np.allclose(made["new points"].by_frame, by_hand.by_frame)
-    coarse = score_sequences(model, stores(folder)("fine-grid"), seen, 9 * 0.25, initial=test)
+    coarse = score_sequences(forecaster, stores(folder)("fine-grid"), seen, 9 * 0.25, initial=test)
     np.testing.assert_allclose(made["finer grid"].by_frame, coarse.by_frame)
     assert made["finer times"].leads[-1] == pytest.approx(made["same points"].leads[-1])
 

@@ -7,10 +7,10 @@ import xarray as xr
 
 import dino
 from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import silent
 from dino.config import AssimilationConfig, Config, DecoderConfig, TransferConfig
 from dino.experiments.train import train
-from dino.forecasts.along_track import predict_along_track
-from dino.model.checkpoint import load_run_config
+from dino.model.checkpoint import load_model
 from dino.model.latent import build_decoder
 from dino.space.decoders import FourierDecoder, SirenDecoder
 from dino.training.code_statistics import encode_series, series_metric
@@ -33,7 +33,7 @@ def config(box_config) -> Config:
 @pytest.fixture(scope="module")
 def run(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("siren") / "run"
-    train(config, folder, lambda *told: None)
+    train(config, folder, silent)
     return folder
 
 
@@ -60,7 +60,7 @@ def test_the_configuration_chooses_the_decoder():
 
 def test_training_lowers_the_error_on_held_out_maps(config):
     torch.manual_seed(0)
-    splits, model = prepare(config)
+    splits, model, _ = prepare(config)
     held = splits[0].validation
     longer = config.field.model_copy(update={"steps": 150})
     stage = FieldStage(model, [splits[0].training], held, longer, torch.Generator().manual_seed(0))
@@ -71,8 +71,8 @@ def test_training_lowers_the_error_on_held_out_maps(config):
 
 
 def test_latent_length_is_field_size_on_average_over_the_population(run, config):
-    model = dino.load(run).model
-    splits, _ = prepare(config)
+    model, _ = load_model(run)
+    splits, *_ = prepare(config)
     codes, covariance = encode_series(model, splits[0].training, model.code_prior)
     assert covariance.shape == (splits[0].training.count, 12, 12)
     metric = series_metric(model, splits[0].training, codes)[0]
@@ -84,22 +84,22 @@ def test_latent_length_is_field_size_on_average_over_the_population(run, config)
 def test_the_same_seed_and_a_resumed_run_give_the_same_weights(run, config, tmp_path):
     calls = []
 
-    def cut(done, total):
+    def cut(done, total, note=""):
         calls.append(done)
         if len(calls) == 17:
             raise KeyError("power cut")
 
     with pytest.raises(KeyError):
         train(config, tmp_path, cut)
-    train(config, tmp_path, lambda *told: None, resume=True)
+    train(config, tmp_path, silent, resume=True)
     assert (tmp_path / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
 def test_a_run_comes_back_as_it_was(run):
-    model = dino.load(run).model
+    model, _ = load_model(run)
     assert isinstance(model.decoder, SirenDecoder)
     assert model.spec.decoder.kind == "siren"
-    again = dino.load(run).model
+    again, _ = load_model(run)
     x, codes = torch.rand(5, model.decoder.input_size), torch.randn(2, 12)
     assert torch.equal(model.decoder(x, codes), again.decoder(x, codes))
 
@@ -119,27 +119,26 @@ def test_maps_are_analysed_and_forecast(run, ocean, grid):
 @pytest.mark.parametrize("method", ["window", "filter"])
 def test_points_are_analysed_and_the_analysis_fits_them(run, ocean, grid, scattered, method):
     sparse = scattered(ocean.isel(time=slice(-5, None)), ["ssh"], 200)
-    forecaster = dino.Forecaster(dino.load(run).model, AssimilationConfig(method=method, **SHORT))
-    analysis = forecaster.analyse(sparse)
+    forecaster = dino.Forecaster(*load_model(run), AssimilationConfig(method=method, **SHORT))
+    analysis = forecaster.analyse(sparse, smooth=True)
     made = forecaster.forecast(analysis, ocean["time"].values[-1:], grid)
     error = float(np.sqrt(((made["ssh"].values[0] - ocean["ssh"].values[-1]) ** 2).mean()))
     assert error < 0.8 * float(ocean["ssh"].isel(time=-1).std())
     observed = dino.Observations.from_dataset(sparse, ("ssh",))
     place = (observed.time, observed.longitude, observed.latitude)
-    mean, deviation = predict_along_track(forecaster, analysis, *place)
+    mean, deviation = forecaster.along_track(analysis, *place)
     assert np.isfinite(mean).all()
     assert (deviation > 0).all()
     assert np.mean((mean - observed.values) ** 2) < 0.8 * observed.values.var()
 
 
 def test_transfer_moves_the_modulation_alone(run, ocean, scattered):
-    forecaster = dino.Forecaster(dino.load(run).model, AssimilationConfig(**SHORT))
+    forecaster = dino.Forecaster(*load_model(run), AssimilationConfig(**SHORT))
     observations = dino.Observations.from_dataset(scattered(ocean, ["ssh"], 300), ("ssh",))
     settings = TransferConfig(rounds=1, steps=5, window_days=4.0, horizon_days=2.0, learning_rate=1e-3)
-    config = load_run_config(run).model_copy(update={"transfer": settings})
-    result = strategy("modulation")(Task(forecaster, observations, config), lambda *step: None)
-    before = dino.load(run).model.state_dict()
-    moved = {n for n, value in forecaster.model.state_dict().items() if not torch.equal(value, before[n])}
+    result = strategy("modulation")(Task(forecaster, observations, settings), silent)
+    before = load_model(run)[0].state_dict()
+    moved = {n for n, value in forecaster.latent.state_dict().items() if not torch.equal(value, before[n])}
     names = {f"decoder.{name}" for name in ("scale", "scale_bias", "shift", "shift_bias")}
     assert moved <= names
     assert result.after <= result.before

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,16 @@ import pytest
 import torch
 import xarray as xr
 
-import dino
 from data_pipeline.errors import StoreError
 from data_pipeline.layout.datasets import observations_dataset
-from data_pipeline.stores.writing import write_store
+from data_pipeline.stores.writing import open_store, write_store
 from data_pipeline.system.folders import claimed
 from dino.commands.app import main
 from dino.config import AssimilationConfig, Config
 from dino.data.observations import Observations, datetime_of
 from dino.errors import CheckpointError, ObservationError
-from dino.model.checkpoint import run_identity, save_config, save_model
+from dino.forecaster import Analysis, Forecaster
+from dino.model.checkpoint import load_model, run_identity, save_config, save_model
 from dino.service.cycle import advance
 from dino.service.state import load_state, save_state
 
@@ -43,7 +44,7 @@ def seen(twin):
 def run_of_twin(twin, tmp_path_factory):
     """The twin as a run on disk."""
     folder = tmp_path_factory.mktemp("twin") / "run"
-    save_model(twin.model, folder)
+    save_model(twin.latent, twin.ocean, folder)
     quick = {"window_days": DAYS, "node_days": EVERY}
     save_config(
         Config.model_validate({"data": {"stores": [{"path": "none"}], "channels": ["adt"]}, "assimilation": quick}),
@@ -53,7 +54,7 @@ def run_of_twin(twin, tmp_path_factory):
 
 
 def forecaster_of(twin, **changes):
-    return dino.Forecaster(twin.model, AssimilationConfig(**{"window_days": DAYS, "node_days": EVERY} | changes))
+    return twin.forecaster(**{"window_days": DAYS, "node_days": EVERY} | changes)
 
 
 def between(twin, seen, first, last):
@@ -80,15 +81,17 @@ def test_updates_are_what_one_window_says(twin, seen, method, bias):
 
 def test_an_update_is_the_long_filter_with_process_noise(make_twin, seen):
     twin = make_twin()
-    twin.model.process_noise.copy_(0.05 * torch.eye(len(twin.model.process_noise)))
+    twin.latent.process_noise.copy_(0.05 * torch.eye(len(twin.latent.process_noise)))
     forecaster = forecaster_of(twin, method="filter")
     whole = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS)
     early = forecaster.analyse_observations(between(twin, seen, 0, 4), twin.start + 4, 4.0)
     made = forecaster.update(early, twin.table(seen))
     torch.testing.assert_close(made.mean, whole.mean, **CLOSE)
     torch.testing.assert_close(made.covariance, whole.covariance, **CLOSE)
-    inside = forecaster.forecast(made, [datetime_of(twin.start + 5)], xr.Dataset({"longitude": 5.0, "latitude": 35.0}))
-    assert np.isfinite(inside["adt"]).all()
+    here = xr.Dataset({"longitude": 5.0, "latitude": 35.0})
+    assert np.isfinite(forecaster.forecast(made, [datetime_of(twin.start + DAYS)], here)["adt"]).all()
+    with pytest.raises(ObservationError, match="lies before the analysis"):
+        forecaster.forecast(made, [datetime_of(twin.start + 5)], here)
 
 
 def test_late_known_and_future_observations_are_counted_and_left_out(twin, seen):
@@ -151,6 +154,50 @@ def test_a_state_comes_back_as_it_was(twin, seen, run_of_twin, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def assert_same(one: Analysis, other: Analysis) -> None:
+    assert one.time == other.time
+    torch.testing.assert_close(one.mean, other.mean, rtol=0, atol=0)
+    torch.testing.assert_close(one.covariance, other.covariance, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.05])
+def test_an_analysis_goes_on_from_the_disk_as_it_would_have_gone_on(sea_run, sea_store, scattered, tmp_path, bias):
+    """On tiles with dynamics that are not linear; the trajectory of a smoothed analysis stays behind."""
+    fields = open_store(sea_store).load()
+    seen = scattered(fields, ["adt"], 500)
+    forecaster = Forecaster(*load_model(sea_run), AssimilationConfig(window_days=4.0, bias_error=bias))
+    middle, end = fields["time"].values[[14, 19]]
+    analysis = forecaster.analyse(seen, middle, smooth=True)
+    save_state(analysis, tmp_path / "state", sea_run)
+    back = load_state(tmp_path / "state", sea_run)
+    assert back is not None
+    assert_same(back, analysis)
+    assert (back.joint is not None) == bool(bias)
+    assert analysis.trajectory is not None
+    assert back.trajectory is None
+    grid = xr.Dataset(coords={name: fields[name] for name in ("latitude", "longitude")})
+    later = middle + np.array([0, 36, 120], "timedelta64[h]")
+    made = [forecaster.forecast(start, later, grid) for start in (analysis, back)]
+    xr.testing.assert_identical(*made)
+    earlier = middle - np.array([24], "timedelta64[h]")
+    assert np.isfinite(forecaster.forecast(analysis, earlier, grid)["adt"]).any()
+    with pytest.raises(ObservationError, match="lies before the analysis"):
+        forecaster.forecast(back, earlier, grid)
+    assert_same(forecaster.update(back, seen, end), forecaster.update(analysis, seen, end))
+    assert forecaster.update(back, seen, end).quality == forecaster.update(analysis, seen, end).quality
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_an_analysis_can_be_sent(twin, seen, smooth):
+    forecaster = forecaster_of(twin, bias_error=0.05)
+    analysis = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS, smooth)
+    back = pickle.loads(pickle.dumps(analysis))
+    assert_same(back, analysis)
+    times = datetime_of(twin.start + DAYS + np.array([-1.0, 0.0, 2.0] if smooth else [0.0, 2.0]))
+    here = xr.Dataset({"longitude": 5.0, "latitude": 35.0})
+    xr.testing.assert_identical(*(forecaster.forecast(start, times, here) for start in (back, analysis)))
+
+
 def test_a_killed_writer_leaves_the_old_state_or_the_new_one(twin, seen, run_of_twin, tmp_path, monkeypatch):
     forecaster, path = forecaster_of(twin), tmp_path / "state"
     old = forecaster.analyse_observations(between(twin, seen, 0, 2), twin.start + 2, 2.0)
@@ -189,9 +236,9 @@ def test_states_that_are_damaged_or_foreign_are_refused(twin, seen, run_of_twin,
     path = tmp_path / "state"
     save_state(forecaster_of(twin).analyse_observations(seen, twin.start + DAYS, DAYS), path, run_of_twin)
     other = tmp_path / "other"
-    twin.model.lead_error += 1
-    save_model(twin.model, other)
-    twin.model.lead_error -= 1
+    twin.latent.lead_error += 1
+    save_model(twin.latent, twin.ocean, other)
+    twin.latent.lead_error -= 1
     assert run_identity(other) != run_identity(run_of_twin)
     with pytest.raises(CheckpointError, match="another run"):
         load_state(path, other)
@@ -264,3 +311,11 @@ def test_the_command_goes_on_from_day_to_day(twin, seen, run_of_twin, tmp_path, 
     again = call("day2_again", *cycle)
     np.testing.assert_allclose(again["adt"], second["adt"], atol=1e-6)
     assert call("odd2", *cycle).attrs["observations_late"] > 0
+    # A cycle keeps no trajectory: what asks for one is refused before the state has moved.
+    before = (tmp_path / "state" / "state.json").read_bytes()
+    refused = ("forecast", run_of_twin, tmp_path / "day2.zarr", "--leads=-1,1", "--out", tmp_path / "x.nc", *cycle)
+    with pytest.raises(SystemExit) as stop:
+        main([*map(str, refused), "--grid", "1,3,33,35,1"])
+    assert stop.value.code == 2
+    assert "leave --cycle out" in capsys.readouterr().err
+    assert (tmp_path / "state" / "state.json").read_bytes() == before

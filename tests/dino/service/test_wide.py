@@ -1,11 +1,15 @@
-"""Forecasts in chunks against the forecast of everything at once."""
+"""Forecasts in chunks against the forecast of everything at once, and what becomes of what was at their place."""
+
+import pickle
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import xarray as xr
-from dino.forecasts.wide import chunks_of, forecast_chunks, restricted, write_chunks
-from dino.transfer.relocate import relocated
 
+from data_pipeline.errors import StoreError
 from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.stores.writing import write_store
 from dino.commands.app import main
@@ -13,7 +17,9 @@ from dino.config import StoreConfig
 from dino.data.observations import days_since_epoch
 from dino.errors import EmptyDataError, ObservationError
 from dino.forecaster import Forecaster
+from dino.model import Ocean
 from dino.model.checkpoint import load_model, load_run_config, save_config, save_model
+from dino.service.wide import chunks_of, forecast_chunks, write_chunks
 
 DEGREES = 1.7  # no multiple of the cells, so that chunks differ
 
@@ -32,8 +38,9 @@ def wide_sea() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def wide(sea_run, wide_sea):
     """The toy run, laid over the wide sea."""
-    config = load_run_config(sea_run)
-    return Forecaster(relocated(load_model(sea_run), wide_sea, StoreConfig(path=sea_run), config.domain))
+    latent, before = load_model(sea_run)
+    domain = load_run_config(sea_run).domain
+    return Forecaster(latent, Ocean.over(wide_sea, before, domain, store=StoreConfig(path=sea_run)))
 
 
 @pytest.fixture(scope="module")
@@ -68,24 +75,107 @@ def test_chunks_are_parts_of_the_whole_forecast(wide, wide_sea, target, tmp_path
 
 
 def test_a_chunk_holds_few_tiles(wide):
-    some = restricted(wide.model, (4.0, 4.5, 38.0, 38.5))
+    some = wide.ocean.within((4.0, 4.5, 38.0, 38.5))
     assert some is not None
-    assert 0 < len(some.cover.charts) < len(wide.model.cover.charts) / 2
-    assert some.decoder is wide.model.decoder
-    assert len(some.context()) == len(some.amplitude()) == len(some.cover.charts)
-    assert restricted(wide.model, (40.0, 41.0, 38.0, 38.5)) is None
+    assert 0 < some.charts < wide.ocean.charts / 2
+    assert len(wide.latent.context(some)) == len(some.scale) == some.charts
+    assert wide.over(some).latent is wide.latent
+    assert wide.ocean.within((40.0, 41.0, 38.0, 38.5)) is None
 
 
-def test_a_stopped_forecast_leaves_nothing(wide, wide_sea, target, tmp_path):
+@pytest.fixture(scope="module")
+def two_parts(wide, wide_sea, target):
+    """The first two chunks of a forecast of one day."""
     times = wide_sea.time.values[-1:] + np.timedelta64(1, "D")
+    parts = forecast_chunks(wide, wide_sea, times, target, degrees=3.0)
+    return [next(parts), next(parts)]
 
-    def stopped():
-        yield from list(forecast_chunks(wide, wide_sea, times, target, degrees=3.0))[:1]
-        raise KeyboardInterrupt
 
+def stopped(parts):
+    """The first of some parts, and then Ctrl-C."""
+    yield parts[0]
+    raise KeyboardInterrupt
+
+
+def contents(folder):
+    """The bytes of all files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_stopped_forecast_leaves_what_was_there(two_parts, target, tmp_path):
+    path = tmp_path / "made.zarr"
     with pytest.raises(KeyboardInterrupt):
-        write_chunks(tmp_path / "made.zarr", stopped(), target)
+        write_chunks(path, stopped(two_parts), target)
     assert list(tmp_path.iterdir()) == []
+    write_chunks(path, iter(two_parts), target)
+    before = contents(path)
+    with pytest.raises(KeyboardInterrupt):
+        write_chunks(path, stopped(two_parts), target, overwrite=True)
+    assert contents(path) == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from dino.service.wide import write_chunks
+
+parts, target = pickle.load(sys.stdin.buffer)
+
+def killed():
+    yield parts[0]
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write_chunks(Path(sys.argv[1]), killed(), target, overwrite=True)
+"""
+
+
+def test_a_killed_writer_leaves_the_old_store(two_parts, target, tmp_path):
+    """Killed outright between two chunks; the next writer clears away what it left."""
+    path = tmp_path / "made.zarr"
+    write_chunks(path, iter(two_parts), target)
+    before = contents(path)
+    task = pickle.dumps(([(c, p.load()) for c, p in two_parts], target))
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], input=task, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert contents(path) == before
+    left = [entry for entry in tmp_path.iterdir() if entry != path]
+    assert len(left) == 1
+    assert contents(left[0])  # it had begun
+    write_chunks(path, iter(two_parts[1:]), target, overwrite=True)
+    assert list(tmp_path.iterdir()) == [path]
+    assert contents(path) != before
+
+
+def test_nothing_is_replaced_but_a_forecast(two_parts, target, tmp_path, wide_sea):
+    """A folder of somebody's, a store of data and a file stay what they are, whatever is asked for."""
+    thesis, file = tmp_path / "thesis.zarr", tmp_path / "notes.zarr"
+    thesis.mkdir()
+    (thesis / "chapter").write_text("long")
+    file.write_text("short")
+    data = write_store(wide_sea, tmp_path / "sea.zarr")
+    foreign = tmp_path / "foreign.zarr"
+    xr.Dataset({"adt": ("x", [1.0])}).to_zarr(foreign, consolidated=False)
+    for path in (thesis, file, data, foreign):
+        before = path.read_bytes() if path.is_file() else contents(path)
+        for overwrite in (False, True):
+            with pytest.raises(StoreError, match="choose another --out"):
+                write_chunks(path, iter(two_parts), target, overwrite)
+        assert (path.read_bytes() if path.is_file() else contents(path)) == before
+
+
+def test_a_forecast_and_an_empty_folder_are_replaced_when_that_is_wanted(two_parts, target, tmp_path):
+    empty, path = tmp_path / "empty.zarr", tmp_path / "made.zarr"
+    empty.mkdir()
+    write_chunks(path, iter(two_parts), target)
+    for taken in (empty, path):
+        with pytest.raises(StoreError, match="--overwrite"):
+            write_chunks(taken, iter(two_parts), target)
+        write_chunks(taken, iter(two_parts[1:]), target, overwrite=True)
+        made = xr.open_zarr(taken, consolidated=False)
+        rows = two_parts[1][0].rows, two_parts[1][0].columns
+        np.testing.assert_array_equal(made["adt"][0].values[rows], two_parts[1][1]["adt"][0])
+        assert np.isnan(made["adt"][0].values[two_parts[0][0].rows, two_parts[0][0].columns]).all()
 
 
 def test_refusals(wide, wide_sea, target):
@@ -103,7 +193,7 @@ def test_refusals(wide, wide_sea, target):
 def test_the_command_takes_chunks_for_a_wide_grid(wide, wide_sea, sea_run, tmp_path):
     """The whole globe is asked for; the sea is a small part of it."""
     run, store = tmp_path / "run", write_store(wide_sea, tmp_path / "sea.zarr")
-    save_model(wide.model, run)
+    save_model(wide.latent, wide.ocean, run)
     save_config(load_run_config(sea_run), run)
     grid = ["--grid=-180,179,-80,80,0.5", "--leads", "2", "--out", tmp_path / "globe.zarr"]
     with pytest.raises(SystemExit) as stop:

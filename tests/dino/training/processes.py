@@ -9,20 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_pipeline.system.progress import silent
 from dino.config import Config, load_config
+from dino.data.codes import CodeSeries
 from dino.experiments.train import _codes, _set_rates, train
 from dino.numerics.parallel import ALONE, Group, joined
 from dino.training import normal_equations
 from dino.training.code_statistics import encode_series
 from dino.training.collocation import fit_quadratic
-from dino.training.dynamics_stage import Codes, DynamicsStage
+from dino.training.dynamics_stage import DynamicsStage
 from dino.training.field_stage import FieldStage
 from dino.training.loop import Interrupted
 from dino.training.prepare import prepare
-
-
-def silent(done, total, note=""):
-    pass
 
 
 def exact(data):
@@ -38,7 +36,7 @@ def agree(one, other, tolerance):
 def compare_field(config: Config, group: Group) -> None:
     """Steps, validation and codes in float64: with the same weights processes differ by rounding alone."""
     torch.manual_seed(0)
-    splits, model = prepare(config)
+    splits, model, _ = prepare(config)
     model.double()
     series, results = exact(splits[0].training), []
     for each in (ALONE, group):
@@ -53,12 +51,12 @@ def compare_field(config: Config, group: Group) -> None:
 
 def compare_dynamics(config: Config, group: Group) -> None:
     torch.manual_seed(0)
-    splits, model = prepare(config)
+    splits, model, _ = prepare(config)
     codes = _codes(model, splits[0].training, ALONE)
     _set_rates(model, [codes])
     model.double()
     data, results = exact(codes), []
-    assert isinstance(data, Codes)
+    assert isinstance(data, CodeSeries)
     for each in (ALONE, group):
         mine, generator = copy.deepcopy(model), torch.Generator().manual_seed(1)
         if config.dynamics.form == "quadratic":

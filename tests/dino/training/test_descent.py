@@ -2,18 +2,18 @@
 
 import copy
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from dino.config import DynamicsConfig
+from dino.config import DecoderConfig, DynamicsConfig
+from dino.data.codes import CodeSeries
 from dino.dynamics import QuadraticODE, integrate
 from dino.dynamics.quadratic import quadratic_features
+from dino.model import LatentModel, LatentSpec
 from dino.numerics.parallel import ALONE
 from dino.training import collocation, descent_stage
 from dino.training.descent_stage import DescentStage, WhitenedAdam, whitening_of
-from dino.training.dynamics_stage import Codes
 
 SIZE, FRAMES = 3, 9
 
@@ -38,23 +38,22 @@ def codes_of(ode, count, seed, error=0.0):
         paths = integrate(ode.bind(), start, torch.arange(float(FRAMES)), "rk4", 0.1).movedim(0, 1)
     paths = paths + error * torch.randn(paths.shape, generator=generator(seed + 1))
     persistence = torch.stack([(paths[:, k:] - paths[:, :-k]).square().sum(-1).mean() for k in range(1, FRAMES)])
-    rest = torch.zeros(count, FRAMES, 1), torch.zeros(count, 0), torch.ones(count)
-    return Codes(paths, torch.eye(SIZE)[None], *rest, persistence, 1.0)
+    rest = torch.zeros(count, FRAMES, 1), torch.zeros(count, 0)
+    return CodeSeries(paths, torch.eye(SIZE)[None], *rest, persistence, 1.0)
 
 
 @pytest.fixture
 def model(truth):
     config = DynamicsConfig(
-        form="quadratic", order=1, horizons=[FRAMES - 1], descent_steps=60, descent_rate=3e-3, segments_per_step=400
-    )
-    dynamics = QuadraticODE(SIZE)
-    disturbed = truth.coefficients + 0.03 * truth.coefficients.abs() * torch.randn(10, SIZE, generator=generator(9))
-    dynamics.coefficients.data.copy_(disturbed)
-    return SimpleNamespace(
-        dynamics=dynamics, spec=SimpleNamespace(dynamics=config, interval_days=1.0), step_days=0.25, lags=0,
-        initialiser=lambda history: history[:, -1], load_state_dict=dynamics.load_state_dict,
-        state_dict=dynamics.state_dict,
+        form="quadratic", order=1, horizons=[FRAMES - 1], descent_steps=60, descent_rate=3e-3, segments_per_step=400,
+        step_days=0.25,
     )  # fmt: skip
+    decoder = DecoderConfig(code_size=SIZE, hidden=4, layers=1)
+    sizes = {"input_size": 2, "channels": 1, "interval_days": 1.0, "noise_variance": 0.01}
+    made = LatentModel(LatentSpec(decoder=decoder, dynamics=config, data_digest="descent", **sizes))
+    disturbed = truth.coefficients + 0.03 * truth.coefficients.abs() * torch.randn(10, SIZE, generator=generator(9))
+    made.dynamics.coefficients.data.copy_(disturbed)
+    return made
 
 
 def test_every_direction_changes_a_one_interval_forecast_alike(model, truth, monkeypatch):

@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 
+from data_pipeline.system.progress import silent
 from dino.errors import CheckpointError, NonFiniteError
 from dino.training.loop import STATE_FILE, Interrupted, Loop, load_state
 
@@ -40,10 +41,6 @@ class Descent:
         if self.losses is not None:
             return self.losses.pop(0)
         return float((self.model.weight - 3).square().detach() + self.model.bias.square().detach())
-
-
-def silent(done, total, note=""):
-    pass
 
 
 def weights(stage):
@@ -108,7 +105,7 @@ def test_interruption_finishes_the_step_and_resumes(tmp_path, stop_at):
     whole, log = finished(tmp_path / "a")
     before = signal.getsignal(signal.SIGINT)
 
-    def interrupt(done, total):
+    def interrupt(done, total, note):
         if done == stop_at:
             signal.raise_signal(signal.SIGINT)
 
@@ -127,7 +124,7 @@ def test_interruption_finishes_the_step_and_resumes(tmp_path, stop_at):
 def test_an_interruption_at_the_last_validation_of_patience_is_heard_and_remembered(tmp_path):
     losses = [1.0, 2.0, 3.0, 0.0, 0.0, 0.0]
 
-    def interrupt(done, total):
+    def interrupt(done, total, note):
         if done == 12:
             signal.raise_signal(signal.SIGINT)
 
@@ -147,7 +144,7 @@ def python_interrupts():
 
 
 def test_a_second_interruption_is_not_caught(tmp_path, python_interrupts):
-    def twice(done, total):
+    def twice(done, total, note):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from data_pipeline.stores import writing as stores
 from data_pipeline.stores.writing import write_store
+from data_pipeline.system.progress import silent
 from dino.config import Config
 from dino.experiments.train import _codes, _set_rates, train
 from dino.model.checkpoint import load_model
@@ -26,10 +27,6 @@ from dino.training.prepare import prepare
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 WORKER = Path(__file__).with_name("processes.py")
 SIREN = {"kind": "siren", "code_size": 6, "hidden": 8, "layers": 1, "w0_first": 3.0}
-
-
-def silent(done, total, note=""):
-    pass
 
 
 @pytest.fixture(autouse=True)
@@ -88,8 +85,8 @@ def assert_close_runs(one: Path, other: Path, tolerance: float) -> None:
     for mine, its in zip(ours, theirs, strict=True):
         assert mine["validation"] == pytest.approx(its["validation"], rel=tolerance)
         assert mine["train"] == (None if its["train"] is None else pytest.approx(its["train"], rel=tolerance))
-    state = load_model(other).state_dict()
-    for name, value in load_model(one).state_dict().items():
+    state = load_model(other)[0].state_dict()
+    for name, value in load_model(one)[0].state_dict().items():
         torch.testing.assert_close(value, state[name], rtol=10 * tolerance, atol=10 * tolerance, msg=name)
 
 
@@ -113,7 +110,8 @@ def test_the_command_under_torchrun(folder, box_run, tmp_path):
     assert done.stdout.count("trained") == 1
     assert_close_runs(run, box_run, 1e-3)
     written = {path.name for path in run.iterdir()}
-    assert written == {"config.yaml", "figures", "metrics.jsonl", "model.json", "model.safetensors", "state.pt"}
+    files = {"config.yaml", "held_out.json", "metrics.jsonl", "model.json", "model.safetensors", "state.pt"}
+    assert written == files | {"figures"}
 
 
 def test_a_process_that_fails_takes_the_others_with_it(folder):
@@ -168,7 +166,7 @@ class Transfers(TorchDispatchMode):
 def test_steps_do_not_wait_for_their_device(name, order, configs):
     """On the meta device there are no numbers: whatever would ask for one, and so wait for a GPU, is an error."""
     config = configs[name].model_copy(update={"dynamics": configs[name].dynamics.model_copy(update={"order": order})})
-    splits, model = prepare(config)
+    splits, model, _ = prepare(config)
     codes = _codes(model, splits[0].training, ALONE)
     _set_rates(model, [codes])
     model.to("meta")
@@ -182,7 +180,7 @@ def test_steps_do_not_wait_for_their_device(name, order, configs):
 
 
 def on_meta(codes):
-    names = ("codes", "metric", "unresolved", "context", "amplitude", "persistence")
+    names = ("codes", "metric", "unresolved", "context", "persistence")
     return type(codes)(*(getattr(codes, name).to("meta") for name in names), codes.share)
 
 

@@ -1,12 +1,9 @@
-"""What a network adds to the linear part: with the amplitude or without, and as much as held-out data want."""
-
-import copy
+"""What a network adds to the linear part: as much as held-out data want, in every run of a network."""
 
 import pytest
 import torch
 
-from dino.config import Config
-from dino.dynamics import LatentODE
+from data_pipeline.system.progress import silent
 from dino.experiments.train import _codes, _held_out_codes, train
 from dino.model.checkpoint import load_model
 from dino.numerics.parallel import ALONE
@@ -17,23 +14,9 @@ from dino.training.prepare import prepare
 @pytest.fixture
 def held(sea_run, sea_config):
     """A trained model and its held-out codes."""
-    model = load_model(sea_run)
-    splits, _ = prepare(sea_config)
+    model, _ = load_model(sea_run)
+    splits, *_ = prepare(sea_config)
     return model, _held_out_codes(_codes(model, splits[0].series, ALONE), splits[0], model.lags)
-
-
-def test_the_amplitude_multiplies_the_network_or_does_not(randomly):
-    torch.manual_seed(0)
-    scaled = LatentODE(6, 2, 4, 16, 2).double()
-    even = copy.deepcopy(scaled)
-    even.scaled_push = False
-    state, context, amplitude = randomly(5, 12), randomly(5, 4), torch.full((5, 1), 3.0, dtype=torch.float64)
-    linear = copy.deepcopy(scaled)
-    linear.network = None
-    rest = linear.derivative(state)
-    push = even.derivative(state, context, amplitude) - rest
-    torch.testing.assert_close(scaled.derivative(state, context, amplitude) - rest, 3 * push)
-    torch.testing.assert_close(even.derivative(state, context, 7 * amplitude) - rest, push)
 
 
 def test_the_best_share_of_the_network_is_kept(held, sea_config):
@@ -62,21 +45,23 @@ def test_without_a_network_nothing_changes(held, sea_config):
     assert shrink_network(model, codes, sea_config.dynamics) == [held_out_error(model, codes, sea_config.dynamics)]
 
 
+def test_every_run_of_a_network_has_tried_the_shares(sea_run, box_run):
+    for run in (sea_run, box_run):
+        lines = [line for line in (run / "metrics.jsonl").read_text().splitlines() if '"shrink"' in line]
+        assert len(lines) == len(SHARES)
+
+
 def test_a_run_that_was_stopped_before_it_shrank_is_the_same(sea_config, tmp_path, monkeypatch):
-    dynamics = sea_config.dynamics.model_copy(update={"shrink": True, "scaled_push": False})
-    config = Config.model_validate(sea_config.model_copy(update={"dynamics": dynamics}).model_dump())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    train(config, tmp_path / "whole", lambda *told: None)
+    train(sea_config, tmp_path / "whole", silent)
     with monkeypatch.context() as patch:
         patch.setattr(
             "dino.experiments.train.shrink_network", lambda *arguments: (_ for _ in ()).throw(KeyError("cut"))
         )
         with pytest.raises(KeyError, match="cut"):
-            train(config, tmp_path / "cut", lambda *told: None)
-    train(config, tmp_path / "cut", lambda *told: None, resume=True)
+            train(sea_config, tmp_path / "cut", silent)
+    train(sea_config, tmp_path / "cut", silent, resume=True)
     torch.set_num_threads(threads)
     for name in ("model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert '"shrink"' in (tmp_path / "cut" / "metrics.jsonl").read_text()
-    assert load_model(tmp_path / "cut").dynamics.scaled_push is False

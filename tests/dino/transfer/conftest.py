@@ -4,9 +4,10 @@ import pytest
 
 import dino
 from data_pipeline.stores.writing import open_store
+from dino.commands.common import transfer_task
 from dino.config import AssimilationConfig, TransferConfig
-from dino.model.checkpoint import load_run_config
-from dino.transfer import Task, strategy
+from dino.model.checkpoint import load_model, load_run_config
+from dino.transfer import strategy
 
 SETTINGS = TransferConfig(rounds=2, steps=8, window_days=2.0, horizon_days=3.0, stride_days=3.0)
 SHORT = AssimilationConfig(window_days=2.0, node_days=1.0, iterations=1)
@@ -25,22 +26,19 @@ def task(box_run, box_observations):
     """task(**settings): a fresh copy of the run with the observations; run=, observations= stand for others."""
 
     def make(run=box_run, observations=box_observations, **settings):
-        config = load_run_config(run)
-        config = config.model_copy(
-            update={"transfer": SETTINGS.model_copy(update=settings), "assimilation": SHORT, "seed": 3}
-        )
-        return Task(dino.Forecaster(dino.load(run).model, SHORT), observations, config)
+        config = load_run_config(run).model_copy(update={"transfer": SETTINGS.model_copy(update=settings), "seed": 3})
+        return transfer_task(dino.Forecaster(*load_model(run), SHORT), observations, config)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def adapted(task):
-    """adapted(name, **settings): the model after a strategy, what it tells, and the progress it reported."""
+    """adapted(name, **settings): the task after a strategy, what it tells, and the progress it reported."""
 
     def make(name, **settings):
         given, calls = task(**settings), []
         result = strategy(name)(given, lambda *step: calls.append(step))
-        return given.model, result, calls
+        return given, result, calls
 
     return make

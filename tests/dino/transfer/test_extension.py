@@ -14,11 +14,12 @@ KILOMETRES = np.deg2rad(1.0) * 6371.0
 
 def test_what_is_added_is_nothing_at_first_and_comes_off(box_run, sea_run):
     for run in (box_run, sea_run):
-        model = dino.load(run).model
-        state = torch.randn(len(model.cover.charts), model.dynamics.state_size)
-        arguments = state, model.context(), model.amplitude()
+        forecaster = dino.load(run)
+        model = forecaster.latent
+        state = torch.randn(forecaster.ocean.charts, model.dynamics.state_size)
+        arguments = state, model.context(forecaster.ocean)
         before = model.dynamics.derivative(*arguments)
-        extend(model, 8, drifts=True)
+        extend(forecaster, 8, drifts=True)
         assert isinstance(model.dynamics, AdaptedODE)
         assert torch.equal(model.dynamics.derivative(*arguments), before)
         assert [spec.drifts for spec in model.spec.residuals] == [True]
@@ -29,19 +30,20 @@ def test_what_is_added_is_nothing_at_first_and_comes_off(box_run, sea_run):
 
 def test_derivatives_of_waves_are_waves(box_run, monkeypatch):
     """With modes cos kx, sin kx, cos ly, sin ly the operators are known: d/dx cos kx = -k sin kx."""
-    model = dino.load(box_run).model
+    forecaster = dino.load(box_run)
     box = 800.0
     k, l = 2 * np.pi / box, 4 * np.pi / box  # noqa: E741
 
-    def waves(longitude: np.ndarray, latitude: np.ndarray) -> torch.Tensor:
+    def waves(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
         x = (longitude + 60.0) * np.cos(np.deg2rad(38.0)) * KILOMETRES
         y = (latitude - 38.0) * KILOMETRES
-        return torch.from_numpy(np.stack([np.cos(k * x), np.sin(k * x), np.cos(l * y), np.sin(l * y)], axis=-1))
+        return np.stack([np.cos(k * x), np.sin(k * x), np.cos(l * y), np.sin(l * y)], axis=-1)
 
-    monkeypatch.setattr(model, "coordinates", lambda chart, longitude, latitude: waves(longitude, latitude))
+    chart, model = forecaster.ocean.cover.charts[0], forecaster.latent
+    monkeypatch.setattr(type(chart), "coordinates", lambda self, longitude, latitude: waves(longitude, latitude))
     monkeypatch.setattr(model.decoder, "linearise", lambda coordinates, codes: SimpleNamespace(modes=coordinates))
     model.dynamics = LatentODE(4, 1, 0, hidden=4, depth=0)
-    east, north = derivative_operators(model)
+    east, north = derivative_operators(forecaster)
     quarter = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
     nothing = torch.zeros(2, 2)
     assert torch.allclose(east / k, torch.block_diag(quarter, nothing), atol=0.02)

@@ -5,9 +5,8 @@ import torch
 import dino
 from dino.experiments.train import latent_trajectories
 from dino.model.checkpoint import load_run_config
-from dino.transfer.adversarial import trained_generator
+from dino.transfer.alignment import monge_map, trained_generator
 from dino.transfer.context import REACH, environment_directions, environments
-from dino.transfer.optimal_transport import monge_map
 
 
 def covariance(randomly, size: int) -> torch.Tensor:
@@ -60,7 +59,7 @@ def test_adversarial_translation_moves_codes_towards_the_observed_ones():
 
 
 def test_directions_of_contexts_are_orthogonal_and_as_long_as_said(box_run):
-    model = dino.load(box_run).model
+    model = dino.load(box_run).latent
     codes = latent_trajectories(load_run_config(box_run), model)
     assert len(environments(codes)) == len(codes[0].codes)
     weights = [p for p in model.dynamics.parameters() if p.numel()]

@@ -5,10 +5,9 @@ from functools import partial
 import pytest
 import torch
 
-from dino.config import AssimilationConfig, Config, TransferConfig
+from dino.config import TransferConfig
 from dino.dynamics import AdaptedODE, LatentODE, QuadraticODE, integrate
 from dino.errors import NonFiniteError
-from dino.forecaster import Forecaster
 from dino.transfer import Task
 from dino.transfer.pace import MOVES, change_pace, fit_pace, search
 from dino.transfer.statistics import fit_statistics
@@ -57,7 +56,7 @@ def test_damping_is_a_decay_of_the_highest_derivative(name):
 
 def test_errors_and_first_derivatives_follow(make_twin):
     twin = make_twin()
-    model = twin.model
+    model = twin.latent
     model.lead_error.copy_(torch.arange(len(model.lead_error))[:, None] ** 2.0)
     model.process_noise.copy_(torch.eye(len(model.process_noise)))
     history = torch.randn(2, model.lags + 1, model.dynamics.code_size).double()
@@ -72,7 +71,7 @@ def test_errors_and_first_derivatives_follow(make_twin):
 
 
 def test_there_and_back_is_nothing(make_twin):
-    model = make_twin().model
+    model = make_twin().latent
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     change_pace(model, 2.0)
     change_pace(model, 0.5)
@@ -83,16 +82,18 @@ def test_there_and_back_is_nothing(make_twin):
 @pytest.mark.parametrize(("rate", "true"), [(1.0, 0.5), (0.7, 1.0), (0.5, 2.0)])
 def test_the_pace_of_an_ocean_is_found(make_twin, rate, true):
     twin = make_twin()
-    twin.model.dynamics.rates.copy_(torch.tensor([rate, 0.5]))
-    told = float(twin.model.dynamics.rates[0])
-    twin.model.dynamics.change_pace(true)
+    twin.latent.dynamics.rates.copy_(torch.tensor([rate, 0.5]))
+    told = float(twin.latent.dynamics.rates[0])
+    twin.latent.dynamics.change_pace(true)
     observations = twin.observed(3000, 24.0, error=0.005)
-    twin.model.dynamics.change_pace(1 / true)
+    twin.latent.dynamics.change_pace(1 / true)
     settings = TransferConfig(rounds=1, window_days=6, horizon_days=4, stride_days=2)
-    window = AssimilationConfig(method="filter", window_days=6, node_days=0.5)
-    config = Config.model_construct(transfer=settings, assimilation=window, seed=0)
-    fit_statistics(Task(Forecaster(twin.model, window), observations, config), lambda *told: None)
-    assert float(twin.model.dynamics.rates[0]) / told == pytest.approx(true, rel=0.01)
+    forecaster = twin.forecaster(method="filter", window_days=6, node_days=0.5)
+    result = fit_statistics(Task(forecaster, observations, settings), lambda *told: None)
+    if true != 1.0:
+        assert result.kept
+        assert result.after < 0.7 * result.before
+    assert float(twin.latent.dynamics.rates[0]) / told == pytest.approx(true, rel=0.01)
 
 
 class Place(torch.nn.Module):
@@ -141,7 +142,7 @@ def test_a_search_ends():
 
 
 def test_what_was_tried_leaves_nothing(make_twin):
-    model = make_twin().model
+    model = make_twin().latent
     model.lead_error.copy_(torch.rand(model.lead_error.shape))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fit_pace(model, lambda: 1.0)

@@ -1,5 +1,7 @@
 """How a record is cut: nothing that is fitted lies in the future of what is held out, and everything lies inside."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,10 @@ import dino
 from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig, TransferConfig
 from dino.data.observations import Observations
-from dino.errors import EmptyDataError
-from dino.model.checkpoint import load_run_config
+from dino.errors import DomainError, EmptyDataError
+from dino.model.checkpoint import load_model
 from dino.transfer import Task, strategy
-from dino.transfer.plan import UNUSABLE, Verdict, cut, forecast_codes, held_out_misfit, misfit, windows
+from dino.transfer.plan import UNUSABLE, Verdict, cut, episodes, forecast_codes, held_out_misfit, misfit
 
 
 def record(days: float, first: float = 20000.0) -> Observations:
@@ -60,31 +62,47 @@ def test_windows_hold_what_lies_in_them(task):
     given_task = task()
     forecaster, seen = given_task.forecaster, given_task.observations
     plan = cut(seen, given_task.settings, forecaster.assimilation)
-    found = list(windows(forecaster, seen, plan, plan.fitted))
+    found = list(episodes(forecaster, seen, plan, plan.fitted))
     assert len(found) == len(plan.fitted)
-    for end, window in zip(plan.fitted, found, strict=True):
+    for end, episode in zip(plan.fitted, found, strict=True):
         inside = (seen.time >= end - plan.length) & (seen.time <= end)
         later = (seen.time > end) & (seen.time <= end + plan.horizon)
-        assert (len(window.seen), len(window.ahead)) == (inside.sum(), later.sum())
-        assert window.codes(8).shape[1:] == (1, 8)
-        codes = window.ahead.along(forecast_codes(given_task.model, window))
-        still, moving = (misfit(given_task.model, window.ahead, codes, moves) for moves in (False, True))
+        assert (len(episode.seen), len(episode.ahead)) == (inside.sum(), later.sum())
+        assert episode.codes(8).shape[1:] == (1, 8)
+        codes = episode.ahead.along(forecast_codes(forecaster, episode))
+        still, moving = (misfit(forecaster.latent.decoder, episode.ahead, codes, moves) for moves in (False, True))
         assert torch.allclose(still, moving, rtol=1e-3, atol=1e-3)  # an affine decoder: both are the same arithmetic
 
 
-def test_tiles_and_gaps_of_a_record_are_passed_over(sea_run, sea_store, scattered):
-    """A satellite that was off for days leaves windows without observations."""
+def away(seen: Observations, where: np.ndarray) -> Observations:
+    """The record with some points on the other side of the globe."""
+    return replace(seen, longitude=np.where(where, seen.longitude + 180.0, seen.longitude))
+
+
+def test_gaps_of_a_record_are_passed_over(sea_run, sea_store, scattered):
+    """A satellite that was off for days, or observed other seas, leaves windows without observations."""
     fields = open_store(sea_store).load()
     seen = Observations.from_dataset(scattered(fields.assign(adt=0.5 * fields["adt"]), ["adt"], 300), ("adt",))
-    first = seen.time[0]
-    kept = seen.select(np.flatnonzero(np.abs(seen.time - first - 9.0) > 5.0))
+    gap = np.abs(seen.time - seen.time[0] - 9.0) < 5.0
     short = AssimilationConfig(window_days=2.0, node_days=2.0, iterations=1)
     settings = TransferConfig(rounds=1, steps=5, window_days=2.0, horizon_days=6.0, stride_days=6.0)
-    given_task = _task(sea_run, kept, settings, short)
-    plan = cut(kept, settings, short)
-    assert len(list(windows(given_task.forecaster, kept, plan, plan.fitted))) < len(plan.fitted)
-    result = strategy("modulation")(given_task, lambda *step: None)
-    assert result.after <= result.before < float("inf")
+    plan = cut(seen, settings, short)
+    results = []
+    for record in (seen.select(np.flatnonzero(~gap)), away(seen, gap)):
+        task = Task(dino.Forecaster(*load_model(sea_run), short), record, settings)
+        found = list(episodes(task.forecaster, record, plan, plan.fitted))
+        assert 0 < len(found) < len(plan.fitted)
+        results.append(strategy("modulation")(task, lambda *step: None))
+        assert results[-1].after <= results[-1].before < float("inf")
+    assert results[0] == results[1]
+
+
+def test_a_record_of_another_sea_is_refused(sea_run, sea_store, scattered):
+    seen = Observations.from_dataset(scattered(open_store(sea_store).load(), ["adt"], 100), ("adt",))
+    task = Task(dino.load(sea_run), away(seen, np.ones(len(seen), bool)), TransferConfig())
+    for name in ("none", "statistics"):
+        with pytest.raises(DomainError, match="none of the 100 points"):
+            strategy(name)(task, lambda *step: None)
 
 
 def test_a_gain_is_one_when_overflights_agree_on_it():
@@ -111,8 +129,3 @@ def test_the_points_of_a_pass_are_counted_together(task):
     verdict = held_out_misfit(given_task.forecaster, given_task.observations, plan)
     days = {day for day in given_task.observations.time if plan.held[0] < day <= plan.held[-1] + plan.horizon}
     assert len(verdict.misfit) == len(days)  # of a store of daily maps
-
-
-def _task(run, observations, settings, assimilation):
-    config = load_run_config(run).model_copy(update={"transfer": settings})
-    return Task(dino.Forecaster(dino.load(run).model, assimilation), observations, config)

@@ -9,7 +9,7 @@ from dino.transfer.population import LIMIT, energy_ratio, reshape_population
 
 
 def window(mean: torch.Tensor, covariance: torch.Tensor):
-    analysis = SimpleNamespace(nodes=[0.0, 5.0], time=5.0)
+    analysis = SimpleNamespace(earliest=0.0, time=5.0)
     return SimpleNamespace(analysis=analysis, start=lambda size: Gaussian(mean[:, :size], covariance[:, :size, :size]))
 
 

@@ -1,125 +1,78 @@
-"""All strategies: what moves, that the best round stays, that a run comes back as it was saved."""
+"""All strategies on a trained run: the best round stays, harm does not, and what they are given is what taught the run.
 
-import json
+What each of them gains where there is something to gain is the matter of `test_gains`.
+"""
+
 import math
-from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 import dino
+from dino.commands.common import transfer_task
 from dino.dynamics import AdaptedODE
 from dino.errors import ConfigError
-from dino.model.checkpoint import save_model
+from dino.model.checkpoint import load_run_config
 from dino.transfer import STRATEGIES, strategy
-from dino.transfer.statistics import ENERGY
-
-LEARNING = [name for name in STRATEGIES if name != "none"]
 
 
-@pytest.fixture(scope="module", params=LEARNING)
+@pytest.fixture(scope="module", params=[name for name in STRATEGIES if name != "none"])
 def done(request, adapted):
     return request.param, *adapted(request.param)
 
 
-def moved(model, run) -> set[str]:
-    before = dino.load(run).model.state_dict()
-    now = model.state_dict()
+def moved(latent, run) -> set[str]:
+    before, now = dino.load(run).latent.state_dict(), latent.state_dict()
     return {name for name, value in now.items() if name not in before or not torch.equal(value, before[name])}
 
 
-def test_the_best_round_stays(done):
+def test_the_best_round_stays(done, box_run):
     """The observed ocean is half as strong and moved upwards: whatever fits the decoder must gain."""
-    name, _, result, calls = done
-    assert result.gained or name not in ("modulation", "full")
+    name, task, result, calls = done
+    assert result.kept or name != "modulation"
     assert len(result.rounds) == 3
+    assert len(set(result.rounds)) == 3  # every round did something
     assert all(map(math.isfinite, result.rounds))
     assert result.before == result.rounds[0]
-    assert result.after in (min(result.rounds), result.before)
+    assert result.after == (min(result.rounds) if result.kept else result.before)
+    assert bool(moved(task.latent, box_run)) == result.kept
     assert calls == [(1, 2), (2, 2)]
 
 
-def test_what_moves_is_what_the_strategy_names(done, box_run):
-    name, model, result, _ = done
-    names = moved(model, box_run)
-    if not result.gained:
-        assert not names
-        return
-    parts = {entry.split(".")[0] for entry in names}
-    expected = {
-        "statistics": set(ENERGY),
-        "modulation": {"decoder"},
-        "full": {"decoder", "dynamics"},
-        "context": {"dynamics"},
-        "shared-residual": {"dynamics"},
-        "adversarial": {"decoder"},
-        "optimal-transport": {"decoder"},
-        "physics": {"dynamics"},
-    }
-    assert parts <= expected[name]
-
-
-def test_weights_can_be_trained_on(done):
-    _, model, _, _ = done
-    assert all(parameter.requires_grad for parameter in model.decoder.parameters())
-
-
-def test_a_transferred_run_comes_back_as_it_was(done, tmp_path, box_run):
-    _, model, _, _ = done
-    (tmp_path / "config.yaml").write_bytes((box_run / "config.yaml").read_bytes())
-    save_model(model, tmp_path)
-    again = dino.load(tmp_path).model.state_dict()
-    assert again.keys() == model.state_dict().keys()
-    assert all(torch.equal(again[name], value) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("name", ["shared-residual", "adversarial"])
-def test_the_same_seed_gives_the_same_weights(name, adapted):
-    (one, first, _), (two, second, _) = (adapted(name, rounds=1, steps=3) for _ in range(2))
-    assert first == second
-    assert all(torch.equal(one.state_dict()[key], value) for key, value in two.state_dict().items())
-
-
-@pytest.mark.parametrize("name", ["modulation", "full", "shared-residual", "physics"])
+@pytest.mark.parametrize("name", ["modulation", "shared-residual", "physics"])
 def test_harm_is_not_kept(name, adapted, box_run):
     """Steps far too long make every round worse: the model stays what it was."""
-    model, result, _ = adapted(name, rounds=1, learning_rate=1e3)
+    task, result, _ = adapted(name, rounds=1, learning_rate=1e3)
+    assert len(result.rounds) == 2
+    assert result.rounds[1] > result.before
     assert result.after == result.before
-    assert not moved(model, box_run)
-    assert not isinstance(model.dynamics, AdaptedODE)
-    assert model.spec.residuals == []
+    assert not moved(task.latent, box_run)
+    assert not isinstance(task.latent.dynamics, AdaptedODE)
+    assert task.latent.spec.residuals == []
+    assert all(parameter.requires_grad for parameter in task.latent.parameters())
 
 
 def test_none_changes_nothing_and_tells_the_misfit(adapted, box_run):
-    model, result, _ = adapted("none")
-    assert not moved(model, box_run)
+    task, result, calls = adapted("none")
+    assert not moved(task.latent, box_run)
+    assert not result.kept
     assert result.before == result.after == adapted("modulation", rounds=1)[1].before
-
-
-def test_a_second_transfer_builds_on_the_first(task, tmp_path, box_run):
-    """Residuals stack: what the first added is part of the base of the second."""
-    given = task(rounds=1, steps=4, learning_rate=1e-2)
-    results = [strategy(name)(given, lambda *step: None) for name in ("physics", "shared-residual")]
-    specs = [spec.drifts for spec in given.model.spec.residuals]
-    assert specs == [drifts for drifts, result in zip((True, False), results, strict=True) if result.gained]
-    (tmp_path / "config.yaml").write_bytes((box_run / "config.yaml").read_bytes())
-    save_model(given.model, tmp_path)
-    assert len(json.loads((tmp_path / "model.json").read_text())["spec"]["residuals"]) == len(specs)
-    again = dino.load(tmp_path).model.state_dict()
-    assert all(torch.equal(again[name], value) for name, value in given.model.state_dict().items())
+    assert calls == [(1, 1)]
 
 
 def test_an_unknown_strategy_is_refused():
-    with pytest.raises(ConfigError, match="known: none, statistics, modulation"):
+    with pytest.raises(ConfigError, match="known: statistics, modulation, none"):
         strategy("magic")
 
 
-def test_a_relocated_run_is_compared_with_what_taught_it(task, tmp_path):
+def test_a_relocated_run_is_compared_with_what_taught_it(task, box_run, tmp_path):
     """The store of the new sea, here one that is not there, is not read."""
-    given = task()
-    plain, data = given.simulated(), given.config.data
-    here = [data.stores[0].model_copy(update={"path": tmp_path / "absent.zarr"})]
-    moved = data.model_copy(update={"stores": here, "simulated": data, "channels": ["sla"]})
-    relocated = replace(given, config=given.config.model_copy(update={"data": moved}))
-    for one, other in zip(relocated.simulated(), plain, strict=True):
-        assert torch.equal(one.codes, other.codes)
+    given, config = task(), load_run_config(box_run)
+    here = [config.data.stores[0].model_copy(update={"path": tmp_path / "absent.zarr"})]
+    data = config.data.model_copy(update={"stores": here, "simulated": config.data, "channels": ["sla"]})
+    make = partial(transfer_task, given.forecaster, given.observations)
+    one, other = (make(c).simulated() for c in (config, config.model_copy(update={"data": data})))
+    assert len(one) == len(other) == 1
+    assert torch.equal(one[0].codes, other[0].codes)
+    assert float(one[0].codes.std()) > 0

@@ -9,8 +9,8 @@ import torch
 from data_pipeline.simulators.navier_stokes import SYMMETRIES as VORTICES
 from data_pipeline.simulators.navier_stokes import NavierStokesConfig, NavierStokesModel
 from data_pipeline.simulators.wave import SYMMETRIES as WAVES
+from dino.data.copies import Symmetry, symmetric_copies, symmetries_of
 from dino.data.series import Series
-from dino.data.symmetries import Symmetry, symmetric_copies, symmetries_of
 from dino.errors import ConfigError, SchemaError
 from dino.space.domain import PeriodicBox, Region, Sphere
 
@@ -45,7 +45,7 @@ def a_series(domain, longitude, latitude, channels=1):
     values = torch.randn(3, 4, len(longitude), channels, generator=torch.Generator().manual_seed(0))
     coordinates = torch.as_tensor(domain.coordinates(longitude, latitude), dtype=torch.float32)
     ones = torch.ones(3, len(longitude), channels)
-    return Series(coordinates, ones, values, np.arange(4.0), torch.zeros(3, 0), torch.ones(3))
+    return Series(coordinates, ones, values, np.arange(4.0), torch.zeros(3, 0))
 
 
 def test_copies_are_other_places_with_the_same_values():

@@ -1,0 +1,252 @@
+"""Every strategy on an ocean that differs from the model in just what the strategy is for: it must gain, and find it.
+
+Model and ocean are twins, exact in closed form; the ocean's is changed before it is observed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dino.config import TransferConfig
+from dino.data.codes import CodeSeries
+from dino.dynamics import AdaptedODE
+from dino.model.checkpoint import load_model, save_model
+from dino.transfer import STRATEGIES, Task, strategy
+from dino.transfer.extension import extend
+from dino.transfer.plan import cut, held_out_misfit
+from dino.transfer.statistics import ENERGY
+
+CODE = 6
+DRIFT = torch.tensor([-0.5, 0.0], dtype=torch.float64)
+LINEAR = torch.tensor([[0.14, -0.07, 0.0]], dtype=torch.float64)
+FORCE = 0.2 * torch.tensor([1.0, -1.0] * 3, dtype=torch.float64)
+
+
+def more_energy(twin) -> None:
+    twin.state = 3.0 * twin.state
+
+
+def other_modes(twin) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for weights in twin.latent.decoder.modulation():
+        weights += 0.3 * weights.std() * torch.randn(weights.shape, generator=generator, dtype=weights.dtype)
+
+
+def other_mean(twin) -> None:
+    """Codes about three standard deviations of the model's population, and closer together."""
+    twin.state = 0.3 * twin.state
+    shift = 3.0 * torch.tensor([1.0, -1.0] * 3, dtype=torch.float64) * twin.latent.code_variance.sqrt()
+    twin.latent.decoder.change_codes(torch.eye(CODE, dtype=torch.float64), shift)
+
+
+def other_linear_part(twin) -> None:
+    twin.latent.dynamics.linear += LINEAR
+
+
+def forced(twin) -> None:
+    """A constant force, which no model of the simulation has."""
+    added = extend(twin.forecaster(), 4, drifts=False).double().requires_grad_(False)
+    added.network[-1].bias.copy_(FORCE)
+
+
+def drifting(twin) -> None:
+    extend(twin.forecaster(), 4, drifts=True).double().requires_grad_(False).drift.copy_(DRIFT)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An ocean by what it changes of a twin, how it is seen, and settings.
+
+    damp, slow : the decay of tendencies, and their size, in model and ocean alike
+    """
+
+    change: Callable
+    points: int = 600
+    days: float = 24.0
+    error: float = 0.01
+    damp: float = 0.0
+    slow: float = 1.0
+    settings: dict = field(default_factory=dict)
+
+
+ELSEWHERE = Case(other_mean, 240, 96.0, 0.03, damp=0.15, slow=0.1, settings={"stride_days": 4, "steps": 20})
+CASES = {
+    "statistics": Case(more_energy),
+    "modulation": Case(other_modes, settings={"pull": 0.1}),
+    "context": Case(other_linear_part, damp=0.15, settings={"pull": 1e-4, "context_size": 2}),
+    "shared-residual": Case(forced, damp=0.3, settings={"pull": 0.1}),
+    "physics": Case(drifting, 800, settings={"pull": 100.0, "steps": 60}),
+    "optimal-transport": ELSEWHERE,
+    "adversarial": ELSEWHERE,
+}
+
+
+def twin_of(make_twin, case: Case):
+    """A twin with the case's tendencies, and statistics that are all there to be moved."""
+    twin = make_twin(CODE)
+    latent = twin.latent
+    latent.dynamics.damp(case.damp)
+    twin.state[CODE:] *= case.slow
+    latent.state_covariance[CODE:, CODE:] *= case.slow**2
+    latent.code_variance.copy_(latent.state_covariance.diagonal()[:CODE])
+    for name in ("process_noise", "lead_error", "unresolved_error", "unresolved_variance"):
+        tensor = getattr(latent, name)
+        tensor.copy_(1e-6 * (torch.eye(len(tensor)) if name == "process_noise" else torch.ones_like(tensor)))
+    longer_steps = latent.spec.dynamics.model_copy(update={"step_days": 1.0})
+    latent.spec = latent.spec.model_copy(update={"dynamics": longer_steps})
+    return twin
+
+
+def simulations(twin) -> list[CodeSeries]:
+    """Codes of four seas of the simulation, whose linear parts differ in two directions."""
+    latent, generator = twin.latent, torch.Generator().manual_seed(0)
+    before, made = latent.dynamics.linear.detach().clone(), []
+    with torch.no_grad():
+        for band, sign in ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0)):
+            latent.dynamics.linear[0, band] += 0.07 * sign
+            start = torch.randn(20, 2 * CODE, generator=generator, dtype=torch.float64)
+            start = start * latent.state_covariance.diagonal().sqrt()
+            codes = latent.dynamics.codes(latent.integrate(start, torch.arange(12.0).double())).movedim(0, 1)
+            metric, nothing = torch.eye(CODE, dtype=torch.float64)[None], torch.zeros(20, 12, 1, dtype=torch.float64)
+            made.append(CodeSeries(codes.contiguous(), metric, nothing, nothing[:, 0, :0], torch.ones(1), 1.0))
+            latent.dynamics.linear.copy_(before)
+    return made
+
+
+def run(make_twin, name: str, case: Case, twin=None):
+    """Model, ocean and the model as it was before a strategy, and what this told."""
+    truth, blank, twin = (twin_of(make_twin, case), twin_of(make_twin, case), twin or twin_of(make_twin, case))
+    with torch.no_grad():
+        case.change(truth)
+        observations = truth.observed(case.points, case.days, error=case.error)
+    settings = {"rounds": 2, "steps": 30, "learning_rate": 1e-2, "window_days": 4, "horizon_days": 4, "hidden": 8}
+    settings = TransferConfig.model_validate(settings | case.settings)
+    forecaster = twin.forecaster(window_days=4, node_days=0.5)
+    task = Task(forecaster, observations, settings, seed=3, simulated=lambda: simulations(twin))
+    plan = cut(observations, settings, forecaster.assimilation)
+    before = {key: tensor.clone() for key, tensor in twin.latent.state_dict().items()}
+    twin.latent.requires_grad_(True)
+    told = strategy(name)(task, lambda *step: None)
+    again = held_out_misfit(forecaster, observations, plan, before["unresolved_variance"]).mean
+    return SimpleNamespace(name=name, twin=twin, truth=truth, blank=blank, told=told, before=before, again=again)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def done(request, make_twin):
+    return run(make_twin, request.param, CASES[request.param])
+
+
+def test_every_strategy_has_an_ocean():
+    assert set(CASES) == set(STRATEGIES) - {"none"}
+
+
+def test_it_gains_and_its_weights_are_those_that_gained(done):
+    told = done.told
+    assert told.kept
+    assert told.after in told.rounds[1:]
+    assert told.after < 0.9 * told.before
+    assert done.again == pytest.approx(told.after, rel=1e-6)
+
+
+def moved(done) -> set[str]:
+    """Names of what is not what it was; what an extension encloses keeps its name."""
+    now = {key.replace("dynamics.base.", "dynamics."): value for key, value in done.twin.latent.state_dict().items()}
+    return {key for key, value in now.items() if key not in done.before or not torch.equal(value, done.before[key])}
+
+
+NETWORK = {f"dynamics.network.{entry}" for entry in ("0.weight", "0.bias", "1.beta", "2.weight", "2.bias")}
+ADDED = {"dynamics.operators", "dynamics.reference", "dynamics.drift"}
+CLAIMS = {
+    "statistics": set(ENERGY),
+    "modulation": {"decoder.shift", "decoder.shift_bias"},
+    "context": {"dynamics.linear"},
+    "shared-residual": NETWORK | ADDED,
+    "physics": NETWORK | ADDED,
+    "optimal-transport": {"decoder.shift", "decoder.shift_bias"},
+    "adversarial": {"decoder.shift", "decoder.shift_bias"},
+}
+
+
+def test_it_moves_what_it_claims_to_move_and_nothing_else(done):
+    assert moved(done) == CLAIMS[done.name]
+    dynamics = done.twin.latent.dynamics
+    extended = done.name in ("shared-residual", "physics")
+    assert isinstance(dynamics, AdaptedODE) == extended
+    if extended:
+        assert bool(len(dynamics.drift)) == (done.name == "physics")
+        assert [spec.drifts for spec in done.twin.latent.spec.residuals] == [done.name == "physics"]
+
+
+def off(done, tell: Callable) -> float:
+    """How far the adapted model is from the truth in some respect, over how far the model was that it began with."""
+    return float((tell(done.twin) - tell(done.truth)).norm() / (tell(done.blank) - tell(done.truth)).norm())
+
+
+def left(twin, longitude: np.ndarray, latitude: np.ndarray, fields: torch.Tensor) -> float:
+    """What the modes of a twin leave of fields (time, point)."""
+    basis = twin.basis(longitude, latitude)
+    values, modes = (fields - basis.offset[:, 0]).T, basis.modes[:, 0]
+    return float((values - modes @ torch.linalg.lstsq(modes, values).solution).norm())
+
+
+@torch.no_grad()
+def test_it_finds_what_is_different(done):
+    axis = np.linspace(0.5, 9.5, 12)
+    place = tuple(part.ravel() for part in np.meshgrid(axis, 30.0 + axis))
+    truth = done.truth
+    path = truth.latent.integrate(truth.state, torch.linspace(0.0, 24.0, 25).double())
+    if done.name == "statistics":
+        grown = done.twin.latent.state_covariance.diagonal() / done.blank.latent.state_covariance.diagonal()
+        assert float(grown.log().mean().exp()) == pytest.approx(9.0, rel=0.5)
+    elif done.name == "modulation":
+        fields = truth.basis(*place).decode(path[:, :CODE])[..., 0]
+        assert left(done.twin, *place, fields) < 0.8 * left(done.blank, *place, fields)
+    elif done.name == "context":
+        assert off(done, lambda twin: twin.latent.dynamics.linear) < 0.6
+    elif done.name in ("optimal-transport", "adversarial"):
+        left_over = {"optimal-transport": 0.2, "adversarial": 0.75}[done.name]
+        assert off(done, lambda twin: twin.basis(*place).offset) < left_over
+    else:
+        assert off(done, lambda twin: twin.latent.dynamics.derivative(path)) < 0.95
+    if done.name == "physics":
+        assert float((done.twin.latent.dynamics.drift - DRIFT).norm() / DRIFT.norm()) < 0.8
+
+
+def test_it_comes_back_as_it_was_saved(done, tmp_path):
+    save_model(done.twin.latent, done.twin.ocean, tmp_path)
+    latent, _ = load_model(tmp_path)
+    now = done.twin.latent.state_dict()
+    assert latent.spec == done.twin.latent.spec
+    assert latent.state_dict().keys() == now.keys()
+    assert all(torch.equal(value, now[key].float()) for key, value in latent.state_dict().items())
+
+
+def test_all_weights_can_be_trained_on(done):
+    weights = list(done.twin.latent.decoder.parameters()) + list(done.twin.latent.dynamics.parameters())
+    assert all(parameter.requires_grad for parameter in weights)
+
+
+@pytest.mark.parametrize("name", ["shared-residual", "adversarial"])
+def test_the_same_seed_gives_the_same_weights(name, make_twin):
+    case = replace(CASES[name], settings=CASES[name].settings | {"rounds": 1})
+    one, two = (run(make_twin, name, case) for _ in range(2))
+    assert one.told == two.told
+    assert one.told.kept
+    states = one.twin.latent.state_dict(), two.twin.latent.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], value) for key, value in states[1].items())
+
+
+def test_a_second_transfer_builds_on_the_first(make_twin):
+    """Residuals stack: what the first added is part of the base of the second, and stays what it is."""
+    first = run(make_twin, "physics", replace(CASES["physics"], settings={"pull": 100.0}))
+    assert first.told.kept
+    drift = first.twin.latent.dynamics.drift.clone()
+    second = run(make_twin, "shared-residual", replace(CASES["shared-residual"], damp=0.0), first.twin)
+    assert second.told.kept
+    assert [spec.drifts for spec in second.twin.latent.spec.residuals] == [True, False]
+    assert torch.equal(second.twin.latent.dynamics.base.drift, drift)
