@@ -9,7 +9,7 @@ import xarray as xr
 
 from data_pipeline.archive import appending, commits
 from data_pipeline.archive.appending import append
-from data_pipeline.archive.commits import Draft, drafting, last_commit, load_commit, load_state
+from data_pipeline.archive.commits import Draft, archive_state, drafting, last_commit, load_commit
 from data_pipeline.errors import MissingFileError, StoreError
 from data_pipeline.stores.validation import validate_store
 from data_pipeline.stores.writing import open_store, write_store
@@ -137,7 +137,7 @@ def test_a_draft_that_fails_vanishes(path, days):
     with pytest.raises(KeyboardInterrupt), drafting(path):
         raise KeyboardInterrupt
     assert sorted(entry.name for entry in path.iterdir()) == ["commits", "lock"]
-    assert load_state(path).number == 1
+    assert archive_state(path).number == 1
 
 
 def part(path, name="adt"):

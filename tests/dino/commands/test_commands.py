@@ -101,14 +101,6 @@ def test_forecast_at_points_of_a_table(sea_run, seen, tmp_path, suffix):
 
 def test_a_forecast_replaces_no_folder_of_others(refused, sea_run, seen, tmp_path):
     (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
-<<<<<<< HEAD
-    out = tmp_path / "thesis.zarr"
-    out.mkdir()
-    (out / "chapter").touch()
-    to = ("--at", tmp_path / "here.csv", "--leads", "1", "--out", out, "--overwrite", *FAST)
-    assert "is no zarr store" in refused("forecast", sea_run, seen, *to)
-    assert (out / "chapter").exists()
-=======
     to = ("--at", tmp_path / "here.csv", "--leads", "1", "--overwrite", *FAST)
     for name in ("thesis.zarr", "thesis.nc", "thesis"):
         out = tmp_path / name
@@ -142,7 +134,6 @@ def test_times_inside_the_window_are_forecast(refused, sea_run, seen, sea_store,
         assert np.isfinite(made["adt"]).all()
         assert (made["adt_std"] > 0).all()
     assert "before the analysis" in refused("forecast", sea_run, seen, "--out", tmp_path / "b.nc", "--leads=-5", *at)
->>>>>>> helper-f
 
 
 def test_forecast_on_a_grid(sea_run, sea_store, seen, tmp_path):

@@ -23,7 +23,7 @@ from dino.errors import CheckpointError, ObservationError
 from dino.forecaster import Analysis, Forecaster
 from dino.model.checkpoint import load_model, run_identity, save_config, save_model
 from dino.service.cycle import advance
-from dino.service.state import load_state, save_state
+from dino.service.state import load_cycle, save_cycle
 
 DAYS, EVERY = 6.0, 0.5
 CLOSE = {"rtol": 1e-6, "atol": 1e-8}
@@ -139,9 +139,9 @@ def test_offsets_of_sources_that_are_gone_are_forgotten(twin, seen):
 def test_a_state_comes_back_as_it_was(twin, seen, run_of_twin, tmp_path):
     forecaster = forecaster_of(twin, bias_error=0.05)
     analysis = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS)
-    assert load_state(tmp_path / "state", run_of_twin) is None
-    save_state(analysis, tmp_path / "state", run_of_twin)
-    back = load_state(tmp_path / "state", run_of_twin)
+    assert load_cycle(tmp_path / "state", run_of_twin) is None
+    save_cycle(analysis, tmp_path / "state", run_of_twin)
+    back = load_cycle(tmp_path / "state", run_of_twin)
     assert back is not None
     assert back.joint is not None
     assert analysis.joint is not None
@@ -168,8 +168,8 @@ def test_an_analysis_goes_on_from_the_disk_as_it_would_have_gone_on(sea_run, sea
     forecaster = Forecaster(*load_model(sea_run), AssimilationConfig(window_days=4.0, bias_error=bias))
     middle, end = fields["time"].values[[14, 19]]
     analysis = forecaster.analyse(seen, middle, smooth=True)
-    save_state(analysis, tmp_path / "state", sea_run)
-    back = load_state(tmp_path / "state", sea_run)
+    save_cycle(analysis, tmp_path / "state", sea_run)
+    back = load_cycle(tmp_path / "state", sea_run)
     assert back is not None
     assert_same(back, analysis)
     assert (back.joint is not None) == bool(bias)
@@ -204,7 +204,7 @@ def test_a_killed_writer_leaves_the_old_state_or_the_new_one(twin, seen, run_of_
     new = forecaster.analyse_observations(seen, twin.start + DAYS, DAYS)
     times = []
     for dies_at in range(1, 30):
-        save_state(old, path, run_of_twin)
+        save_cycle(old, path, run_of_twin)
         (path / ".state-0.safetensors.partial-1-0.safetensors").touch()  # of a writer that was killed outright
         calls = iter(range(1, 100))
 
@@ -221,8 +221,8 @@ def test_a_killed_writer_leaves_the_old_state_or_the_new_one(twin, seen, run_of_
             patch.setattr(os, "fsync", dying(os.fsync))
             patch.setattr("pathlib.Path.unlink", dying(Path.unlink))
             with suppress(KeyboardInterrupt):
-                save_state(new, path, run_of_twin)
-        back = load_state(path, run_of_twin)
+                save_cycle(new, path, run_of_twin)
+        back = load_cycle(path, run_of_twin)
         assert back is not None
         torch.testing.assert_close(back.mean, (old if back.time == old.time else new).mean, rtol=0, atol=0)
         times.append(back.time)
@@ -234,24 +234,24 @@ def test_a_killed_writer_leaves_the_old_state_or_the_new_one(twin, seen, run_of_
 
 def test_states_that_are_damaged_or_foreign_are_refused(twin, seen, run_of_twin, tmp_path):
     path = tmp_path / "state"
-    save_state(forecaster_of(twin).analyse_observations(seen, twin.start + DAYS, DAYS), path, run_of_twin)
+    save_cycle(forecaster_of(twin).analyse_observations(seen, twin.start + DAYS, DAYS), path, run_of_twin)
     other = tmp_path / "other"
     twin.latent.lead_error += 1
     save_model(twin.latent, twin.ocean, other)
     twin.latent.lead_error -= 1
     assert run_identity(other) != run_identity(run_of_twin)
     with pytest.raises(CheckpointError, match="another run"):
-        load_state(path, other)
+        load_cycle(path, other)
     with pytest.raises(CheckpointError, match="no state of a cycle"):
-        load_state(run_of_twin, run_of_twin)
+        load_cycle(run_of_twin, run_of_twin)
     tensors = next(path.glob("*.safetensors"))
     tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
     with pytest.raises(CheckpointError, match="damaged"):
-        load_state(path, run_of_twin)
+        load_cycle(path, run_of_twin)
     for content in ("{", json.dumps({"format": "dino-state", "version": 99}), "[]"):
         (path / "state.json").write_text(content)
         with pytest.raises(CheckpointError):
-            load_state(path, run_of_twin)
+            load_cycle(path, run_of_twin)
 
 
 def test_a_second_writer_is_refused_and_maps_too(twin, seen, run_of_twin, tmp_path, sea_dataset):

@@ -8,7 +8,7 @@ import torch
 
 from data_pipeline.system.progress import silent
 from dino.errors import CheckpointError, NonFiniteError
-from dino.training.loop import STATE_FILE, Interrupted, Loop, load_state
+from dino.training.loop import STATE_FILE, Interrupted, Loop, load_training_state
 
 
 class Descent:
@@ -161,9 +161,9 @@ def test_a_loss_that_is_no_number_is_a_typed_error(tmp_path):
 
 def test_starting_anew_forgets_an_earlier_state(tmp_path):
     Loop(tmp_path, resume=False, save_every=2).run(Descent(), silent)
-    assert load_state(tmp_path) is not None
+    assert load_training_state(tmp_path) is not None
     Loop(tmp_path, resume=False)
-    assert load_state(tmp_path) is None
+    assert load_training_state(tmp_path) is None
     assert metrics(tmp_path) == []
 
 
