@@ -86,7 +86,7 @@ def open_kind(path: Path, kind: str, as_of: str | None = None) -> "xr.Dataset":
 
 
 def training_maps(config: "Config") -> "xr.Dataset | None":
-    """The maps that the run's baselines may learn from, or None when its training store is gone."""
+    """The maps that the run's baselines may learn from, or None where there are none: its store is gone, or of tracks."""
     from data_pipeline.stores.writing import open_store
 
     from ..training.prepare import found_stores
@@ -94,6 +94,8 @@ def training_maps(config: "Config") -> "xr.Dataset | None":
     try:
         dataset = open_store(found_stores(config.data.stores)[0].path)
     except MissingFileError:
+        return None
+    if dataset.attrs.get("dino_store") != "fields":
         return None
     bounds = [None if t is None else t.replace(tzinfo=None) for t in (config.data.train_start, config.data.train_end)]
     return dataset.sel(time=slice(*bounds))

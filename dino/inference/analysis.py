@@ -177,7 +177,8 @@ def _groups(offsets: tuple[Offset, ...], observations: Observations, rows: Obser
     place = {(offset.source, offset.channel): index for index, offset in enumerate(offsets)}
     numbers, channels = np.unique(observations.source), range(observations.values.shape[1])
     names = [observations.source_of(int(source)) for source in numbers]
-    table = np.array([[place.get((name, channel), 0) for channel in channels] for name in names])
+    table = np.array([[place.get((name, channel), 0) for channel in channels] for name in names], np.int64)
+    table = table.reshape(len(names), len(channels))  # also where there is no observation
     source = np.searchsorted(numbers, observations.source[rows.observation.cpu().numpy()])
     return torch.as_tensor(table[source, rows.channel.cpu().numpy()], device=rows.channel.device)
 

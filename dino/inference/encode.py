@@ -45,6 +45,11 @@ def encode(basis: Basis, values: Tensor, variance: Tensor | float, prior: Gaussi
     return condition(batched, innovation, precision, prior.mean.expand(frames, -1), prior_precision)
 
 
+def solves_at_once(decoder: Decoder) -> bool:
+    """Whether codes are found by one linear solution, with one form for all of them, and not one by one in steps."""
+    return decoder.is_affine
+
+
 @torch.no_grad()
 def encode_frames(
     decoder: Decoder,

@@ -6,11 +6,11 @@ from torch import Tensor
 from ..config import FieldConfig
 from ..data.series import Series
 from ..data.streamed import StreamedSeries
-from ..inference import encode, encode_frames
+from ..inference import encode, encode_frames, solves_at_once
 from ..model import LatentModel
 from ..numerics.gaussian import Gaussian
 from ..numerics.parallel import ALONE, Group
-from ..space.decoders import Decoder
+from ..space.decoders import Decoder, common_form
 from .principal_axes import principal_axes
 from .variable_projection import CODE_LENGTH
 
@@ -39,7 +39,7 @@ def encode_series(
     count, times = values.shape[:2]
     means = values.new_empty(count * times, size)
     covariances = values.new_empty(count, size, size)
-    basis = decoder.linearise(series.coordinates, prior.mean[None]) if decoder.is_affine else None
+    basis = common_form(decoder, series.coordinates, prior.mean)
     alike = basis is not None and (series.alike or bool(((series.weights > 0) == (series.weights[:1] > 0)).all()))
     together = max(1, VALUES_AT_ONCE // max(1, values[:1, :1].numel())) if alike else times
     for first in range(0, count * times, together):
@@ -72,7 +72,7 @@ def learn_code_statistics(
     for _ in range(config.prior_rounds):
         first = second = count = 0
         for series in training:
-            codes, spread = encode_series(model, *_some(series, prior, model.decoder.is_affine, frames), group)
+            codes, spread = encode_series(model, *_some(series, prior, solves_at_once(model.decoder), frames), group)
             flat = codes.flatten(0, 1).double()
             first = first + flat.sum(0)
             second = second + flat.T @ flat + spread.double().sum(0) * codes.shape[1]
@@ -93,10 +93,10 @@ def learn_code_statistics(
     return axes.field_scale
 
 
-def _some(series: Series, prior: Gaussian, affine: bool, frames: int) -> tuple[Series, Gaussian, slice]:
+def _some(series: Series, prior: Gaussian, at_once: bool, frames: int) -> tuple[Series, Gaussian, slice]:
     """Arguments of `encode_series` for as many maps as the statistics want: some times of all or of some series."""
     times = len(series.times)
-    if affine:
+    if at_once:
         return series, prior, slice(None, None, max(1, series.count * times // frames))
     # More times where there are few series, as in the pool of a streamed store.
     stride = max(1, times // max(TIMES_BY_STEPS, STATISTICS_FRAMES_BY_STEPS // series.count))
@@ -112,12 +112,12 @@ def _first_prior(model: LatentModel, series: Series, config: FieldConfig) -> Gau
     codes are found where the decoder was trained.
     """
     zero = torch.zeros_like(model.code_variance)
-    if not model.decoder.is_affine:
+    form = common_form(model.decoder, series.coordinates, zero)
+    if form is None:
         seen = float((series.weights[0] > 0).sum())
         variance = model.spec.noise_variance * CODE_LENGTH**2 / (config.ridge * seen)
         return Gaussian(zero, torch.diag(torch.full_like(zero, variance)))
-    modes = model.decoder.linearise(series.coordinates, zero[None]).modes
-    power = modes.square().mean(dim=(0, 1))
+    power = form.modes.square().mean(dim=(0, 1))
     return Gaussian(zero, torch.diag(10.0 / power.clamp_min(max(1e-8 * float(power.max()), 1e-20))))
 
 
@@ -133,7 +133,7 @@ def population_metric(
     weights : (point, channel)
     """
     flat, w = codes.reshape(-1, codes.shape[-1]), weights.reshape(-1, 1).double()
-    most = 1 if decoder.is_affine else min(most, len(flat))
+    most = 1 if solves_at_once(decoder) else min(most, len(flat))
     chosen = torch.linspace(0, len(flat) - 1, most).long().to(flat.device)
     total = torch.zeros(decoder.code_size, decoder.code_size, dtype=torch.float64, device=codes.device)
     for code in flat[chosen].split(1):
@@ -149,12 +149,13 @@ def series_metric(model: LatentModel, series: Series | StreamedSeries, codes: Te
     codes : (series, time, code) of the series, over which it is averaged where the decoder is not affine
     """
     decoder, weights, alike = model.decoder, series.weights, series.alike
-    if not decoder.is_affine:
+    form = common_form(decoder, series.coordinates, codes[0, 0])
+    if form is None:
         if alike:
             return population_metric(decoder, series.coordinates, weights[0], codes)[None].to(codes)
         pairs = zip(weights, codes, strict=True)
         forms = [population_metric(decoder, series.coordinates, *pair, METRIC_FRAMES_A_SERIES) for pair in pairs]
         return torch.stack(forms).to(codes)
-    modes = decoder.linearise(series.coordinates, codes[0]).modes.flatten(0, 1)
+    modes = form.modes.flatten(0, 1)
     flat = weights[:1].flatten(1) if alike else weights.flatten(1)
     return torch.stack([(modes * w.unsqueeze(-1)).T @ modes / w.sum() for w in flat])

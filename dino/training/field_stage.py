@@ -8,8 +8,10 @@ from torch import Tensor
 from ..config import FieldConfig
 from ..data.series import Series
 from ..data.streamed import StreamedSeries
+from ..inference import solves_at_once
 from ..model import LatentModel
 from ..numerics.parallel import ALONE, Group, draw_store, send
+from ..space.decoders import common_form
 from .variable_projection import Projection, project, project_by_steps
 
 # Maps and points at which a decoder that is not affine is validated, and iterations for their codes.
@@ -38,8 +40,8 @@ class FieldStage:
         self.generator = generator
         self.alike = [s.alike for s in training]
         # Views, no copies: a step gathers its maps at these points only.
-        affine = model.decoder.is_affine
-        self.training = [s.points(group.share(len(s.coordinates))) if affine else s for s in training]
+        at_once = solves_at_once(model.decoder)
+        self.training = [s.points(group.share(len(s.coordinates))) if at_once else s for s in training]
         self.parameters = list(model.decoder.parameters())
         self.optimiser = torch.optim.Adam(self.parameters, config.learning_rate)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -67,11 +69,10 @@ class FieldStage:
     @torch.no_grad()
     def validate(self) -> float:
         """Mean squared residual on held-out maps, relative to the training anomalies."""
-        decoder = self.model.decoder
-        if not decoder.is_affine:
-            return self._validate_some()
         part = self.validation.points(self.group.share(len(self.validation.coordinates)))
-        basis = decoder.linearise(part.coordinates, self.model.code_prior.mean[None])
+        basis = common_form(self.model.decoder, part.coordinates, self.model.code_prior.mean)
+        if basis is None:
+            return self._validate_some()
         seen = self.validation.weights.flatten(1).sum(1)
         errors = torch.stack(
             [
@@ -85,8 +86,8 @@ class FieldStage:
     def _project(self, store: Series, values: Tensor, weights: Tensor) -> Projection:
         """The codes' exact solution, or a few Gauss-Newton iterations at random points (see `project_by_steps`)."""
         decoder, config = self.model.decoder, self.config
-        if decoder.is_affine:
-            basis = decoder.linearise(store.coordinates, self.model.code_prior.mean[None])
+        basis = common_form(decoder, store.coordinates, self.model.code_prior.mean)
+        if basis is not None:
             return project(basis, values, weights, config.ridge, self.group)
         chosen = torch.randperm(len(store.coordinates), generator=self.generator)[: config.points_per_map]
         chosen = send(chosen, values.device)

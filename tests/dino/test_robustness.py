@@ -14,6 +14,7 @@ from dino.dynamics import integrate
 from dino.errors import DinoError, EmptyDataError, NonFiniteError
 from dino.experiments.train import train
 from dino.inference import encode, encode_frames
+from dino.model.checkpoint import load_model
 from dino.numerics.gaussian import Gaussian
 from dino.space.decoders.base import Basis
 from dino.training.code_statistics import encode_series, learn_code_statistics
@@ -106,7 +107,7 @@ def rank_deficient(model):
 
 
 def test_frames_are_encoded_with_equal_and_dead_modes(box_config):
-    splits, model = prepare(box_config)
+    splits, model, _ = prepare(box_config)
     rank_deficient(model)
     series = splits[0].series
     made = encode_frames(model.decoder, series.coordinates, series.values[0], 1e-4, model.code_prior)
@@ -124,7 +125,7 @@ def test_frames_are_encoded_with_equal_and_dead_modes(box_config):
 
 def test_code_statistics_of_a_rank_deficient_basis(box_config):
     """Maps are represented as well as without the useless modes, and the prior is a proper one."""
-    splits, model = prepare(box_config)
+    splits, model, _ = prepare(box_config)
     rank_deficient(model)
     series = splits[0].training
     basis = model.decoder.basis(series.coordinates)
@@ -248,7 +249,7 @@ def test_a_run_does_not_depend_on_the_units(factor, box_config, box_run, box_dat
     content["data"]["stores"][0]["path"] = str(write_store(dataset, tmp_path / "box.zarr"))
     train(Config.model_validate(content), tmp_path / "run", lambda *told: None)
     ours, base = dino.load(tmp_path / "run"), dino.load(box_run)
-    assert ours.model.spec.spread == pytest.approx(factor * base.model.spec.spread, rel=1e-6)
+    assert ours.ocean.spread == pytest.approx(factor * base.ocean.spread, rel=1e-6)
     maps = box_dataset().isel(trajectory=0)
     times = maps["time"].values[-1] + np.array([1, 3], "timedelta64[D]")
     expected = base.forecast(maps, times, maps)["ssh"]
@@ -264,7 +265,7 @@ def sea(box_store):
 
 @pytest.fixture(scope="module")
 def forecaster(box_run):
-    return dino.Forecaster(dino.load(box_run).model, SHORT)
+    return dino.Forecaster(*load_model(box_run), SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -318,8 +319,8 @@ def test_two_instruments_that_agree_are_one_of_half_the_variance_and_one_told_tw
 
     Without a bound: what lies beyond it depends on the error that is declared.
     """
-    forecaster = dino.Forecaster(forecaster.model, SHORT.model_copy(update={"bound": None}))
-    model = forecaster.model
+    model, ocean = forecaster.latent, forecaster.ocean
+    forecaster = dino.Forecaster(model, ocean, SHORT.model_copy(update={"bound": None}))
     kept = model.unresolved_variance.clone()
     model.unresolved_variance.zero_()
     try:
@@ -368,7 +369,8 @@ def test_frames_without_a_value(forecaster, sea, sparse):
 
 @FEW
 @given(
-    st.lists(st.sampled_from([0.0, 0.25, 1.0, 1.75, 3.0]), min_size=1, max_size=7), st.sampled_from(["rk4", "dopri5"])
+    st.lists(st.sampled_from([0.0, 0.25, 1.0, 1.75, 3.0]), min_size=1, max_size=7),
+    st.sampled_from(["midpoint", "rk4"]),
 )
 def test_integration_at_times_in_any_order_and_twice(times, method):
     def right(time, state):
@@ -378,4 +380,4 @@ def test_integration_at_times_in_any_order_and_twice(times, method):
     moments = torch.tensor(times, dtype=torch.float64)
     made = integrate(right, start, moments, method, 0.05)
     exact = torch.stack([moments.cos(), -moments.sin()], -1)[:, None]
-    torch.testing.assert_close(made, exact, rtol=0, atol=1e-5)
+    torch.testing.assert_close(made, exact, rtol=0, atol={"midpoint": 2e-3, "rk4": 1e-6}[method])

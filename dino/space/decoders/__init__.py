@@ -1,6 +1,6 @@
 """Decoders: from a code and coordinates to field values."""
 
-from .base import Basis, Decoder, at_points, bases, decode, fields, relinearised, values_at_points
+from .base import Basis, Decoder, at_points, bases, common_form, decode, fields, relinearised, values_at_points
 from .fourier import FourierDecoder
 from .siren import SirenDecoder
 
@@ -11,6 +11,7 @@ __all__ = [
     "SirenDecoder",
     "at_points",
     "bases",
+    "common_form",
     "decode",
     "fields",
     "relinearised",

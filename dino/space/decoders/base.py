@@ -1,7 +1,7 @@
 """What every decoder offers to inference, training and forecasting, and the one door to both kinds of them.
 
 An affine decoder has one linear form for all codes, another decoder one for each. Callers that take the forms from
-`bases`, `fields` and `relinearised` serve both kinds and never ask which one they have.
+`common_form`, `bases`, `fields` and `relinearised` serve both kinds and never ask which one they have.
 """
 
 from collections.abc import Iterator
@@ -65,6 +65,14 @@ class Decoder(Protocol):
     def change_codes(self, transform: Tensor, origin: Tensor) -> None:
         """Fold the substitution code = origin + transform @ new_code into the weights; the field stays the same."""
         ...
+
+
+def common_form(decoder: Decoder, coordinates: Tensor, code: Tensor) -> Basis | None:
+    """The form at shared points (point, input) that serves all codes, or None where every code has its own.
+
+    code : (code,) any one of them
+    """
+    return decoder.linearise(coordinates, code[None]) if decoder.is_affine else None
 
 
 def decode(decoder: Decoder, coordinates: Tensor, codes: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ def test_steps_draw_maps_with_the_weights_of_their_chart(pair):
 def test_statistics_of_a_decoder_that_is_not_affine_see_the_whole_pool(pair):
     _, streamed, model = pair
     pool = streamed.training.at(0)
-    some, _, frames = _some(pool, model.code_prior, affine=False, frames=1)
+    some, _, frames = _some(pool, model.code_prior, at_once=False, frames=1)
     assert some.values[:, frames].shape[:2] == pool.values.shape[:2]
 
 
