@@ -86,7 +86,7 @@ def open_kind(path: Path, kind: str, as_of: str | None = None) -> "xr.Dataset":
 
 
 def training_maps(config: "Config") -> "xr.Dataset | None":
-    """The maps that the run's baselines may learn from, or None where there are none: its store is gone, or of tracks."""
+    """The maps that the run's baselines may learn from, or None: its store is gone, or of tracks."""
     from data_pipeline.stores.writing import open_store
 
     from ..training.prepare import found_stores

@@ -36,8 +36,8 @@ class Coupled(Dynamics):
     def derivative(self, state: Tensor, context: Tensor | None = None) -> Tensor:
         return state @ self.matrix.T
 
-    def push(self, state: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.derivative(state), self.matrix @ tangents
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.matrix @ bundle
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

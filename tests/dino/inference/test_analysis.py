@@ -6,11 +6,10 @@ from dataclasses import fields, is_dataclass
 import numpy as np
 import pytest
 import torch
-from problems import CODE, STATE, make_latent, one_chart, tiled_ocean
+from problems import CODE, STATE, make_latent, matrix_of, one_chart, tiled_ocean
 
 from dino.config import AssimilationConfig
 from dino.data.observations import Observations, datetime_of
-from dino.dynamics import by_modes, mode_flows
 from dino.errors import DomainError, ObservationError
 from dino.forecaster import Forecaster
 from dino.inference.analysis import Analysis, Assimilation
@@ -88,8 +87,7 @@ def test_an_update_of_a_chart_is_that_of_this_chart_alone(bias_error):
 def test_a_chart_without_observations_is_the_population_carried_on(method):
     latent, ocean = make_latent(noise=0.1), tiled_ocean()
     made = assimilation(latent, ocean, method=method).window(make_observations(), START + DAYS, DAYS)
-    eye = torch.eye(latent.dynamics.state_size, dtype=torch.float64)[None]
-    flow = by_modes(mode_flows(latent.dynamics, torch.tensor([1.0]))[0], eye)[0]
+    flow = torch.linalg.matrix_exp(matrix_of(latent))
     covariance = latent.state_covariance
     for _ in range(int(DAYS)):
         covariance = flow @ covariance @ flow.T + (method == "filter") * latent.process_noise

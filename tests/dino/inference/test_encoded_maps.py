@@ -152,3 +152,14 @@ def test_maps_that_do_not_fit_are_refused():
     far: Ocean = one_chart(ocean, 4)
     with pytest.raises(DomainError, match="none of the 528 points"):
         encode_maps(latent, far, maps)
+
+
+def test_the_state_at_the_last_frame_has_its_tendency_from_the_changes_before():
+    latent, ocean = make_latent(), tiled_ocean()
+    made = encode_maps(latent, ocean, make_maps(True))
+    mean, covariance = made.state(latent)
+    for chart in range(5):
+        torch.testing.assert_close(mean[chart], latent.initialiser(made.codes[-2:, chart]))
+        expected = 1e-8 * torch.eye(2 * CODE).double()
+        expected[:CODE, :CODE] += made.covariance[-1, chart]
+        torch.testing.assert_close(covariance[chart], expected)

@@ -226,8 +226,54 @@ def test_filter_of_one_node_with_a_sine_decoder_is_the_window_of_one_node(seed):
     assert (once - window.mean[2]).abs().max() > 0.02
 
 
-def test_an_interval_that_no_propagator_was_made_for_is_not_asked():
-    """Nodes of many lengths, as an update between two deliveries makes them."""
+@pytest.mark.parametrize("method", [filtered, minimised])
+@pytest.mark.parametrize("dynamics", ["modes", "network"])
+def test_single_precision_is_enough(method, dynamics):
+    """Entries of very different size, and many rows far sharper than the prior: what is left is right and positive."""
+    latent = make_latent(dynamics, noise=1e-3)
+    units = torch.tensor([30.0, 1.0, 0.02] * 2, dtype=torch.float64)
+    for table in (latent.state_covariance, latent.process_noise):
+        table.copy_(table * units * units[:, None])
+    latent.decoder.shift /= units[:CODE]
+    if dynamics == "network":
+        latent.dynamics.network[0].weight.div_(units)
+        latent.dynamics.network[-1].weight.mul_(units[:CODE, None])
+    problem = make_problem(latent, (40, 3, 0, 60), offsets=1)
+    where = torch.ones(STATE + 1, dtype=torch.float64)
+    where[problem.layout.state] = units
+    prior = Gaussian(problem.prior.mean * where, problem.prior.covariance * where * where[:, None])
+    # What a state of the prior shows, with errors.
+    truth = prior.mean + (torch.linalg.cholesky(prior.covariance) @ numbers(4, STATE + 1, 1, seed=50)).squeeze(-1)
+    right, days = latent.dynamics.bind(problem.context), torch.as_tensor(NODES)
+    codes = problem.rows.along(integrate(right, truth[:, problem.layout.state], days, step=0.05)[..., :CODE])
+    seen = values_at_points(latent.decoder, problem.rows.coordinates, codes)[torch.arange(103), problem.rows.channel]
+    variance = 1e-4 * problem.rows.variance
+    value = seen + truth[problem.rows.chart, CODE] + variance.sqrt() * problem.rows.value
+    rows = replace(problem.rows, value=value, variance=variance, form=None).formed(latent.decoder)
+    problem = replace(problem, prior=prior, rows=rows)
+    exact = method(problem)
+    half = lambda part: part.float() if torch.is_tensor(part) and part.is_floating_point() else part  # noqa: E731
+    rows = replace(rows, **{name: half(part) for name, part in vars(rows).items() if name != "form"}, form=None)
+    coarse = replace(
+        problem, latent=make_latent(dynamics).float(), context=problem.context.float(),
+        prior=Gaussian(prior.mean.float(), prior.covariance.float()), rows=rows,
+    )  # fmt: skip
+    coarse.latent.load_state_dict(latent.state_dict())
+    made = method(replace(coarse, rows=rows.formed(coarse.latent.decoder)))
+    assert made.end.mean.dtype == made.trajectory.covariance.dtype == torch.float32
+    spread = exact.end.covariance.diagonal(dim1=1, dim2=2).sqrt()
+    assert ((made.end.mean.double() - exact.end.mean) / spread).abs().max() < 0.1
+    scaled = made.end.covariance.double() / spread[:, None] / spread[:, :, None]
+    torch.testing.assert_close(scaled, exact.end.covariance / spread[:, None] / spread[:, :, None], rtol=0, atol=0.05)
+    codes = exact.trajectory.covariance.diagonal(dim1=2, dim2=3).sqrt()
+    missed = (made.trajectory.mean.double() - exact.trajectory.mean)[..., :CODE] / codes
+    assert missed.abs().max() < 0.1
+    ratio = made.trajectory.covariance.diagonal(dim1=2, dim2=3) / codes.square()
+    torch.testing.assert_close(ratio.double(), torch.ones_like(codes), rtol=0, atol=0.1)
+
+
+def test_nodes_at_intervals_of_many_lengths():
+    """As an update between two deliveries makes them."""
     nodes = np.array([0.0, 1 / 3, 1 / 3 + 1e-3, 0.7000001, 1.7, 1.7000004])
     latent = make_latent(noise=0.3)
     problem = make_problem(latent, nodes=nodes)

@@ -49,17 +49,26 @@ def test_the_update_is_that_of_the_book(count, padded, smooth):
         if smooth:
             torch.testing.assert_close(made.information[chart], information, **TIGHT)
             torch.testing.assert_close(made.pull[chart], pull, **TIGHT)
-    assert torch.equal(made.covariance, made.covariance.mT)
+    torch.testing.assert_close(made.covariance, made.covariance.mT, rtol=0, atol=1e-14)
     assert (made.weight == 1).all()
     assert (made.information is None) != smooth
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
 def test_innovations_and_information_agree(count):
-    covariance, rows = positive(CHARTS, STATE, seed=5), make_rows(count, 1)
-    one, other = (way(covariance, rows, True) for way in (update_module._by_innovations, update_module._by_information))
-    for mine, theirs in zip(one, other, strict=True):
+    mean, covariance, rows = numbers(CHARTS, STATE, seed=4), positive(CHARTS, STATE, seed=5), make_rows(count, 1)
+    weight = torch.rand(CHARTS, count, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    one, other = (way(covariance, rows) for way in (update_module._ByInnovations, update_module._ByInformation))
+    spread = (rows.operator @ covariance[:, :SEEN, :SEEN] @ rows.operator.mT).diagonal(dim1=1, dim2=2)
+    for way in (one, other):
+        torch.testing.assert_close(way.spread(), spread, **TIGHT)
+    torch.testing.assert_close(one.misfit(weight), other.misfit(weight), **TIGHT)
+    made = [way.conditioned(mean, covariance, weight, True) for way in (one, other)]
+    for mine, theirs in zip(*made, strict=True):
         torch.testing.assert_close(mine, theirs, **TIGHT)
+    # What is left of the innovations is what the conditioned state leaves.
+    change = (made[0].mean - mean)[:, :SEEN, None]
+    torch.testing.assert_close(one.misfit(weight), rows.innovation - (rows.operator @ change).squeeze(-1), **TIGHT)
 
 
 def test_rows_of_nothing_but_padding_change_nothing():

@@ -138,8 +138,9 @@ class Exploding(Dynamics):
         self.order, self.code_size, self.context_size, self.is_linear = ORDER, CODE, 0, False
         self.register_buffer("rates", torch.ones(ORDER).double())
 
-    def push(self, state: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return 1e3 * state**3, 3e3 * state.square().unsqueeze(-1) * tangents
+    def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
+        state = bundle[..., :1]
+        return torch.cat([1e3 * state**3, 3e3 * state.square() * bundle[..., 1:]], dim=-1)
 
 
 def test_a_flow_that_explodes_is_a_typed_error():
@@ -212,6 +213,7 @@ def test_coupled_dynamics_of_the_tests_are_linear():
     """What stands for truth elsewhere: the push is the matrix, and no propagator by modes would do."""
     matrix = numbers(STATE, STATE)
     dynamics, tangents = Coupled(matrix), numbers(2, STATE, 3)
-    moved, turned = dynamics.push(numbers(2, STATE, seed=1), tangents)
-    torch.testing.assert_close(moved, numbers(2, STATE, seed=1) @ matrix.T)
-    torch.testing.assert_close(turned, matrix @ tangents)
+    state = numbers(2, STATE, seed=1)
+    moved = dynamics.push(torch.cat([state.unsqueeze(-1), tangents], dim=-1))
+    torch.testing.assert_close(moved[..., 0], state @ matrix.T)
+    torch.testing.assert_close(moved[..., 1:], matrix @ tangents)

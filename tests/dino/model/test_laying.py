@@ -219,10 +219,25 @@ def test_names_size_and_box_may_be_given():
     ocean = Ocean.over(seen, like("sla"), TILES, **given)
     assert ocean.names == ("height",)
     assert ocean.spread.tolist() == [0.2]
-    assert {c.extent_degrees for c in ocean.cover.charts} == {(1.25, 1.25)}
+    np.testing.assert_allclose([c.extent_degrees for c in ocean.cover.charts], 1.25)
     assert points_in(*np.transpose([(c.longitude, c.latitude) for c in ocean.cover.charts]), [given["box"]]).all()
     x, y = np.meshgrid(np.linspace(175.0, 185.0, 50), np.linspace(28.0, 34.0, 50))
     assert ocean.cover.holds(x.ravel(), y.ravel()).all()
+
+
+def test_a_dataset_of_points_is_as_good_as_its_observations_and_tiles_are_of_eight_degrees():
+    rng, longitude, latitude = scattered_over(PACIFIC, 400)
+    time = np.datetime64("2020-01-01", "ns") + np.arange(400) * np.timedelta64(1, "h")
+    values, errors = rng.normal(size=400), np.full(400, 0.1)
+    table = observations_dataset(time, wrap_longitude(longitude), latitude, {"sla": values}, {"sla": errors})
+    made = Ocean.over(table, like("sla"))
+    np.testing.assert_allclose([c.extent_degrees for c in made.cover.charts], 4.0)
+    seen = Observations.from_dataset(table, ("sla",))
+    again = Ocean.over(seen, like("sla"), DomainConfig(kind="tiles", tile_degrees=8.0))
+    assert again.cover.charts == made.cover.charts
+    np.testing.assert_array_equal(again.cover.amplitude, made.cover.amplitude)
+    renamed = Ocean.over(table.rename(sla="height", sla_error="height_error"), like("sla"), names=["height"])
+    np.testing.assert_array_equal(renamed.cover.amplitude, made.cover.amplitude)
 
 
 def test_points_on_one_meridian_and_of_one_place_have_a_tile():
