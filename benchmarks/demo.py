@@ -20,7 +20,7 @@ CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 
 def run_seed(folder: Path, seed: int, quick: bool) -> dict[str, Any]:
     """One demo: RMSE [cm] by method and lead, ratios of the model to each, calibration, seconds."""
-    demo(folder, config=CONFIG, seed=seed, quick=quick)
+    demo(folder, config=str(CONFIG), seed=seed, quick=quick)
     made = read_report(folder / "scores.json")
     rmse: dict[str, dict[str, float]] = {}
     for row in made["scores"]:

@@ -117,7 +117,7 @@ def _products(call: Any, seconds: float) -> dict[str, Any]:
         call()
     with profile() as told:
         call()
-    times = {event.key: event.self_cpu_time_total for event in told.key_averages()}
+    times = {event.key: event.self_cpu_time_total for event in told.key_averages()}  # type: ignore[union-attr]
     share = sum(times.get(name, 0.0) for name in PRODUCTS) / sum(times.values())
     flop = float(counter.get_total_flops())
     return {"product_tflop": flop / 1e12, "gflop_per_second": flop / 1e9 / seconds, "product_share_of_time": share}

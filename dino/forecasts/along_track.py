@@ -65,13 +65,13 @@ def along_track(
                 """(chart, place, channel) a table (node, channel) at the times of the points."""
                 return torch.lerp(table[before].unsqueeze(1), table[after].unsqueeze(1), share)
 
-            variances, roots = [], []
+            # Between two nodes variances are linear: roots of covariances are no sequence, and cancel in between.
+            variances = []
             for node in (before, after):
                 grown = (modes.square() @ forecast.model_error[node].unsqueeze(-1)).squeeze(-1)
-                variances.append(grown.unflatten(1, shape))
-                roots.append((modes @ forecast.factor[node, places.chart]).unflatten(1, shape))
+                shaken = (modes @ forecast.factor[node, places.chart]).square().sum(-1)
+                variances.append((grown + shaken).unflatten(1, shape))
             variance = torch.lerp(variances[0], variances[1], share)
-            variance = variance + torch.lerp(roots[0], roots[1], share.unsqueeze(-1)).square().sum(-1)
             field = (basis.modes @ codes.unsqueeze(-1)).squeeze(-1) + basis.offset
             explained = variance * between(forecast.calibration[..., 0]).square()
             return field, explained + between(forecast.calibrated_unresolved)

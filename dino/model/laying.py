@@ -147,7 +147,8 @@ def _rows(south: float, north: float, size: float, stride: float, highest: float
     if max(south, -north) > highest or size > 2 * highest:
         return []
     rows = _starts(max(south, -highest), min(north, highest), size, stride)
-    return np.linspace(*np.clip([rows[0], rows[-1]], -highest, highest - size), len(rows)).tolist()
+    first, last = np.clip([rows[0], rows[-1]], -highest, highest - size)
+    return np.linspace(first, last, len(rows)).tolist()
 
 
 def _mean(values: Array, channel: ChannelSpec) -> float:

@@ -341,27 +341,67 @@ def test_the_program_itself_reports_in_one_line(tmp_path):
     assert done.stderr.startswith("error: ")
 
 
-def test_threads_and_device_are_options_of_commands_that_compute(refused, config, sea_run, sea_store, seen, tmp_path):
-    out = ("--out", tmp_path / "r")
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there_is_refused(refused, config, sea_run, sea_store, seen, device, tmp_path):
+    message = "GPU" if device.startswith("cuda") else "device 'abacus' is none"
+    out = tmp_path / "r"
     for command in (
         ("forecast", sea_run, sea_store, "--out", tmp_path / "a.nc"),
         ("evaluate", sea_run, sea_store),
-        ("transfer", sea_run, seen, *out),
+        ("transfer", sea_run, seen, "--out", out),
     ):
-        assert "GPU" in refused(*command, "--device", "cuda:99")
-        assert "device 'abacus' is none" in refused(*command, "--device", "abacus")
+        assert message in refused(*command, "--device", device)
+    assert message in refused("train", config, "--out", out, "--set", f"device={device}")
+    assert message in refused("reproduce", "navier-stokes", "--out", out, "--set", f"device={device}")
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def options_of(command, capsys) -> set[str]:
+    capsys.readouterr()
+    assert run(command, "--help") == 0
+    return set(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_threads_and_device_are_options_of_commands_that_compute(capsys):
     for command in ("train", "transfer", "forecast", "evaluate", "demo", "reproduce"):
-        assert run(command, "--help") == 0
+        assert "--threads" in options_of(command, capsys)
+    for command in ("transfer", "forecast", "evaluate"):
+        assert "--device" in options_of(command, capsys)
+    assert not options_of("relocate", capsys) & {"--threads", "--device"}  # a few means
 
 
-def test_a_forecast_takes_the_threads_asked_for(sea_run, sea_store, tmp_path, capsys):
+@pytest.fixture
+def threads():
     before = torch.get_num_threads()
-    try:
-        assert run("forecast", sea_run, sea_store, "--leads", "1", "--out", tmp_path / "a.zarr", "--threads", "1") == 0
-        assert "1 thread: as asked for" in capsys.readouterr().out
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_commands_take_the_threads_asked_for_and_say_so(config, sea_run, sea_store, seen, tmp_path, capsys):
+    score = []
+    for setting in ("evaluation.leads_days=[1]", "evaluation.stride=20"):
+        score += ["--set", setting]
+    for number, command in enumerate(
+        (
+            ("forecast", sea_run, sea_store, "--leads", "1", "--out", tmp_path / "a.zarr"),
+            ("evaluate", sea_run, sea_store, *score, "--figures", tmp_path / "figures"),
+            ("transfer", sea_run, seen, "--out", tmp_path / "moved", "--strategy", "none", *QUICK, *FAST),
+            ("train", config, "--out", tmp_path / "run", "--set", "field.steps=2", "--set", "dynamics.steps=2"),
+        )
+    ):
+        wanted = 1 + number % 2
+        capsys.readouterr()
+        device = ("--set", "device=cpu") if command[0] == "train" else ("--device", "cpu")
+        assert run(*command, "--threads", wanted, *device) == 0
+        assert f"{wanted} thread{'s' if wanted > 1 else ''}: as asked for" in capsys.readouterr().out
+        assert torch.get_num_threads() == wanted
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "many"])
+def test_threads_that_are_no_number_are_refused(sea_run, sea_store, wanted, tmp_path, capsys):
+    assert run("forecast", sea_run, sea_store, "--out", tmp_path / "a.nc", "--threads", wanted) == 2
+    assert "--threads" in capsys.readouterr().err
 
 
 def test_a_refused_training_leaves_no_folder(refused, config, tmp_path):
