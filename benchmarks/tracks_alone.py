@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from harness import parser, prepare, report
 from realdata import BLACK_SEA, JASON, MAPS, TRACKS, add_options, make_stores, skip_without, work_folder
@@ -38,7 +37,7 @@ from tracks import (
 from data_pipeline.stores.writing import open_store
 from dino.config import Box, DomainConfig, StoreConfig
 from dino.data.observations import Observations, datetime_of
-from dino.forecaster import Analysis, Forecaster
+from dino.forecaster import Forecaster
 from dino.model import Ocean
 from dino.model.checkpoint import load_model, load_run_config
 from dino.model.laying import POOLED
@@ -133,19 +132,17 @@ def every_method(
 def black_sea(run: Forecaster, domain: DomainConfig, stores: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Three days of one satellite: what they tell, and the share of the sea's variance that stays unknown."""
     sea = Sea("sla", domain.model_copy(update={"tile_degrees": 4.0}), given.window, 5)
-    dataset = open_store(stores / "black_sea.zarr")
-    seen = Observations.from_dataset(dataset, (sea.channel,))
+    seen = Observations.from_dataset(open_store(stores / "black_sea.zarr"), (sea.channel,))
     alone = sea.from_points(run, seen)
-    analysis, told = alone.analyse(dataset), told_by(alone.ocean, seen)
-    told |= {
-        "used_by_the_last_analysis": analysis.quality.used,
-        "variance_unknown": unknown(alone, analysis, 0.0),
-        f"variance_unknown_after_{sea.ahead}_days": unknown(alone, analysis, sea.ahead),
+    recent = seen.window(seen.time[-1] - sea.window, seen.time[-1])
+    told = told_by(alone.ocean, seen) | {
+        "points_of_the_last_window": len(recent),
+        "variance_unknown": unknown(alone, seen, sea.window),
     }
     print(
         f"black sea: {told['points']} points on {told['days']} days; {told['tiles_with_points']} of {told['tiles']} "
         f"tiles hold any, {told['tiles_with_their_own_amplitude']} enough to tell their own amplitude. The analysis of "
-        f"{datetime_of(analysis.time)!s:.10} uses {told['used_by_the_last_analysis']} points and leaves "
+        f"{datetime_of(seen.time[-1])!s:.10} has {len(recent)} points and leaves "
         f"{100 * told['variance_unknown']:.0f} % of the sea's variance unknown."
     )
     return told
@@ -164,19 +161,17 @@ def told_by(ocean: Ocean, seen: Observations) -> dict[str, Any]:
     }
 
 
-def unknown(forecaster: Forecaster, analysis: Analysis, lead: float) -> float:
-    """Variance of a forecast over all of the sea, over that of a forecast that begins from no observation."""
-    field, population = forecaster.ocean.background, forecaster.latent.state_prior.covariance
-    nothing = replace(
-        analysis, mean=torch.zeros_like(analysis.mean), covariance=population.expand_as(analysis.covariance)
-    )
+def unknown(forecaster: Forecaster, seen: Observations, window: float) -> float:
+    """Variance that the analysis of the last `window` days leaves over all of the sea, over that without a value."""
+    end, field = float(seen.time[-1]), forecaster.ocean.background
+    recent = seen.window(end - window, end)
     axes = {name: getattr(field, name) for name in ("longitude", "latitude")}
     at = xr.Dataset(coords={name: np.arange(axis[0], axis[-1], GRID_DEGREES) for name, axis in axes.items()})
-    name, when = f"{forecaster.ocean.names[0]}_std", datetime_of(np.array([analysis.time + lead]))
-    left, whole = (
-        float(np.nanmean(forecaster.forecast(start, when, at)[name].values ** 2)) for start in (analysis, nothing)
-    )
-    return left / whole
+    name, left = f"{forecaster.ocean.names[0]}_std", []
+    for values in (recent.values, np.full_like(recent.values, np.nan)):
+        analysis = forecaster.analyse_observations(replace(recent, values=values), end, window)
+        left.append(np.nanmean(forecaster.forecast(analysis, datetime_of(np.array([end])), at)[name].values ** 2))
+    return float(left[0] / left[1])
 
 
 CASES = {"mediterranean": mediterranean, "gulf_stream": gulf_stream, "black_sea": black_sea}

@@ -4,52 +4,105 @@ import json
 
 import numpy as np
 import pytest
+from strategies import comparison
 from strategies.comparison import Trial, compare, few, summary, trials
 from strategies.figures import plot_few_shot, plot_strategies
 from transfer import main
 
 from data_pipeline.stores.writing import open_store, write_store
+from dino.errors import EmptyDataError
+from dino.model.checkpoint import load_run_config
+from dino.transfer import STRATEGIES
+from dino.transfer.base import Transferred
 from tests.pictures import assert_drawn
 
 
 def test_every_strategy_sees_everything_first_and_none_is_asked_once_a_seed():
-    made = trials(["none", "modulation", "full"], [1, 5], [0.1, 1], [0, 1])
+    made = trials(["none", "modulation", "statistics"], [1, 5], [0.1, 1], [0, 1])
     assert [t.strategy for t in made].count("none") == 2
-    assert [(t.days, t.share) for t in made if t.strategy == "full" and t.seed == 1] == [(5, 1), (1, 1), (5, 0.1)]
+    assert [(t.days, t.share) for t in made if t.strategy == "statistics" and t.seed == 1] == [(5, 1), (1, 1), (5, 0.1)]
     assert len(made) == len(set(made))
 
 
 def test_a_trial_sees_its_days_and_its_share(box_observations):
     before = float(box_observations.time[-1])  # the points of that day are scored, not seen
-    seen = few(box_observations, before, Trial("full", 3.0, 1.0, 0))
+    seen = few(box_observations, before, Trial("statistics", 3.0, 1.0, 0))
     assert (seen.time.min(), seen.time.max()) == (before - 3, before - 1)
-    part = few(box_observations, before, Trial("full", 3.0, 0.1, 0))
+    part = few(box_observations, before, Trial("statistics", 3.0, 0.1, 0))
     assert len(part) == round(0.1 * len(seen))
-    assert not np.array_equal(part.values, few(box_observations, before, Trial("full", 3.0, 0.1, 1)).values)
-    assert np.array_equal(part.values, few(box_observations, before, Trial("full", 3.0, 0.1, 0)).values)
+    assert not np.array_equal(part.values, few(box_observations, before, Trial("statistics", 3.0, 0.1, 1)).values)
+    assert np.array_equal(part.values, few(box_observations, before, Trial("statistics", 3.0, 0.1, 0)).values)
 
 
-def test_trials_are_scored_alike_and_refusals_are_told(task, box_observations):
-    scored = []
+@pytest.fixture
+def compared(task, box_run, box_observations, monkeypatch):
+    """compared(todo, **outcomes): the rows of trials whose strategies end so, and what the scored models were.
 
-    def score(forecaster):
-        scored.append(forecaster)
-        return [{"channel": "ssh", "lead_days": 1.0, "rmse": 2.0 if len(scored) == 1 else 1.0, "units": "m"}]
+    An outcome is a refusal, or what the strategy adds to the variance of what the basis leaves out: zero keeps nothing.
+    """
 
-    todo = [Trial("none", 12.0, 1.0, 0), Trial("modulation", 12.0, 1.0, 0), Trial("modulation", 12.0, 0.001, 0)]
-    config = task().config
-    rows = [
-        row
-        for made in compare(
+    def make(todo, **outcomes):
+        scored = []
+
+        def strategy_of(name):
+            def adapt(given, progress):
+                if isinstance(outcomes[name], Exception):
+                    raise outcomes[name]
+                given.latent.unresolved_variance += outcomes[name]
+                return Transferred(1.0, 0.5 if outcomes[name] else 1.0, [1.0])
+
+            return adapt
+
+        def score(forecaster):
+            scored.append(float(forecaster.latent.unresolved_variance.max()))
+            return [{"channel": "ssh", "lead_days": 1.0, "rmse": 2.0 + scored[-1] - scored[0], "units": "m"}]
+
+        monkeypatch.setattr(comparison, "strategy", strategy_of)
+        made = compare(
             todo, lambda seed: task().forecaster, lambda seed: box_observations, lambda seed: score,
-            lambda seed: config, float(box_observations.time[-1]),
-        )
-        for row in made
-    ]  # fmt: skip
-    assert rows[0]["rmse"] == 2.0
-    assert rows[1]["rmse"] == (1.0 if rows[1]["gained"] else 2.0)
-    assert rows[2]["rmse"] is None or rows[2]["points"] == 1
-    assert all("refused" in row or row["points"] >= 1 for row in rows)
+            lambda seed: load_run_config(box_run), float(box_observations.time[-1]),
+        )  # fmt: skip
+        return [row for trial in made for row in trial], scored
+
+    return make
+
+
+def test_a_model_that_moved_is_scored_and_one_that_did_not_has_the_score_of_none(compared):
+    todo = [Trial(name, 12.0, 1.0, 0) for name in ("none", "moved", "stayed")]
+    found, scored = compared(todo, none=0.0, moved=1.0, stayed=0.0)
+    assert [(row["strategy"], row["rmse"], row["kept"], row["misfit_after"]) for row in found] == [
+        ("none", 2.0, False, 1.0),
+        ("moved", 3.0, True, 0.5),
+        ("stayed", 2.0, False, 1.0),
+    ]
+    assert len(scored) == 2
+    assert len({row["points"] for row in found}) == 1
+
+
+def test_a_refused_trial_gives_a_row_with_the_reason_and_is_in_no_mean(compared):
+    todo = [Trial(name, 12.0, 1.0, 0) for name in ("none", "refusing")]
+    found, scored = compared([*todo, Trial("none", 0.5, 1.0, 0)], none=0.0, refusing=EmptyDataError("too few points"))
+    assert (found[1]["refused"], found[1]["rmse"]) == ("too few points", None)
+    # Maps are a day apart: no point lies in the half day before the scored ones.
+    assert "no observation between" in found[2]["refused"]
+    assert len(scored) == 1
+    assert summary(found, days=12.0) == {"none": {1.0: 1.0}}
+
+
+def test_every_strategy_has_its_task(task, box_run, box_observations):
+    """The real ones: a task holds what each of them needs, settings and the maps of training too."""
+    config = load_run_config(box_run)
+    brief = {"rounds": 1, "steps": 1, "window_days": 2.0, "horizon_days": 2.0, "context_size": 1, "hidden": 4}
+    config = config.model_copy(update={"transfer": config.transfer.model_copy(update=brief)})
+    made = compare(
+        [Trial(name, 12.0, 1.0, 0) for name in STRATEGIES], lambda seed: task().forecaster,
+        lambda seed: box_observations, lambda seed: lambda forecaster: [{"rmse": 1.0}], lambda seed: config,
+        float(box_observations.time[-1]),
+    )  # fmt: skip
+    found = [row for trial in made for row in trial]
+    assert [row["strategy"] for row in found] == list(STRATEGIES)
+    assert [row.get("refused") for row in found] == [None] * len(found)
+    assert all(np.isfinite([row["misfit_before"], row["misfit_after"]]).all() for row in found)
 
 
 def rows(**ratios):
@@ -71,13 +124,13 @@ def rows(**ratios):
 
 
 def test_the_summary_is_over_none(tmp_path):
-    found = summary(rows(full=0.9, context=1.1), days=5.0)
+    found = summary(rows(statistics=0.9, context=1.1), days=5.0)
     assert found["none"] == {1.0: 1.0, 3.0: 1.0}
-    assert found["full"] == pytest.approx({1.0: 0.9, 3.0: 0.9})
+    assert found["statistics"] == pytest.approx({1.0: 0.9, 3.0: 0.9})
     for draw in (plot_strategies, plot_few_shot):
         assert_drawn(
-            draw(rows(full=0.9, context=1.1), tmp_path / "figure.png"),
-            other=draw(rows(full=0.9, context=0.8), tmp_path / "other.png"),
+            draw(rows(statistics=0.9, context=1.1), tmp_path / "figure.png"),
+            other=draw(rows(statistics=0.9, context=0.8), tmp_path / "other.png"),
         )
 
 
