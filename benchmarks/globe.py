@@ -6,8 +6,8 @@ process of its own, which tells its seconds, its processor seconds and its peak 
 pass counts the operations of matrix products and the share of the time that they take.
 
 With `--former DIR` (a checkout before weights were told apart from place) and `--former-run RUN` (the same run in its
-format) both codes do a part of it in the same call: the analysis of the tiles of a small box, since all of them take the
-former one hours, and the forecast of a larger box from the same states.
+format) both codes do a part of it in the same call: the analysis of the tiles of a small box, since all of them take
+the former one hours, and the forecast of a larger box from the same states.
 """
 
 import argparse
@@ -28,14 +28,13 @@ from realdata import add_options, make_stores, skip_without, work_folder
 from seas import STORE
 
 import dino
-from data_pipeline.products import ingest
-from data_pipeline.stores.writing import open_store, write_store
+from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig
 from dino.data.observations import datetime_of
 from dino.inference.analysis import Analysis
 from dino.model import Ocean
 
-TRACKS = [f"alongtrack/GSFC-alt_ssh2022010{day}.nc" for day in range(1, 8)]
+TRACKS = {"jason.zarr": [f"alongtrack/GSFC-alt_ssh2022010{day}.nc" for day in range(1, 8)]}
 LEADS = np.arange(1.0, 11.0)
 SETTINGS = {"method": "filter", "window_days": 7.0, "node_days": 1.0, "default_error": 0.05}
 SMALL, LARGE = (60.0, 68.0, -42.0, -36.0), (60.0, 110.0, -45.0, -10.0)  # what the former code does too
@@ -174,13 +173,11 @@ def main() -> None:
             made = analysis(arguments.run, tracks, states, small=part.startswith("small"))
         print(json.dumps(made))
         return
-    skip_without(arguments.data, STORE, *TRACKS)
+    skip_without(arguments.data, STORE | TRACKS)
     with work_folder(arguments.work) as work, tempfile.TemporaryDirectory() as folder:
-        make_stores(work, arguments.data, STORE)
-        tracks = work / "stores" / "jason.zarr"
-        if not tracks.exists():
-            write_store(ingest([arguments.data / name for name in TRACKS]), tracks)
-        maps, states = work / "stores" / "global.zarr", Path(folder) / "states.pt"
+        make_stores(work, arguments.data, STORE | TRACKS)
+        tracks, maps = work / "stores" / "jason.zarr", work / "stores" / "global.zarr"
+        states = Path(folder) / "states.pt"
         results: dict[str, Any] = {"matmul_gflop_per_second": matmul_rate()}
         for part in ("analysis", "forecast", "small_analysis", "large_forecast"):
             command = [sys.executable, __file__, "--run", arguments.run, "--threads", arguments.threads]
