@@ -126,9 +126,7 @@ def _products(call: Any, seconds: float) -> dict[str, Any]:
     from torch.autograd.profiler import profile
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        call()
-    with profile() as told:
+    with profile() as told, FlopCounterMode(display=False) as counter:
         call()
     times = {event.key: event.self_cpu_time_total for event in told.key_averages()}  # type: ignore[union-attr]
     share = sum(times.get(name, 0.0) for name in PRODUCTS) / sum(times.values())
