@@ -73,7 +73,6 @@ class Assimilation:
 
         The population is the prior. Raises `DomainError` when no observation lies in the model's area.
         """
-        self.ocean.cover.check(observations.longitude, observations.latitude)
         count = max(2, math.ceil(length / self.config.node_days) + 1) if length else 1
         charts, population = self.ocean.charts, self.latent.state_prior
         mean, covariance = population.mean.expand(charts, -1), population.covariance.expand(charts, -1, -1)
@@ -104,8 +103,6 @@ class Assimilation:
         new = observations.select((time > start.time) & (time <= until))
         made = replace(start, quality=Quality(), nodes=None, trajectory=None)
         if until > start.time:
-            if len(new):
-                self.ocean.cover.check(new.longitude, new.latitude)
             count = max(2, math.ceil((until - start.time) / self.config.node_days - 1e-9) + 1)
             prior = start.joint or StateAndOffsets((), start.mean, start.covariance)
             prior = prior.without_sources(until - length)
@@ -131,6 +128,8 @@ class Assimilation:
         variance = (config.bias_error / scale).square()
         prior = prior.with_sources(_offsets(kept), variance) if config.bias_error else prior.without_sources()
         rows = observed_values(latent, self.ocean, kept, nodes, config.default_error)
+        if len(kept) and not len(rows):
+            self.ocean.cover.check(kept.longitude, kept.latitude)
         layout = Layout(latent.dynamics.code_size, prior.state_size, len(prior.offsets))
         problem = Problem(
             latent=latent,
