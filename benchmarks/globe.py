@@ -6,8 +6,8 @@ process of its own, which tells its seconds, its processor seconds and its peak 
 pass counts the operations of matrix products and the share of the time that they take.
 
 With `--former DIR` (a checkout before weights were told apart from place) and `--former-run RUN` (the same run in its
-format) the former code does the same in the same call: the forecast from the same states, and the analysis of the tiles
-of a small box, since all of them take it hours.
+format) both codes do a part of it in the same call: the analysis of the tiles of a small box, since all of them take
+the former one hours, and the forecast of a larger box from the same states.
 """
 
 import argparse
@@ -28,16 +28,16 @@ from realdata import add_options, make_stores, skip_without, work_folder
 from seas import STORE
 
 import dino
-from data_pipeline.products import ingest
-from data_pipeline.stores.writing import open_store, write_store
+from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig
 from dino.data.observations import datetime_of
 from dino.inference.analysis import Analysis
+from dino.model import Ocean
 
-TRACKS = [f"alongtrack/GSFC-alt_ssh2022010{day}.nc" for day in range(1, 8)]
+TRACKS = {"jason.zarr": [f"alongtrack/GSFC-alt_ssh2022010{day}.nc" for day in range(1, 8)]}
 LEADS = np.arange(1.0, 11.0)
 SETTINGS = {"method": "filter", "window_days": 7.0, "node_days": 1.0, "default_error": 0.05}
-BOX = (60.0, 68.0, -42.0, -36.0)  # of the analysis that the former code makes too
+SMALL, LARGE = (60.0, 68.0, -42.0, -36.0), (60.0, 110.0, -45.0, -10.0)  # what the former code does too
 PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::_linear", "aten::linear", "aten::addmv")
 
 FORMER = """
@@ -51,54 +51,67 @@ from dino.forecaster import Analysis, Forecaster
 from dino.memory import keep_freed_memory
 from dino.observations import datetime_of
 keep_freed_memory()
-run, tracks, maps, states, threads, settings, box, leads = json.loads(sys.argv[1])
+run, tracks, maps, states, threads, settings, small, large, leads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
 model, found = load_model(run), {}
-part = Forecaster(restricted(model, tuple(box)), AssimilationConfig(**settings))
+part = Forecaster(restricted(model, tuple(small)), AssimilationConfig(**settings))
 began, busy = time.perf_counter(), time.process_time()
 part.analyse(open_store(tracks))
-found["box"] = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
-found["box"]["tiles"] = len(part.model.cover.charts)
+found["small_analysis"] = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
+found["small_analysis"]["tiles"] = len(part.model.cover.charts)
 kept = torch.load(states)
-grid = open_store(maps)[["latitude", "longitude"]]
-analysis = Analysis(kept["time"], kept["mean"], kept["covariance"])
+grid = open_store(maps)[["latitude", "longitude"]].sel(
+    longitude=slice(large[0], large[1]), latitude=slice(large[2], large[3]))
+part = restricted(model, tuple(large))
+which = torch.tensor([model.spec.charts.index(chart) for chart in part.spec.charts])
+analysis = Analysis(kept["time"], kept["mean"][which], kept["covariance"][which])
 began, busy = time.perf_counter(), time.process_time()
-Forecaster(model).forecast(analysis, datetime_of(kept["time"] + np.array(leads)), grid)
-found["forecast"] = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
-found["forecast"]["peak_mb"] = float(
+Forecaster(part).forecast(analysis, datetime_of(kept["time"] + np.array(leads)), grid)
+found["large_forecast"] = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
+found["large_forecast"]["peak_mb"] = float(
     next(l for l in open("/proc/self/status") if l.startswith("VmHWM:")).split()[1]) / 1e3
 print(json.dumps(found))
 """
 
 
-def analysis(run: Path, tracks: Path, states: Path, box: bool) -> dict[str, Any]:
-    """Analyse all tiles, or those of `BOX`; the states go into a file for the forecast."""
+def analysis(run: Path, tracks: Path, states: Path, small: bool) -> dict[str, Any]:
+    """Analyse all tiles, or those of a small box; the states of all go into a file for the forecast."""
     forecaster = dino.load(run)
     forecaster.assimilation = AssimilationConfig.model_validate(SETTINGS)
-    if box:
-        within = forecaster.ocean.within(BOX)
-        assert within is not None
-        forecaster = forecaster.over(within)
+    if small:
+        forecaster = forecaster.over(_within(forecaster.ocean, SMALL))
     observations = open_store(tracks)
     row = _measured(lambda: forecaster.analyse(observations))
     made: Analysis = row.pop("made")
     row |= {"tiles": forecaster.ocean.charts, "observations_used": made.quality.used}
-    if not box:
+    if not small:
         torch.save({"time": made.time, "mean": made.mean, "covariance": made.covariance}, states)
         row |= _products(lambda: forecaster.analyse(observations), row["seconds"])
     return row
 
 
-def forecast(run: Path, maps: Path, states: Path) -> dict[str, Any]:
-    """Forecast all cells of the maps from the states of the analysis."""
+def forecast(run: Path, maps: Path, states: Path, large: bool) -> dict[str, Any]:
+    """Forecast all cells of the maps from the states of the analysis, or those of a large box."""
     forecaster, kept = dino.load(run), torch.load(states)
-    made = Analysis(kept["time"], kept["mean"], kept["covariance"])
     grid: xr.Dataset = open_store(maps)[["latitude", "longitude"]]
+    mean, covariance = kept["mean"], kept["covariance"]
+    if large:
+        part = _within(forecaster.ocean, LARGE)
+        which = torch.tensor([forecaster.ocean.cover.charts.index(chart) for chart in part.cover.charts])
+        forecaster, mean, covariance = forecaster.over(part), mean[which], covariance[which]
+        grid = grid.sel(longitude=slice(LARGE[0], LARGE[1]), latitude=slice(LARGE[2], LARGE[3]))
+    made = Analysis(kept["time"], mean, covariance)
     times = datetime_of(made.time + LEADS)
     row = _measured(lambda: forecaster.forecast(made, times, grid))
-    made_field: xr.Dataset = row.pop("made")
-    row |= {"cells": int(np.isfinite(made_field["sla"].isel(time=0)).sum()), "leads": len(LEADS)}
-    return row | _products(lambda: forecaster.forecast(made, times, grid), row["seconds"])
+    field: xr.Dataset = row.pop("made")
+    row |= {"cells": int(np.isfinite(field["sla"].isel(time=0)).sum()), "leads": len(LEADS)}
+    return row if large else row | _products(lambda: forecaster.forecast(made, times, grid), row["seconds"])
+
+
+def _within(ocean: Ocean, box: tuple[float, float, float, float]) -> Ocean:
+    part = ocean.within(box)
+    assert part is not None
+    return part
 
 
 def _measured(call: Any) -> dict[str, Any]:
@@ -133,7 +146,7 @@ def _peak_mb() -> float:
 
 def _former(arguments: argparse.Namespace, tracks: Path, maps: Path, states: Path) -> dict[str, Any]:
     """What the former code takes."""
-    given = [arguments.former_run, tracks, maps, states, arguments.threads, SETTINGS, BOX, LEADS.tolist()]
+    given = [arguments.former_run, tracks, maps, states, arguments.threads, SETTINGS, SMALL, LARGE, LEADS.tolist()]
     given = [str(Path(part).resolve()) if isinstance(part, Path) else part for part in given]
     command = [sys.executable, "-c", FORMER, json.dumps(given)]
     environment = {**os.environ, "PYTHONPATH": str(arguments.former.resolve())}
@@ -154,21 +167,19 @@ def main() -> None:
     if arguments.measure:
         part, *paths = arguments.measure
         tracks, maps, states = map(Path, paths)
-        if part == "forecast":
-            made = forecast(arguments.run, maps, states)
+        if part.endswith("forecast"):
+            made = forecast(arguments.run, maps, states, large=part.startswith("large"))
         else:
-            made = analysis(arguments.run, tracks, states, box=part == "box")
+            made = analysis(arguments.run, tracks, states, small=part.startswith("small"))
         print(json.dumps(made))
         return
-    skip_without(arguments.data, STORE, *TRACKS)
+    skip_without(arguments.data, STORE | TRACKS)
     with work_folder(arguments.work) as work, tempfile.TemporaryDirectory() as folder:
-        make_stores(work, arguments.data, STORE)
-        tracks = work / "stores" / "jason.zarr"
-        if not tracks.exists():
-            write_store(ingest([arguments.data / name for name in TRACKS]), tracks)
-        maps, states = work / "stores" / "global.zarr", Path(folder) / "states.pt"
+        make_stores(work, arguments.data, STORE | TRACKS)
+        tracks, maps = work / "stores" / "jason.zarr", work / "stores" / "global.zarr"
+        states = Path(folder) / "states.pt"
         results: dict[str, Any] = {"matmul_gflop_per_second": matmul_rate()}
-        for part in ("analysis", "box", "forecast"):
+        for part in ("analysis", "forecast", "small_analysis", "large_forecast"):
             command = [sys.executable, __file__, "--run", arguments.run, "--threads", arguments.threads]
             command += ["--measure", part, tracks, maps, states]
             done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
@@ -176,7 +187,7 @@ def main() -> None:
         if arguments.former:
             former = _former(arguments, tracks, maps, states)
             results["former"] = former
-            for part in ("box", "forecast"):
+            for part in ("small_analysis", "large_forecast"):
                 ratio = former[part]["cpu_seconds"] / results[part]["cpu_seconds"]
                 results[f"former_over_now_{part}_cpu"] = ratio
                 results[f"former_over_now_{part}"] = former[part]["seconds"] / results[part]["seconds"]

@@ -32,3 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DinoError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # What the system has against a path: a full disk, missing rights, a file where a folder is wanted.
+        reason = error.strerror or type(error).__name__
+        typer.echo(f"error: {error.filename}: {reason.lower()}; free space or give another path", err=True)
+        sys.exit(2)

@@ -86,6 +86,13 @@ def test_defaults_and_overrides(minimal):
     assert load_config(minimal).dynamics.order == 2
 
 
+def test_defaults_are_what_measured_best(minimal):
+    config = load_config(minimal)
+    assert config.transfer.strategy == "statistics"
+    assert (config.assimilation.method, config.assimilation.node_days) == ("filter", 1.0)
+    assert config.dynamics.method == "rk4"
+
+
 def test_overrides_do_not_touch_the_file(minimal):
     before = minimal.read_bytes()
     load_config(minimal, ["seed=9"])
@@ -109,6 +116,13 @@ def test_overrides_do_not_touch_the_file(minimal):
         ("data.stores=[]", "data.stores"),
         ("domain.kind=torus", "domain.kind"),
         ("seed", "not of the form key=value"),
+        # What measurements did not support is gone, and nobody's setting is taken in silence.
+        ("dynamics.method=dopri5", "dynamics.method.*'midpoint' or 'rk4'"),
+        ("dynamics.method=euler", "dynamics.method.*'midpoint' or 'rk4'"),
+        ("dynamics.scaled_push=true", "dynamics.scaled_push.*known keys"),
+        ("dynamics.shrink=false", "dynamics.shrink.*known keys"),
+        ("dynamics.lead_weight=1", "dynamics.lead_weight.*known keys"),
+        ("transfer.strategy=full", "transfer.strategy.*'statistics'"),
     ],
 )
 def test_refusals_name_the_key(minimal, override, message):

@@ -362,6 +362,25 @@ def options_of(command, capsys) -> set[str]:
     return set(capsys.readouterr().out.replace("│", " ").split())
 
 
+def test_a_place_that_cannot_be_written_is_told_in_one_line(config, sea_run, sea_store, seen, tmp_path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    bad = tmp_path / "file" / "deep"
+    stride = ("--set", "evaluation.stride=20", "--set", "evaluation.leads_days=[1]")
+    for command in (
+        ("forecast", sea_run, sea_store, "--leads", "1", "--out", bad / "a.nc"),
+        ("forecast", sea_run, sea_store, "--leads", "1", "--out", bad / "a.zarr"),
+        ("evaluate", sea_run, sea_store, "--figures", bad, *stride),
+        ("transfer", sea_run, seen, "--out", bad, "--strategy", "none", *QUICK, *FAST),
+        ("relocate", sea_run, sea_store, "--out", bad),
+        ("train", config, "--out", bad),
+    ):
+        assert run(*command) == 2
+        *progress, last = capsys.readouterr().err.strip().splitlines()
+        assert last.startswith(f"error: {bad}: not a directory")
+        assert "Traceback" not in " ".join(progress)
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
 def test_threads_and_device_are_options_of_commands_that_compute(capsys):
     for command in ("train", "transfer", "forecast", "evaluate", "demo", "reproduce"):
         assert "--threads" in options_of(command, capsys)
