@@ -7,6 +7,7 @@ open. Nothing is known of a sea but what was observed until its analysis ends.
 
 Methods beside it are those of `tracks.py`, and `dino_maps`, the same run laid over maps of another year. All models are
 given the observations less the mean of their departure from the mean field; `dino_raw` does without.
+`dino_persistence` is the model's analysis held still after the window.
 """
 
 import argparse
@@ -46,8 +47,8 @@ from dino.space.boxes import points_in, widened
 GULF_STREAM: Box = (-84, -36, 22, 54)
 GRID_DEGREES = 0.25
 METHODS = [
-    *("dino", "dino_raw", "dino_maps", "optimal_interpolation", "optimal_interpolation_persistence"),
-    *("customary_interpolation", "mean"),
+    *("dino", "dino_persistence", "dino_raw", "dino_maps"),
+    *("optimal_interpolation", "optimal_interpolation_persistence", "customary_interpolation", "mean"),
 ]
 
 
@@ -119,9 +120,12 @@ def every_method(
         began = time.perf_counter()
         alone = sea.from_points(run, split.seen)
         laid = time.perf_counter()
-        made = predict(alone, split, sea.window, "dino", mean_departure(alone, split.seen))
+        offset = mean_departure(alone, split.seen)
+        made = predict(alone, split, sea.window, "dino", offset)
         seconds = {"laying_seconds": laid - began, "predicting_seconds": time.perf_counter() - laid}
         told.append({"mission": split.mission, **told_by(alone.ocean, split.seen), **seconds})
+        still = replace(split.withheld, time=np.minimum(split.withheld.time, split.end))
+        made |= predict(alone, replace(split, withheld=still), sea.window, "dino_persistence", offset)
         made |= predict(alone, split, sea.window, "dino_raw", 0.0)
         made |= predict(by_maps, split, sea.window, "dino_maps", mean_departure(by_maps, split.seen))
         return made | interpolate(split, seed)
