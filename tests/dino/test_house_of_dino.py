@@ -191,3 +191,9 @@ def test_all_files_beside_the_code_are_in_the_wheel():
     }
     assert named == there
     assert ROOT / "dino" / "space" / "land.npz" in named
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by their names alone, and stops at a second one."""
+    names = [path.name for path in Path(__file__).resolve().parents[1].rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
