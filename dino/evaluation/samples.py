@@ -20,7 +20,7 @@ class Samples:
     """Values that were forecast and then seen.
 
     lead : (n,) days; start : (n,) number of the forecast; weight : (n,) area or 1
-    explained, unresolved : (n, channel) predicted variances of what codes explain and of what the basis leaves out
+    explained, unresolved : (n, channel) predicted variances of what codes explain and of the residual field
     squared : (n, channel) squared errors; noise : (n, channel) variance of the observation error in them. All in the
     squared units of the channel; NaN where a channel was not seen.
     """
@@ -55,7 +55,7 @@ class Samples:
 def split_variance(
     ocean: Ocean, deviation: NDArray[np.floating], unresolved: Tensor, longitude: Array, latitude: Array
 ) -> tuple[Array, Array]:
-    """Variances (time, point, channel) of what codes explain and of what the basis leaves out.
+    """Variances (time, point, channel) of what codes explain and of the residual field.
 
     deviation : (time, point, channel) of both; unresolved : (time, channel) variance of the latter in charts' units.
     Blended charts add deviations, not variances: the first part is what remains of the whole.

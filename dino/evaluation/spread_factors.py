@@ -48,7 +48,7 @@ class Calibration:
 def fit_factors(samples: Samples, edges: Sequence[float], separate: bool = False) -> Calibration:
     """One knot for the samples with edges[i] < lead <= edges[i + 1], where there are any.
 
-    separate : give what the basis leaves out a factor of its own, else both parts share one. Channels never seen keep
+    separate : give the residual field a factor of its own, else both parts share one. Channels never seen keep
     a factor of 1.
     """
     channels = samples.squared.shape[1]

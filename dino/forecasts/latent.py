@@ -39,7 +39,7 @@ class LatentForecast:
 
     @property
     def calibrated_unresolved(self) -> Tensor:
-        """(time, channel) variance of what the basis leaves out, with its factor."""
+        """(time, channel) variance of the residual field, with its factor."""
         return self.unresolved * self.calibration[..., 1].square()
 
 

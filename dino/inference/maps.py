@@ -1,4 +1,4 @@
-"""Gridded maps as observations: every frame encoded exactly, what the basis leaves out kept beside the codes."""
+"""Gridded maps as observations: every frame encoded exactly, the residual field kept beside the codes."""
 
 from dataclasses import dataclass, replace
 

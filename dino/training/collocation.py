@@ -149,7 +149,7 @@ def fit_quadratic(
 
 @torch.no_grad()
 def fit_unresolved(model: LatentModel, training: list[CodeSeries]) -> None:
-    """Let what the basis leaves out decay, cell by cell, at the rate at which it forgets itself over one interval."""
+    """Let the residual field decay, cell by cell, at the rate at which it forgets itself over one interval."""
     remainders = [codes.unresolved for codes in training]
     product = sum(float((r[:, 1:] * r[:, :-1]).sum()) for r in remainders)
     square = sum(float(r[:, :-1].square().sum()) for r in remainders)
