@@ -20,7 +20,7 @@ from harness import parser, report
 
 from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.stores.writing import write_store
-from dino.numerics.threads import CHOSEN_BY_USER, SLEEPING, Moment, allowed_threads
+from dino.numerics.threads import CHOSEN_BY_USER, WAITING, Moment, allowed_threads
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 CHILD = """
@@ -63,7 +63,7 @@ def make_store(path: Path, seed: int) -> Path:
 
 def measure(mode: str, store: Path, folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
     """Wall-clock and processor seconds of one training, and its threads."""
-    environment = {k: v for k, v in os.environ.items() if k not in (*CHOSEN_BY_USER, *SLEEPING)}
+    environment = {k: v for k, v in os.environ.items() if k not in (*CHOSEN_BY_USER, *WAITING)}
     steps = [f"field.steps={arguments.steps}", f"dynamics.steps={arguments.steps}"]
     overrides = [f"data.stores.0.path={store}", "data.translations=1", "dynamics.patience=99", *steps]
     command = [sys.executable, "-c", CHILD, str(CONFIG), str(folder / mode), mode, *overrides]

@@ -1,8 +1,10 @@
-"""Threads of a process: as many as the machine has to spare, and asleep while they wait.
+"""Threads of a process: as many as the machine has to spare, and soon asleep while they wait.
 
 torch shares every operation out among its threads and waits for the last of them. On a core that another process uses
 the last one comes when the system lets it, thousands of times in a second of training. By default those that are done
-spin meanwhile, and hold the very cores that the last one needs.
+spin meanwhile, and hold the very cores that the last one needs. Threads that sleep at once cost a free machine the time
+to wake them at every operation: they spin for less than a millisecond, and a long training looks every second whether
+another process has come.
 """
 
 import logging
@@ -14,19 +16,20 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# Read once by GNU's, Intel's and LLVM's OpenMP when torch is loaded.
-SLEEPING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
+# Read once by GNU's (turns of an empty loop), Intel's and LLVM's (milliseconds) OpenMP when torch is loaded.
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "30000", "KMP_BLOCKTIME": "1"}
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 WATCHED_SECONDS = 0.1  # how long other processes are watched where nobody did before
+LOOKED_EVERY_SECONDS = 1.0  # how often a long piece of work looks again
 
 
 def let_waiting_threads_sleep() -> None:
-    """Have OpenMP's threads sleep rather than spin while they wait; to be called before torch is imported.
+    """Have OpenMP's threads spin for less than a millisecond when they wait, and then sleep.
 
-    What the user has set stays.
+    To be called before torch is imported. Where the user has set one of `WAITING`, nothing is changed.
     """
-    for name, value in SLEEPING.items():
-        os.environ.setdefault(name, value)
+    if not any(name in os.environ for name in WAITING):
+        os.environ.update(WAITING)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def choose_threads(wanted: int | None = None, since: Moment | None = None) -> st
     """
     import torch
 
+    _Watch.since = None
     if wanted is None and any(name in os.environ for name in CHOSEN_BY_USER):
         return _said(torch.get_num_threads(), "as the environment says")
     if wanted is not None:
@@ -86,11 +90,37 @@ def choose_threads(wanted: int | None = None, since: Moment | None = None) -> st
         if since is None:
             since = Moment.now()
             time.sleep(WATCHED_SECONDS)
-        others = since.others(Moment.now())
-        chosen = spare_threads(allowed, others)
-        why = f"of {allowed} processors other processes use {others:.1f}"
+        _Watch.since = Moment.now()
+        chosen, why = _spare(allowed, since.others(_Watch.since))
     torch.set_num_threads(chosen)
     return _said(chosen, why)
+
+
+def keep_threads_spare() -> None:
+    """Look once a second what other processes use, and set torch's threads anew when that has changed.
+
+    For the steps of long work. Where the user chose the threads, or nobody did, nothing happens.
+    """
+    import torch
+
+    since = _Watch.since
+    if since is None or time.monotonic() - since.clock < LOOKED_EVERY_SECONDS:
+        return
+    _Watch.since = Moment.now()
+    chosen, why = _spare(allowed_threads(), since.others(_Watch.since))
+    if chosen != torch.get_num_threads():
+        torch.set_num_threads(chosen)
+        _said(chosen, why)
+
+
+class _Watch:
+    """Since when other processes are watched; None where threads are not this module's to choose."""
+
+    since: Moment | None = None
+
+
+def _spare(allowed: int, others: float) -> tuple[int, str]:
+    return spare_threads(allowed, others), f"of {allowed} processors other processes use {others:.1f}"
 
 
 def _said(count: int, why: str) -> str:

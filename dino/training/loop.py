@@ -17,6 +17,7 @@ from data_pipeline.system.progress import Progress
 from ..errors import CheckpointError, NonFiniteError
 from ..numerics.interruption import Interrupted, interruptible
 from ..numerics.parallel import ALONE, Group
+from ..numerics.threads import keep_threads_spare
 
 __all__ = ["Interrupted", "Loop", "Stage", "load_training_state"]
 
@@ -131,6 +132,7 @@ class Loop:
             for index in range(start, stage.steps):
                 if patience is not None and best["bad"] >= patience:
                     break
+                keep_threads_spare()
                 losses.add(index, stage.step(index))
                 done = index + 1
                 if done % stage.check_every == 0 or done == stage.steps:

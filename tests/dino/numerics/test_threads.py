@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from dino.numerics import threads
-from dino.numerics.threads import Moment, choose_threads, let_waiting_threads_sleep, spare_threads
+from dino.numerics.threads import (
+    Moment,
+    choose_threads,
+    keep_threads_spare,
+    let_waiting_threads_sleep,
+    spare_threads,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +65,40 @@ def test_what_the_user_says_stands(monkeypatch):
     assert torch.get_num_threads() == 2
 
 
-def test_waiting_threads_sleep_unless_the_user_wants_otherwise(monkeypatch):
-    monkeypatch.delenv("KMP_BLOCKTIME", raising=False)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+def test_long_work_gives_a_processor_back_and_takes_it_again(no_choice, monkeypatch):
+    others, clock = 0.0, 0.0
+    monkeypatch.setattr(threads, "allowed_threads", lambda: 2)
+    monkeypatch.setattr(Moment, "others", lambda self, later: others)
+    monkeypatch.setattr(Moment, "now", classmethod(lambda cls: cls(clock, None, 0.0)))
+    monkeypatch.setattr(threads.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(threads.time, "sleep", lambda seconds: None)
+    choose_threads()
+    seen = []
+    for clock, others in ((0.5, 1.0), (1.5, 1.0), (2.0, 0.0), (3.0, 0.0)):  # noqa: B020 - what the patches read
+        keep_threads_spare()
+        seen.append(torch.get_num_threads())
+    assert seen == [2, 1, 1, 2]
+
+
+def test_threads_that_the_user_chose_are_not_watched(no_choice, monkeypatch):
+    monkeypatch.setattr(Moment, "others", lambda self, later: 1.0)
+    choose_threads(2)
+    monkeypatch.setattr(threads, "LOOKED_EVERY_SECONDS", 0.0)
+    keep_threads_spare()
+    assert torch.get_num_threads() == 2
+
+
+def test_waiting_threads_soon_sleep_unless_the_user_wants_otherwise(monkeypatch):
+    for name in threads.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    with monkeypatch.context() as patched:
+        patched.setenv("OMP_WAIT_POLICY", "active")
+        let_waiting_threads_sleep()
+        assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     let_waiting_threads_sleep()
-    assert (os.environ["OMP_WAIT_POLICY"], os.environ["KMP_BLOCKTIME"]) == ("active", "0")
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    assert 0 < int(os.environ["GOMP_SPINCOUNT"]) < 100_000
 
 
 def test_a_quota_of_a_container_counts(tmp_path, monkeypatch):
