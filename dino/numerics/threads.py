@@ -17,7 +17,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 # Read once by GNU's (turns of an empty loop), Intel's and LLVM's (milliseconds) OpenMP when torch is loaded.
-WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "30000", "KMP_BLOCKTIME": "1"}
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 WATCHED_SECONDS = 0.1  # how long other processes are watched where nobody did before
 LOOKED_EVERY_SECONDS = 1.0  # how often a long piece of work looks again

@@ -66,15 +66,16 @@ def test_what_the_user_says_stands(monkeypatch):
 
 
 def test_long_work_gives_a_processor_back_and_takes_it_again(no_choice, monkeypatch):
-    others, clock = 0.0, 0.0
+    now = {"others": 0.0, "clock": 0.0}
     monkeypatch.setattr(threads, "allowed_threads", lambda: 2)
-    monkeypatch.setattr(Moment, "others", lambda self, later: others)
-    monkeypatch.setattr(Moment, "now", classmethod(lambda cls: cls(clock, None, 0.0)))
-    monkeypatch.setattr(threads.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(Moment, "others", lambda self, later: now["others"])
+    monkeypatch.setattr(Moment, "now", classmethod(lambda cls: cls(now["clock"], None, 0.0)))
+    monkeypatch.setattr(threads.time, "monotonic", lambda: now["clock"])
     monkeypatch.setattr(threads.time, "sleep", lambda seconds: None)
     choose_threads()
     seen = []
-    for clock, others in ((0.5, 1.0), (1.5, 1.0), (2.0, 0.0), (3.0, 0.0)):  # noqa: B020 - what the patches read
+    for clock, others in ((0.5, 1.0), (1.5, 1.0), (2.0, 0.0), (3.0, 0.0)):
+        now.update(clock=clock, others=others)
         keep_threads_spare()
         seen.append(torch.get_num_threads())
     assert seen == [2, 1, 1, 2]
