@@ -30,6 +30,10 @@ class SchemaError(DinoError):
     """A dataset or store breaks the layout of a field store or an observation store."""
 
 
+class TimeError(SchemaError):
+    """A time is none, has no reference, does not exist in its calendar, or lies beyond what a store holds."""
+
+
 class StoreError(DinoError):
     """A store is incomplete, foreign, damaged or already there."""
 

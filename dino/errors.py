@@ -1,6 +1,14 @@
 """Errors of the forecasting package; all derive from :class:`data_pipeline.errors.DinoError` (exit code 2)."""
 
-from data_pipeline.errors import ConfigError, DinoError, EmptyDataError, MissingFileError, SchemaError, UnitsError
+from data_pipeline.errors import (
+    ConfigError,
+    DinoError,
+    EmptyDataError,
+    MissingFileError,
+    SchemaError,
+    TimeError,
+    UnitsError,
+)
 
 __all__ = [
     "CheckpointError",
@@ -13,6 +21,7 @@ __all__ = [
     "ObservationError",
     "ParallelError",
     "SchemaError",
+    "TimeError",
     "UnitsError",
 ]
 
