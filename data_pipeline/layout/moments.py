@@ -1,7 +1,7 @@
 """Moments: the one place where text, dates and times of any resolution become times that a store holds.
 
-A store holds times as nanoseconds since 1970, which reach from 1677 to 2262. numpy wraps what lies beyond without a word
-and takes a number for an age since 1970: every conversion goes through the functions here, which refuse both.
+A store holds times as nanoseconds since 1970, which reach from 1677 to 2262. numpy wraps what lies beyond without a
+word and takes a number for an age since 1970: every conversion goes through the functions here, which refuse both.
 """
 
 import datetime as dt
@@ -26,12 +26,12 @@ _FORMS = (
 def moment(value: Any, name: str = "time") -> np.datetime64:
     """One moment as datetime64[ns], in UTC.
 
-    value : ISO 8601 text, with dashes and colons or without; a date or datetime of the standard library, pandas, cftime or
-    numpy; an integer of eight digits, which is how YAML reads a date without dashes. A zone is turned to UTC; without one
-    UTC is meant. Raises `TimeError`, which calls it `name`, for what is no moment, does not exist, or lies beyond what a
-    store holds.
+    value : ISO 8601 text, with dashes and colons or without; a date or datetime of the standard library, pandas, cftime
+    or numpy; an integer of eight digits, which is how YAML reads a date without dashes. A zone is turned to UTC; without
+    one UTC is meant. Raises `TimeError`, which calls it `name`, for what is no moment, does not exist, or lies beyond
+    what a store holds.
     """
-    if isinstance(value, np.ndarray) or hasattr(value, "to_numpy") and not isinstance(value, dt.datetime):
+    if isinstance(value, np.ndarray) or (hasattr(value, "to_numpy") and not isinstance(value, dt.datetime)):
         held = np.asarray(value)
         if held.size != 1:
             raise TimeError(f"{name} holds {held.size} times where one is wanted; {EXAMPLE}")

@@ -104,7 +104,7 @@ def test_fractions_of_a_second_are_kept():
     ],
 )
 def test_what_is_no_moment_of_a_store_is_refused(value):
-    with pytest.raises(TimeError, match="give one like|the years 1678 to 2261"):
+    with pytest.raises(TimeError, match=r"give one like|the years 1678 to 2261"):
         moment(value, "--time")
 
 
