@@ -27,7 +27,7 @@ def moment(value: Any, name: str = "time") -> np.datetime64:
     """One moment as datetime64[ns], in UTC.
 
     value : ISO 8601 text, with dashes and colons or without; a date or datetime of the standard library, pandas, cftime
-    or numpy; an integer of eight digits, which is how YAML reads a date without dashes. A zone is turned to UTC; without
+    or numpy; an integer of eight digits, as YAML reads a date without dashes. A zone is turned to UTC; without
     one UTC is meant. Raises `TimeError`, which calls it `name`, for what is no moment, does not exist, or lies beyond
     what a store holds.
     """
