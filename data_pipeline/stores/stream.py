@@ -8,6 +8,7 @@ import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.layout.datasets import index_by_day
+from data_pipeline.layout.day_index import day_index_fits, rows_fit, without_index
 from data_pipeline.stores.blocks import FieldBlocks, Store, opened, read_ahead
 
 
@@ -15,7 +16,8 @@ def read_window(ds: Store, start: Any, stop: Any) -> xr.Dataset:
     """Observations with start <= time < stop as an in-memory observation Dataset with its own day index.
 
     start, stop: anything numpy takes for a datetime64, e.g. "2014-05-20" or "2014-05-20T12:00". Only the chunks
-    that hold the days of the window are read. Raises EmptyDataError when the window holds nothing.
+    that hold the days of the window are read, where the day index is that of the rows; else it is made anew from their
+    times. Raises EmptyDataError when the window holds nothing.
     """
     ds = opened(ds)
     if ds.attrs.get("dino_store") != "observations":
@@ -25,6 +27,8 @@ def read_window(ds: Store, start: Any, stop: Any) -> xr.Dataset:
     first, last = (_moment(moment) for moment in (start, stop))
     if not first < last:
         raise SchemaError(f"the window from {start} to {stop} is empty; its start must lie before its stop")
+    if not day_index_fits(ds):
+        ds = _indexed_anew(ds)
     day = ds["day"].values
     edges = ds["day_offset"].values
     # Whole days first: `day` is sorted, so the window lies in the days from the one before `first` to the one before
@@ -33,6 +37,8 @@ def read_window(ds: Store, start: Any, stop: Any) -> xr.Dataset:
     high = int(np.searchsorted(day, last, side="left"))
     days = ds.isel(obs=slice(int(edges[low]), int(edges[high]))).load()
     time = days["time"].values
+    if not rows_fit(time, day[low:high], edges[low : high + 1] - edges[low]):
+        return read_window(_indexed_anew(ds), start, stop)
     inside = slice(int(np.searchsorted(time, first, side="left")), int(np.searchsorted(time, last, side="left")))
     window = days.isel(obs=inside)
     if not window.sizes["obs"]:
@@ -68,6 +74,16 @@ def _moment(moment: Any) -> np.datetime64:
         return np.datetime64(moment).astype("datetime64[ns]")
     except ValueError as error:
         raise SchemaError(f"{moment!r} is no time; give one like 2014-05-20 or 2014-05-20T12:00") from error
+
+
+def _indexed_anew(ds: xr.Dataset) -> xr.Dataset:
+    """The observations that have a time, in its order, with the day index of it."""
+    time = ds["time"].values
+    order = np.argsort(time, kind="stable")[: np.count_nonzero(~np.isnat(time))]
+    if not len(order):
+        raise EmptyDataError("none of the observations has a time; check the store")
+    ds = without_index(ds)
+    return index_by_day(ds if np.array_equal(order, np.arange(len(time))) else ds.isel(obs=order))
 
 
 def _span(ds: xr.Dataset) -> str:

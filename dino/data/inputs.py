@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from data_pipeline.layout.day_index import day_index_fits
 from data_pipeline.stores.stream import read_window
 
 from .observations import Observations, datetime_of, days_since_epoch
@@ -25,7 +26,7 @@ def read_period(dataset: xr.Dataset, channels: tuple[str, ...], start: float, en
     ones are somebody's to count. Raises what `Observations.from_dataset` raises.
     """
     unread = 0
-    if "day_offset" in dataset:
+    if day_index_fits(dataset):
         whole = dataset.sizes["obs"]
         margin = np.timedelta64(1, "ms")  # to which `datetime_of` rounds
         dataset = read_window(dataset, datetime_of(start) - margin, datetime_of(end) + margin)
@@ -45,7 +46,7 @@ def read_window_of(dataset: xr.Dataset, channels: tuple[str, ...], start: float,
 
 def last_time(dataset: xr.Dataset, channels: tuple[str, ...]) -> float:
     """The time of the last observation [days since 1950-01-01]."""
-    if "day_offset" in dataset and dataset.sizes["obs"]:
+    if day_index_fits(dataset):
         # A store is in time order, and may be long: its last time is that of its last row.
         return float(days_since_epoch(dataset["time"].isel(obs=slice(-1, None)).values)[0])
     return float(Observations.from_dataset(dataset, channels).time[-1])
