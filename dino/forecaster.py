@@ -1,6 +1,5 @@
 """The forecaster: analyse observations, forecast at any points. The whole method in one place."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .config import AssimilationConfig
-from .data.inputs import Read, last_time, read_period, read_window_of
+from .data.entering import entered, entered_places, moments_of
+from .data.inputs import last_time, read_period, read_window_of
 from .data.observations import SAME_MOMENT_DAYS, Observations, day_of, days_since_epoch
 from .forecasts.along_track import along_track
 from .forecasts.decode import decode_points
@@ -50,6 +50,7 @@ class Forecaster:
         assimilated in a window of `assimilation.window_days`. smooth : also the trajectory within it, for forecasts at
         times before its end. Raises `DinoError`s for what cannot be used.
         """
+        observations = entered(observations, self.ocean.names, self.ocean.units)
         end = None if time is None else day_of(time)
         if is_maps(observations):
             maps = recent_maps(observations, self.latent.lags + 1, self.latent.spec.interval_days, end)
@@ -58,7 +59,8 @@ class Forecaster:
         length = self.assimilation.window_days
         end = last_time(observations, self.ocean.names) if end is None else end
         read = read_window_of(observations, self.ocean.names, end - length, end)
-        return _told(self.analyse_observations(read.observations, end, length, smooth), read)
+        made = self.analyse_observations(read.observations, end, length, smooth)
+        return made.counting(read.missing, read.outside)
 
     def forecast(
         self, observations: xr.Dataset | Analysis, times: np.ndarray | list, at: xr.Dataset, *, spread: bool = True
@@ -77,8 +79,8 @@ class Forecaster:
         CF Dataset with <channel> and <channel>_std over (time, point) or (time, latitude, longitude). Land and points
         outside the domain are NaN; `DomainError` when all points are outside.
         """
-        days = days_since_epoch(np.atleast_1d(np.asarray(times, "datetime64[ns]")))
-        points = target_points(at)
+        days = days_since_epoch(moments_of(times))
+        points = target_points(entered_places(at))
         self.ocean.cover.check(points.longitude, points.latitude)
         analysis = observations
         if not isinstance(analysis, Analysis):
@@ -126,14 +128,9 @@ class Forecaster:
         `quality` counts what was left out: observations that the analysis took (known) and others that are older than
         it (late). Raises `DinoError`s for what cannot be used.
         """
+        observations = entered(observations, self.ocean.names, self.ocean.units)
         end, low = None if until is None else day_of(until), analysis.time - self.assimilation.window_days
         high = last_time(observations, self.ocean.names) if end is None else end
         read = read_period(observations, self.ocean.names, low, max(high, analysis.time))
         here = Assimilation(self.latent, self.ocean, self.assimilation)
-        return _told(here.onwards(analysis, read.observations, end), read)
-
-
-def _told(analysis: Analysis, read: Read) -> Analysis:
-    """The analysis with what was left out before it."""
-    before = analysis.quality
-    return replace(analysis, quality=replace(before, missing=read.missing, outside=before.outside + read.outside))
+        return here.onwards(analysis, read.observations, end).counting(read.missing, read.outside)

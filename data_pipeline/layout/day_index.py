@@ -9,8 +9,8 @@ INDEX = ("day", "day_offset")
 def day_index_fits(ds: xr.Dataset) -> bool:
     """Whether the day index of observations is that of their rows; False where there is none.
 
-    A selection along `obs` leaves `day` and `day_offset` as they were. Times in memory are compared with the index one by
-    one; of lazy ones the number and the two ends are, and whoever reads a part checks that part (`rows_fit`).
+    A selection along `obs` leaves `day` and `day_offset` as they were. Times in memory are compared with the index one
+    by one; of lazy ones the number and the two ends are, and whoever reads a part checks that part (`rows_fit`).
     """
     if not {"time", "obs"} <= {*ds.variables, *ds.dims} or not all(name in ds.variables for name in INDEX):
         return False
@@ -28,7 +28,7 @@ def day_index_fits(ds: xr.Dataset) -> bool:
 
 
 def rows_fit(time: np.ndarray, day: np.ndarray, offset: np.ndarray) -> bool:
-    """Whether times (obs,) ascend and each lies on the day that offsets (day + 1,), counted from its first row, give."""
+    """Whether times (obs,) ascend and each lies on its day, of which offsets (day + 1,) give the first rows."""
     if np.isnat(time).any() or (np.diff(time) < np.timedelta64(0)).any():
         return False
     of_day = np.repeat(np.arange(len(day)), np.diff(offset))
@@ -38,3 +38,8 @@ def rows_fit(time: np.ndarray, day: np.ndarray, offset: np.ndarray) -> bool:
 def without_index(ds: xr.Dataset) -> xr.Dataset:
     """The observations without a day index."""
     return ds.drop_vars(INDEX, errors="ignore")
+
+
+def with_own_index(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset as it is, but without a day index that is not that of its rows."""
+    return ds if "obs" not in ds.dims or day_index_fits(ds) else without_index(ds)

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.layout.relations import lacking
 from data_pipeline.stores.blocks import BLOCK_BYTES, FieldBlocks, Store, opened, read_ahead
 
 from ..errors import ConfigError, EmptyDataError
@@ -113,10 +114,7 @@ def open_maps(source: Store, channels: list[str], start: float | None = None, en
     dataset = opened(source)
     missing = [name for name in channels if name not in dataset]
     if missing:
-        raise ConfigError(
-            f"channel {', '.join(missing)} is not in the store, which holds {', '.join(map(str, dataset.data_vars))}; "
-            "set data.channels"
-        )
+        raise ConfigError(lacking("the store", map(str, dataset.data_vars), channels, missing))
     days = days_since_epoch(dataset["time"].values)
     inside = (days >= (start if start is not None else -np.inf)) & (days <= (end if end is not None else np.inf))
     if not inside.any():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import EmptyDataError, ObservationError
 from ..space.domain import wrap_longitude
+from .entering import entered
 
 EPOCH = np.datetime64("1950-01-01T00:00:00", "ns")
 # Datetimes are told to the millisecond: what differs by no more than their rounding is the same moment.
@@ -107,18 +108,16 @@ class Observations:
         return f"observations run from {datetime_of(self.time[0])!s:.16} to {datetime_of(self.time[-1])!s:.16}"
 
     @classmethod
-    def from_dataset(cls, dataset: xr.Dataset, channels: tuple[str, ...]) -> "Observations":
-        """From an xr.Dataset in observation layout (dim `obs`) or field layout (gridded maps), with `channels`.
+    def from_dataset(
+        cls, dataset: xr.Dataset, channels: tuple[str, ...], units: tuple[str, ...] | None = None
+    ) -> "Observations":
+        """From maps or points of whatever xarray holds, with `channels` in `units`, the registry's when absent.
 
         Cells and points without a value in any channel are dropped, points without a time or a position too. Raises
-        `ObservationError` when a channel is absent, `EmptyDataError` when nothing is left.
+        `SchemaError` when every channel is absent, `EmptyDataError` when nothing is left, and what `entered` raises.
         """
+        dataset = entered(dataset, channels, units)
         present = [name for name in channels if name in dataset]
-        if not present:
-            raise ObservationError(
-                f"the dataset holds {', '.join(map(str, dataset.data_vars)) or 'no variable'}; "
-                f"this model wants {', '.join(channels)}; rename or ingest the right variable"
-            )
         table = dataset if "obs" in dataset.dims else _flatten(dataset, present)
         count = table.sizes["obs"]
         values, error = np.full((count, len(channels)), np.nan), np.full((count, len(channels)), np.nan)

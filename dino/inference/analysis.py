@@ -59,6 +59,11 @@ class Analysis:
         """The first moment that can be asked for: the window's start where its trajectory is known."""
         return self.time if self.trajectory is None or self.nodes is None else float(self.nodes[0])
 
+    def counting(self, missing: int, outside: int) -> "Analysis":
+        """The same with points counted that were left out before they came here: without a value, or out of time."""
+        before = self.quality
+        return replace(self, quality=replace(before, missing=missing, outside=before.outside + outside))
+
 
 @dataclass(frozen=True)
 class Assimilation:

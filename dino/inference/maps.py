@@ -8,6 +8,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data_pipeline.layout.relations import lacking
+
+from ..data.entering import entered
 from ..data.observations import SAME_MOMENT_DAYS, days_since_epoch
 from ..errors import EmptyDataError, ObservationError
 from ..model import LatentModel, Ocean
@@ -80,6 +83,7 @@ def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: flo
 @torch.no_grad()
 def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset) -> EncodedMaps:
     """Encode all frames of a field dataset; raises `ObservationError` or `EmptyDataError` for what does not fit."""
+    dataset = entered(dataset, ocean.names, ocean.units)
     values, place, shape = _cells(ocean, dataset)
     ocean.cover.check(*place)
     anomaly = (values - ocean.background.at(*place)) / ocean.spread
@@ -121,9 +125,7 @@ def _cells(ocean: Ocean, dataset: xr.Dataset) -> tuple[Array, tuple[Array, Array
     names = ocean.names
     missing = [name for name in names if name not in dataset]
     if missing:
-        raise ObservationError(
-            f"maps lack {', '.join(missing)}; this model wants every one of {', '.join(names)} in gridded input"
-        )
+        raise ObservationError(lacking("the gridded input", map(str, dataset.data_vars), names, missing))
     space = [d for d in dataset[names[0]].dims if d != "time"]
     values = np.stack([dataset[n].transpose("time", *space).values.astype(np.float64) for n in names], axis=-1)
     blank = np.flatnonzero(~np.isfinite(values).any(axis=(1, 2, 3)))

@@ -75,6 +75,11 @@ class Ocean:
         return tuple(channel.name for channel in self.channels)
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """Units of the channels in order."""
+        return tuple(channel.units for channel in self.channels)
+
+    @property
     def charts(self) -> int:
         """Number of charts."""
         return len(self.cover.charts)

@@ -258,7 +258,7 @@ class Twin:
     def table(observations: Observations) -> xr.Dataset:
         """The same in the layout of a store, unsorted and unindexed as any program may make it."""
         columns = {
-            "adt": ("obs", observations.values[:, 0]),
+            "adt": ("obs", observations.values[:, 0], {"units": "m"}),
             "adt_error": ("obs", observations.error[:, 0]),
             "source": ("obs", observations.source),
         }

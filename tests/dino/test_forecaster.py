@@ -9,7 +9,7 @@ import dino
 from data_pipeline.stores.writing import open_store
 from dino.config import AssimilationConfig, EvaluationConfig
 from dino.data.observations import datetime_of
-from dino.errors import DomainError, EmptyDataError, ObservationError
+from dino.errors import DomainError, EmptyDataError, ObservationError, SchemaError
 from dino.evaluation.evaluate import evaluate_maps
 from dino.model import blending
 from dino.model.checkpoint import load_model
@@ -177,8 +177,9 @@ def test_nothing_to_start_from_is_an_error(forecaster, sparse, sea):
     for dataset in (sparse, sea, sea.isel(time=slice(0, 2))):
         with pytest.raises(EmptyDataError):
             forecaster.analyse(dataset.assign(adt=dataset["adt"] * np.nan))
-        with pytest.raises(ObservationError):
-            forecaster.analyse(dataset.rename(adt="sst"))
+        other = dataset["adt"].assign_attrs(standard_name="sea_surface_temperature", units="degC")
+        with pytest.raises(SchemaError, match=r"sst \(sea surface temperature\) where adt"):
+            forecaster.analyse(dataset.drop_vars("adt").assign(sst=other))
 
 
 def test_observations_elsewhere_are_an_error(forecaster, sparse, sea):
@@ -286,7 +287,7 @@ def test_two_channels(current_run, scattered):
         assert set(made.data_vars) == {"u", "u_std", "v", "v_std"}
         assert all(np.isfinite(made[name]).all() for name in made.data_vars)
         assert made["v"].attrs["units"] == "m s-1"
-    with pytest.raises(ObservationError, match="maps lack v"):
+    with pytest.raises(ObservationError, match=r"holds u \(eastward current\) where v"):
         forecaster.forecast(currents[["u"]], ahead(currents, 1), grid)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.layout.datasets import fields_dataset, observations_dataset
 from dino.data.observations import Observations, datetime_of, days_since_epoch
-from dino.errors import DinoError, EmptyDataError, ObservationError
+from dino.errors import DinoError, EmptyDataError, ObservationError, SchemaError
 
 
 def made(count: int = 4) -> Observations:
@@ -112,7 +112,7 @@ def test_select_by_mask_and_index():
 
 
 def test_wrong_channel_is_named_beside_what_is_there(toy_observations):
-    with pytest.raises(ObservationError, match=r"holds .*adt.* wants salinity"):
+    with pytest.raises(SchemaError, match=r"holds adt .* where salinity"):
         Observations.from_dataset(toy_observations, ("salinity",))
 
 
@@ -147,7 +147,7 @@ def test_refusals(change, message):
 
 def test_bad_latitude_in_a_table_is_found():
     table = xr.Dataset(
-        {"adt": ("obs", [0.1])},
+        {"adt": ("obs", [0.1], {"units": "m"})},
         coords={
             "time": ("obs", np.array(["2014-05-15"], "datetime64[ns]")),
             "longitude": ("obs", [38.0]),

@@ -142,7 +142,7 @@ def test_recent_maps_are_those_spaced_as_in_training():
 
 def test_maps_that_do_not_fit_are_refused():
     latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(False)
-    with pytest.raises(ObservationError, match="maps lack v"):
+    with pytest.raises(ObservationError, match="where v"):
         encode_maps(latent, ocean, maps.drop_vars("v"))
     blank = maps.copy(deep=True)
     for name in "uv":
