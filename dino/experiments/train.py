@@ -19,6 +19,7 @@ from ..forecaster import Forecaster
 from ..model import LatentModel
 from ..model.checkpoint import load_run_config, save_config, save_model
 from ..numerics.memory import release_freed_memory
+from ..numerics.modes import with_gradients
 from ..numerics.parallel import ALONE, Group
 from ..space.decoders import decode
 from ..training.code_statistics import encode_series, learn_code_statistics, series_metric
@@ -37,6 +38,7 @@ UNRESOLVED_POOL, UNRESOLVED_VALUES = 256, 2**26
 RATE_SERIES = 4096
 
 
+@with_gradients
 def train(
     config: Config, folder: Path, report: Progress, resume: bool = False, group: Group | None = None
 ) -> Forecaster:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..inference.analysis import Analysis
 from ..model import LatentModel, Ocean
 from ..model.blending import Places, blend, blocks
+from ..numerics.modes import without_gradients
 from ..space.decoders import Basis, at_points
 from .latent import carried_residual, forecast_latent
 
@@ -16,7 +17,7 @@ PLACES = 2**11
 Array = NDArray[np.float64]
 
 
-@torch.no_grad()
+@without_gradients
 def along_track(
     latent: LatentModel,
     ocean: Ocean,

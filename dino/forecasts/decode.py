@@ -7,13 +7,14 @@ from torch import Tensor
 
 from ..model import LatentModel, Ocean
 from ..model.blending import Places, blend, blocks
+from ..numerics.modes import without_gradients
 from ..space.decoders import bases, fields
 from .latent import LatentForecast
 
 Array = NDArray[np.float64]
 
 
-@torch.no_grad()
+@without_gradients
 def decode_points(
     latent: LatentModel, ocean: Ocean, forecast: LatentForecast, longitude: Array, latitude: Array, spread: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:

@@ -14,6 +14,7 @@ from ..inference.analysis import Analysis
 from ..inference.maps import EncodedMaps
 from ..model import LatentModel, Ocean, Start
 from ..numerics.gaussian import cholesky
+from ..numerics.modes import without_gradients
 from ..space.gridmap import GridMap
 
 MEMBERS = 48
@@ -43,7 +44,7 @@ class LatentForecast:
         return self.unresolved * self.calibration[..., 1].square()
 
 
-@torch.no_grad()
+@without_gradients
 def forecast_latent(
     latent: LatentModel, ocean: Ocean, analysis: Analysis, days: Array, spread: bool = True
 ) -> LatentForecast:
@@ -151,7 +152,7 @@ def _in_few_directions(root: Tensor, directions: int) -> Tensor:
     return root @ _noise(directions, root.shape[-1]).T.to(root) / directions**0.5
 
 
-@torch.no_grad()
+@without_gradients
 def carried_residual(latent: LatentModel, ocean: Ocean, maps: EncodedMaps, leads: Array) -> list[GridMap]:
     """The residual field carried forward cell by cell: one map for each of `leads` days, in channels' units."""
     history = maps.residual[-(latent.lags + 1) :].flatten(1)[None]

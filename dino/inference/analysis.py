@@ -15,6 +15,7 @@ from ..data.observations import SAME_MOMENT_DAYS, Observations, datetime_of
 from ..errors import ObservationError
 from ..model import LatentModel, Ocean
 from ..numerics.gaussian import Gaussian
+from ..numerics.modes import without_gradients
 from .filter import Assimilated, Problem, Trajectory, filtered
 from .maps import EncodedMaps
 from .observed import ObservedValues, observed_values
@@ -122,7 +123,7 @@ class Assimilation:
         )
         return replace(made, quality=quality, seen=Seen(memory.time[recent], memory.digest[recent]))
 
-    @torch.no_grad()
+    @without_gradients
     def _assimilate(
         self, observations: Observations, nodes: Array, prior: StateAndOffsets, sequential: bool, smooth: bool
     ) -> Analysis:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..numerics.gaussian import Gaussian, cholesky, condition, precision_of
+from ..numerics.modes import without_gradients
 from ..space.decoders.base import Basis, Decoder
 from .gauss_newton import Prior, minimise
 
@@ -50,7 +51,7 @@ def solves_at_once(decoder: Decoder) -> bool:
     return decoder.is_affine
 
 
-@torch.no_grad()
+@without_gradients
 def encode_frames(
     decoder: Decoder,
     coordinates: Tensor,
@@ -88,7 +89,7 @@ def encode_frames(
     return Gaussian(found.codes, torch.cholesky_inverse(cholesky(found.normal)))
 
 
-@torch.no_grad()
+@without_gradients
 def encode_charts(decoder: Decoder, coordinates: Tensor, values: Tensor, variance: float, prior: Gaussian) -> Gaussian:
     """Posterior codes of frames on several charts by any decoder; exact and at once where it is affine.
 

@@ -29,6 +29,7 @@ from ..dynamics import by_modes, mode_flows, tangent_flow
 from ..model import LatentModel
 from ..numerics.gaussian import Gaussian
 from ..numerics.groups import batches
+from ..numerics.modes import without_gradients
 from .observed import ObservedValues
 from .offsets import Layout
 from .update import About, Rows, update
@@ -100,7 +101,7 @@ class Problem:
         return Assimilated(Gaussian(mean, covariance), path, torch.cat(weights))
 
 
-@torch.no_grad()
+@without_gradients
 def filtered(problem: Problem) -> Assimilated:
     """Filter all charts and, where the problem wants it, smooth them."""
     size = problem.prior.mean.shape[-1]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import NonFiniteError
 from ..numerics.gaussian import cholesky
+from ..numerics.modes import without_gradients
 from ..space.decoders.base import BLOCK_POINTS, Basis, Decoder
 
 FIRST_DAMPING, LAST_DAMPING = 1e-2, 1e6
@@ -42,7 +43,7 @@ class _Quadratic(NamedTuple):
     normal: Tensor
 
 
-@torch.no_grad()
+@without_gradients
 def minimise(
     decoder: Decoder,
     coordinates: Tensor,

@@ -16,6 +16,7 @@ from ..errors import EmptyDataError, ObservationError
 from ..model import LatentModel, Ocean
 from ..model.blending import BATCH_PLACES, Places, blend, blocks
 from ..numerics.groups import batches
+from ..numerics.modes import without_gradients
 from ..space.decoders import fields
 from ..space.domain import wrap_longitude
 from .encode import encode_charts
@@ -53,7 +54,7 @@ class EncodedMaps:
             residual=self.residual[which],
         )
 
-    @torch.no_grad()
+    @without_gradients
     def state(self, latent: LatentModel) -> tuple[Tensor, Tensor]:
         """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before."""
         mean = latent.initialiser(self.codes[-(latent.lags + 1) :].movedim(0, 1))
@@ -80,7 +81,7 @@ def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: flo
     return dataset.isel(time=order[recent])
 
 
-@torch.no_grad()
+@without_gradients
 def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset) -> EncodedMaps:
     """Encode all frames of a field dataset; raises `ObservationError` or `EmptyDataError` for what does not fit."""
     dataset = entered(dataset, ocean.names, ocean.units)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..data.observations import Observations
 from ..model import LatentModel, Ocean
+from ..numerics.modes import without_gradients
 from ..space.decoders import Basis, Decoder, at_points, relinearised
 
 
@@ -73,7 +74,7 @@ class ObservedValues:
         return replace(self, form=Form(basis.modes[index], basis.offset[index]))
 
 
-@torch.no_grad()
+@without_gradients
 def observed_values(
     latent: LatentModel, ocean: Ocean, observations: Observations, nodes: NDArray[np.float64], default_error: float
 ) -> ObservedValues:

@@ -23,6 +23,7 @@ from ..dynamics import by_modes, mode_flows, tangent_flow
 from ..errors import NonFiniteError
 from ..numerics.gaussian import Gaussian, cholesky
 from ..numerics.groups import batches
+from ..numerics.modes import without_gradients
 from .filter import BATCH_ROWS, Assimilated, Problem, Trajectory
 from .observed import ObservedValues
 from .robust import huber_cost, huber_weight
@@ -31,7 +32,7 @@ from .robust import huber_cost, huber_weight
 BLOCK_NUMBERS = 2**25
 
 
-@torch.no_grad()
+@without_gradients
 def minimised(problem: Problem, iterations: int = 6) -> Assimilated:
     """The posterior of all charts with a perfect model; between two nodes the code is interpolated linearly."""
     count, size = problem.prior.mean.shape

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..numerics.groups import batches
+from ..numerics.modes import without_gradients
 from .ocean import Ocean
 
 # Places of a batch of charts, and points that are blended together: memory is bounded by them.
@@ -39,7 +40,7 @@ def blocks(count: int) -> Iterator[slice]:
     return (slice(start, min(start + BLOCK_POINTS, count)) for start in range(0, count, BLOCK_POINTS))
 
 
-@torch.no_grad()
+@without_gradients
 def blend(
     ocean: Ocean,
     like: Tensor,

@@ -15,6 +15,7 @@ from data_pipeline.system.atomic import writing_file
 
 from ..config import Config, load_config
 from ..errors import CheckpointError, MissingFileError
+from ..numerics.modes import without_gradients
 from ..space.gridmap import GridMap
 from .latent import LatentModel
 from .ocean import Ocean
@@ -70,6 +71,7 @@ def load_run_config(folder: Path | str, overrides: Sequence[str] = ()) -> Config
     return config
 
 
+@without_gradients
 def load_model(folder: Path | str, device: str = "cpu") -> tuple[LatentModel, Ocean]:
     """The model of a run folder, in evaluation mode, and the ocean it lies over.
 

@@ -3,6 +3,7 @@
 from data_pipeline.system.progress import Progress
 
 from ..errors import ConfigError
+from ..numerics.modes import with_gradients
 from .alignment import translate_codes, transport_codes
 from .base import Strategy, Task, Transferred
 from .context import adapt_context
@@ -20,7 +21,7 @@ def adapt_nothing(task: Task, progress: Progress) -> Transferred:
     return Transferred(score, score, [score])
 
 
-STRATEGIES: dict[str, Strategy] = {
+_STRATEGIES: dict[str, Strategy] = {
     "statistics": fit_statistics,
     "modulation": adapt_modulation,
     "none": adapt_nothing,
@@ -30,6 +31,7 @@ STRATEGIES: dict[str, Strategy] = {
     "optimal-transport": transport_codes,
     "adversarial": translate_codes,
 }
+STRATEGIES: dict[str, Strategy] = {name: with_gradients(adapt) for name, adapt in _STRATEGIES.items()}
 
 
 def strategy(name: str) -> Strategy:
