@@ -16,6 +16,7 @@ __all__ = [
     "DinoError",
     "DomainError",
     "EmptyDataError",
+    "HorizonError",
     "MissingFileError",
     "NonFiniteError",
     "ObservationError",
@@ -32,6 +33,10 @@ class CheckpointError(DinoError):
 
 class DomainError(DinoError):
     """Coordinates lie outside the domain a model was built for."""
+
+
+class HorizonError(DinoError):
+    """A forecast is asked for so far ahead that its model knows nothing of it."""
 
 
 class NonFiniteError(DinoError):

@@ -13,6 +13,7 @@ from .data.inputs import last_time, read_period, read_window_of
 from .data.observations import SAME_MOMENT_DAYS, Observations, day_of, days_since_epoch
 from .forecasts.along_track import along_track
 from .forecasts.decode import decode_points
+from .forecasts.horizon import check_horizon
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
 from .forecasts.output import as_dataset, target_points
 from .inference.analysis import Analysis, Assimilation
@@ -63,8 +64,9 @@ class Forecaster:
         return made.counting(read.missing, read.outside)
 
     def forecast(
-        self, observations: xr.Dataset | Analysis, times: np.ndarray | list, at: xr.Dataset, *, spread: bool = True
-    ) -> xr.Dataset:
+        self, observations: xr.Dataset | Analysis, times: np.ndarray | list, at: xr.Dataset, *,
+        spread: bool = True, beyond: bool = False,
+    ) -> xr.Dataset:  # fmt: skip
         """Forecast every channel with its standard deviation.
 
         Parameters
@@ -72,7 +74,7 @@ class Forecaster:
         observations : see `analyse`, or an `Analysis`
         times : (time,) datetime64; inside the window they give the smoothed analysis
         at : points (`longitude` and `latitude` along one dim), grid axes, or 2-D coordinates
-        spread : False leaves standard deviations out
+        spread : False leaves standard deviations out; beyond : True allows any lead, see `forecasts.horizon`
 
         Returns
         -------
@@ -87,6 +89,7 @@ class Forecaster:
             analysis = self.analyse(analysis)
             if days.min() < analysis.time - SAME_MOMENT_DAYS and analysis.maps is None:
                 analysis = self.analyse(observations, smooth=True)  # type: ignore[arg-type]
+        check_horizon(self.latent, days - analysis.time, beyond)
         mean, deviation = self.predict(analysis, days, points.longitude, points.latitude, spread)
         return as_dataset(self.ocean.channels, points, days, analysis.time, mean, deviation)
 

@@ -17,6 +17,7 @@ from data_pipeline.errors import StoreError, reason
 from data_pipeline.layout.channels import CHANNELS
 from data_pipeline.layout.checks import beside, blocks, channel_names, layout_problems
 from data_pipeline.layout.problems import Findings, Problem
+from data_pipeline.stores.copied_maps import Digests, MapDigests, digests_of
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.scheduler import in_order
 
@@ -47,15 +48,18 @@ def _missing(path: Path) -> list[Problem]:
 def value_problems(ds: xr.Dataset) -> list[Problem]:
     """What is wrong with the values of channels and of what stands beside them, where their dimensions are right."""
     found = Findings()
-    counts = dict.fromkeys(_valued(ds), 0)
+    counts, maps = dict.fromkeys(_valued(ds), 0), MapDigests()
     blocks_of = _observation_blocks if ds.attrs["dino_store"] == "observations" else _field_blocks
-    for of_block, numbers in in_order(_checked, blocks_of(ds), ds):
+    for of_block, numbers, digests in in_order(_checked, blocks_of(ds), ds):
         found.join(of_block)
+        maps.add(digests)
         for name, number in numbers.items():
             counts[name] += number
     for name, count in counts.items():
         if not count:
             found.add(f"channel {name}", "holds no value")
+    if ds.attrs["dino_store"] == "fields":
+        maps.find_copies(ds, found)
     return list(found)
 
 
@@ -63,8 +67,8 @@ Columns = dict[str, np.ndarray]
 Block = tuple[list[str], tuple[slice, ...]]
 
 
-def _checked(ds: xr.Dataset, block: Block) -> tuple[Findings, dict[str, int]]:
-    """What is wrong with a block of some variables, and how many values each channel has in it."""
+def _checked(ds: xr.Dataset, block: Block) -> tuple[Findings, dict[str, int], Digests]:
+    """What is wrong with a block of some variables, how many values each channel has in it, and digests of maps."""
     names, region = block
     start = tuple(part.start for part in region)
     found = Findings()
@@ -81,7 +85,8 @@ def _checked(ds: xr.Dataset, block: Block) -> tuple[Findings, dict[str, int]]:
             found.mark("observation", "has no value of any channel", nothing, values, ("obs",), start)
     else:
         _check_placed(ds, columns, start, found)
-    return found, {name: int(np.isfinite(columns[name]).sum()) for name in _valued(ds) if name in columns}
+    numbers = {name: int(np.isfinite(columns[name]).sum()) for name in _valued(ds) if name in columns}
+    return found, numbers, {} if "obs" in ds.dims else digests_of(ds, columns, start)
 
 
 def _valued(ds: xr.Dataset) -> list[str]:

@@ -1,5 +1,6 @@
 """`dino forecast`."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from data_pipeline.system.atomic import writing_file, writing_folder
 from ..data.observations import datetime_of
 from ..errors import ConfigError, MissingFileError
 from ..forecaster import Forecaster
+from ..forecasts.horizon import HorizonWarning, check_horizon, told_horizon
 from ..forecasts.output import refuse_other
 from ..model.checkpoint import load_model, load_run_config
 from ..service.cycle import advance
@@ -36,6 +38,9 @@ def forecast(
     cycle: Annotated[
         Path | None, typer.Option(help="Folder of a daily cycle's state: updated with what is new, made at first.")
     ] = None,
+    beyond: Annotated[
+        bool, typer.Option("--beyond", help="Allow leads far beyond those that the model was scored at.")
+    ] = False,
     device: Device = "cpu",
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output where there is one.")] = False,
@@ -62,7 +67,10 @@ def forecast(
 
         if wide.fits_chunks(dataset, target):
             start = wide.last_map(dataset, moment)
-            parts = wide.forecast_chunks(forecaster, dataset, datetime_of(start + days), target, time=moment)
+            _told_horizon(forecaster, days, beyond)
+            parts = wide.forecast_chunks(
+                forecaster, dataset, datetime_of(start + days), target, time=moment, beyond=True
+            )
             wide.write_chunks(out, parts, target, overwrite)
             size = wide.CHUNK_DEGREES
             console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(start)!s:.16}")
@@ -71,7 +79,8 @@ def forecast(
         analysis = forecaster.analyse(dataset, moment, smooth=bool((days < 0).any()))
     else:
         analysis = advance(forecaster, run, dataset, moment, cycle)
-    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target)
+    _told_horizon(forecaster, days, beyond)
+    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target, beyond=True)
     if analysis.maps is None:
         made.attrs |= analysis.quality.attributes()
     if "dino_commit" in dataset.attrs:
@@ -87,6 +96,17 @@ def forecast(
     console().print(
         f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())} from {datetime_of(analysis.time)!s:.16}"
     )
+
+
+def _told_horizon(forecaster: Forecaster, days: np.ndarray, beyond: bool) -> None:
+    """Tell of leads beyond those that the model was scored at, once; refuse them far beyond."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HorizonWarning)
+        check_horizon(forecaster.latent, days, beyond)
+    said = told_horizon(forecaster.latent, days)
+    warnings.simplefilter("ignore", HorizonWarning)
+    if said is not None:
+        console().print(f"warning: {said}", markup=False)
 
 
 def _is_wide(target: xr.Dataset) -> bool:

@@ -14,13 +14,16 @@ from .maps import Maps, StoredMaps
 class Moments:
     """What a pass through the maps tells of every cell: mean and mean square (channel, row, column) in float64.
 
-    Both are over what training sees, and NaN where a cell has a gap at any time.
+    Both are over what training sees, and NaN where a cell has a gap at any time. copies : maps of it that are the one
+    before them in every cell; maps : those that have one before them
     """
 
     longitude: NDArray[np.float64]
     latitude: NDArray[np.float64]
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
+    copies: int = 0
+    maps: int = 0
 
     def grid_map(self, kind: str, kept: NDArray[np.bool_] | bool = True) -> GridMap:
         """The training mean (kind "map") or its mean over the kept cells ("constant"), NaN where a cell has gaps."""
@@ -52,9 +55,16 @@ def moments(maps: Maps | StoredMaps, training: slice, trajectories: slice = slic
     seen, learned = np.zeros(len(maps.times), bool), np.zeros(maps.trajectories, bool)
     seen[training], learned[trajectories] = True, True
     whole, total, square = np.ones(maps.grid, bool), 0.0, 0.0
+    copies, followed = 0, 0
+    last: dict[tuple[int, int], NDArray[np.float32]] = {}
     for rows, times, values in maps.parts():
         whole &= np.isfinite(values).all(axis=(0, 1, 2))
         wanted = values[learned[rows]][:, seen[times]]
+        if wanted.size:
+            before = last.pop((rows.start, times.start), wanted[:, :0])
+            same = _copies(np.concatenate([before, wanted], axis=1) if before.size else wanted)
+            copies, followed = copies + int(same.sum()), followed + same.size
+            last = {(rows.start, times.stop): wanted[:, -1:].copy()}
         total = total + wanted.sum(axis=(0, 1), dtype=np.float64)
         square = square + np.square(wanted, dtype=np.float64).sum(axis=(0, 1))
     if not whole.any():
@@ -64,4 +74,10 @@ def moments(maps: Maps | StoredMaps, training: slice, trajectories: slice = slic
         )
     count = int(seen.sum() * learned.sum())
     mean, mean_square = (np.where(whole, sums / count, np.nan) for sums in (total, square))
-    return Moments(maps.longitude, maps.latitude, mean, mean_square)
+    return Moments(maps.longitude, maps.latitude, mean, mean_square, copies, followed)
+
+
+def _copies(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(trajectory, time - 1) whether a map is the one before it in every cell, of (trajectory, time, ...)."""
+    first, second = values[:, :-1], values[:, 1:]
+    return ((first == second) | (np.isnan(first) & np.isnan(second))).all(axis=tuple(range(2, values.ndim)))

@@ -16,6 +16,7 @@ from ..model import LatentModel, Ocean, Start
 from ..numerics.gaussian import cholesky
 from ..numerics.modes import without_gradients
 from ..space.gridmap import GridMap
+from .horizon import drawn_to_population, integrable, residual_gain
 
 MEMBERS = 48
 BLOCK_NUMBERS = 2**22  # of states of members that are integrated together
@@ -61,6 +62,7 @@ def forecast_latent(
             f"{datetime_of(analysis.earliest)!s:.16}; ask for later times, or analyse a longer window with smooth=True"
         )
     ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
+    ahead = integrable(latent, ahead)
     carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
     codes, factor = carry(latent, ocean, analysis, ahead, spread)
     grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
@@ -75,7 +77,8 @@ def forecast_latent(
             factor[index, ..., : root.shape[-1]] = _in_few_directions(root, factor.shape[-1])
     start = Start.POINTS if analysis.maps is None else Start.MAPS
     calibration = torch.stack([latent.calibration(float(lead), start) for lead in leads])
-    return LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
+    made = LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
+    return drawn_to_population(latent, made, leads)
 
 
 def _carried_exactly(
@@ -156,7 +159,8 @@ def _in_few_directions(root: Tensor, directions: int) -> Tensor:
 def carried_residual(latent: LatentModel, ocean: Ocean, maps: EncodedMaps, leads: Array) -> list[GridMap]:
     """The residual field carried forward cell by cell: one map for each of `leads` days, in channels' units."""
     history = maps.residual[-(latent.lags + 1) :].flatten(1)[None]
-    ahead = torch.as_tensor(leads, dtype=history.dtype)
+    ahead = integrable(latent, torch.as_tensor(leads, dtype=history.dtype))
     carried = latent.forecast_unresolved(history, ahead)[0].double().cpu().numpy()
-    carried = carried.reshape(len(leads), -1, *maps.shape) * ocean.spread[:, None, None]
+    gain = residual_gain(latent, leads).double().cpu().numpy()
+    carried = carried.reshape(len(leads), -1, *maps.shape) * (gain * ocean.spread)[:, :, None, None]
     return [GridMap(maps.axes[1], maps.axes[0], field) for field in carried]

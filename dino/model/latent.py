@@ -95,6 +95,16 @@ class LatentModel(nn.Module):
         return Gaussian(self.state_covariance.new_zeros(len(self.state_covariance)), self.state_covariance)
 
     @property
+    def scored_leads(self) -> int:
+        """Intervals up to which training measures the error of forecasts: half as far again as it looked."""
+        return min(LEADS - 1, round(1.5 * self.spec.dynamics.horizons[-1]))
+
+    @property
+    def scored_days(self) -> float:
+        """The same in days."""
+        return self.scored_leads * self.spec.interval_days
+
+    @property
     def method(self) -> str:
         """The solver's name."""
         return self.spec.dynamics.method

@@ -77,6 +77,7 @@ def forecast_chunks(
     *,
     time: np.datetime64 | None = None,
     spread: bool = True,
+    beyond: bool = False,
     degrees: float = CHUNK_DEGREES,
 ) -> Iterator[tuple[Chunk, xr.Dataset]]:
     """Forecasts from lazy maps of the chunks of a grid that tiles reach; see `Forecaster.forecast` for the arguments.
@@ -101,7 +102,7 @@ def forecast_chunks(
         if not inside.any():
             continue
         found = True
-        yield chunk, here.forecast(here.analyse(below, time), times, local, spread=spread)
+        yield chunk, here.forecast(here.analyse(below, time), times, local, spread=spread, beyond=beyond)
     if not found:
         raise EmptyDataError("none of the model's tiles reaches the grid; relocate the run to that sea first")
 

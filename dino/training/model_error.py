@@ -36,8 +36,8 @@ def state_population(model: LatentModel, training: list[CodeSeries]) -> Tensor:
 @torch.no_grad()
 def measure_model_error(model: LatentModel, validation: CodeSeries) -> None:
     """Fill the model's error statistics from every held-out start; later leads continue the last growth."""
-    # Half as far again as training looked: beyond, a few starts of a short record would speak for all.
-    reach = min(LEADS - 1, round(1.5 * model.spec.dynamics.horizons[-1]))
+    # No further: a few starts of a short record would speak for all.
+    reach = model.scored_leads
     squared, rest, known, jump = (torch.zeros((), dtype=torch.float64, device=model.code_variance.device),) * 4
     starts = 0
     for part in _some_at_a_time(validation):

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from ..config import Config, StoreConfig
 from ..data.charts import ChartedCells, cells_in, chart_cells, chart_cut, choose_domain, kept_cells, tile_cut
 from ..data.copies import mirrored, symmetric_copies, symmetries_of
 from ..data.maps import Maps, StoredMaps, open_maps, translated
-from ..data.moments import moments
-from ..data.observations import day_of
+from ..data.moments import Moments, moments
+from ..data.observations import datetime_of, day_of
 from ..data.series import Series, series_of
 from ..data.streamed import StreamedSeries
 from ..errors import ConfigError, DomainError, EmptyDataError, MissingFileError, SchemaError
@@ -23,6 +24,9 @@ from ..model import ChannelSpec, LatentModel, LatentSpec, Ocean
 from ..space.cover import CONTEXT
 from ..space.gridmap import GridMap
 
+log = logging.getLogger(__name__)
+
+EVEN_SHARE = 0.1  # of the interval, by which the steps between maps may differ from it
 # More would only cost: their number sets the scatter of validation errors, a few per cent with these.
 MOST_HELD = 512
 # Of the values that may be held in memory: the share of the pool that a streamed store is drawn from, and of a block.
@@ -88,13 +92,14 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
     stored = open_maps(target.path, config.data.channels, start, end)
     if len(stored.times) < 2:
         raise EmptyDataError("the training period holds a single map; dynamics need more, widen data.train_start/end")
-    interval = float(np.median(np.diff(stored.times)))
+    interval = even_interval(stored.times, str(target.path))
     splits, model_parts, spread = [], None, np.empty(0)
     for store in stores:
         own = store is target
         if not own:
             open_fields(store)
         maps = _read(stored if own else open_maps(store.path, store.channels or config.data.channels), config)
+        even_interval(maps.times, str(store.path), interval)
         frames, held = slice(None), 0
         if own:
             held = _held_trajectories(maps.trajectories, config)
@@ -106,6 +111,7 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
         if left_out:
             kept &= ~cells_in(maps, left_out)
         seen = moments(maps, frames, slice(0, maps.trajectories - held))
+        _refuse_still(seen, store)
         if not (np.isfinite(seen.mean).all(0) & kept).any():
             raise DomainError(f"the areas left out leave no cell of {store.path} to train on; make them smaller")
         background = seen.grid_map(store.climatology, kept)
@@ -137,6 +143,38 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
         data_digest=hashlib.sha256(repr([open_store(s.path).attrs for s in stores]).encode()).hexdigest(),
     )
     return splits, LatentModel(spec), Ocean(tuple(channels), cover, background)
+
+
+def even_interval(times: np.ndarray, where: str, wanted: float | None = None) -> float:
+    """Days between maps at `times` [days]: the median, which all of them keep to within a tenth, as months do.
+
+    wanted : the interval of the run's first store. Raises ConfigError for maps at uneven or other intervals: dynamics
+    that were trained on them would take every step for one of the same length.
+    """
+    steps = np.diff(times)
+    interval = float(np.median(steps)) if wanted is None or not len(steps) else wanted
+    odd = np.abs(steps - interval) > EVEN_SHARE * interval
+    if not odd.any():
+        return interval
+    edges = np.flatnonzero(np.concatenate([[True], odd, [True]]))
+    longest = int(np.argmax(np.diff(edges)))
+    first, last = datetime_of(times[edges[longest]]), datetime_of(times[edges[longest + 1] - 1])
+    raise ConfigError(
+        f"maps of {where} are {steps.min():g} to {steps.max():g} days apart where {interval:g} is wanted "
+        f"({np.count_nonzero(odd)} of {len(steps)} steps are others); fill the gaps, thin the maps to equal steps, or "
+        f"train on the longest part that has them: data.train_start={first!s:.16} data.train_end={last!s:.16}"
+    )
+
+
+def _refuse_still(seen: Moments, store: StoreConfig) -> None:
+    """Raise EmptyDataError for maps that never change; say how many are copies of the one before them."""
+    if seen.maps and seen.copies == seen.maps:
+        raise EmptyDataError(
+            f"all maps of {store.path} are the same, so that there are no dynamics to learn; give a store of fields "
+            "that change in time"
+        )
+    if seen.copies:
+        log.warning("%s: %d of %d maps are copies of the one before them", store.path, seen.copies, seen.maps)
 
 
 def _read(maps: StoredMaps, config: Config) -> Maps | StoredMaps:

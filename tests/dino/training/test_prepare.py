@@ -157,3 +157,57 @@ def test_a_channel_is_described_as_in_its_store(sea_config, sea_dataset, tmp_pat
 def _rows(dataset):
     """Area of every cell, by the cosine of its latitude."""
     return np.broadcast_to(np.cos(np.deg2rad(dataset["latitude"].values))[:, None], dataset["adt"].shape[1:])
+
+
+def stored_sea(sea_config, sea_dataset, folder, change, more=()):
+    """The settings of a run on a changed toy sea, and on further stores."""
+    settings = sea_config.model_dump(mode="json")
+    first, *others = [write_store(made, folder / f"{i}.zarr") for i, made in enumerate([change(sea_dataset()), *more])]
+    settings["data"]["stores"] = [{**settings["data"]["stores"][0], "path": str(path)} for path in (first, *others)]
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 21, 22], r"1 to 8 days apart .*\(1 of 15 steps .*2005-04-13"),
+        (
+            [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15],
+            "train_start=2005-04-05T00:00 data.train_end=2005-04-11T00:00",
+        ),
+        ([0, 3, 4, 9, 10, 17, 18, 26, 29], "1 to 8 days apart"),
+    ],
+)
+def test_uneven_maps_are_refused_and_their_even_part_is_named(sea_config, sea_dataset, tmp_path, keep, message):
+    settings = stored_sea(sea_config, sea_dataset, tmp_path, lambda ds: ds.isel(time=keep))
+    with pytest.raises(ConfigError, match=message):
+        prepare(Config.model_validate(settings))
+
+
+def test_months_are_even_enough(sea_config, sea_dataset, tmp_path):
+    months = np.arange("2000-01", "2002-07", dtype="datetime64[M]").astype("datetime64[ns]")
+    settings = stored_sea(sea_config, sea_dataset, tmp_path, lambda ds: ds.assign_coords(time=months))
+    settings["data"]["validation_days"] = 180
+    _, latent, _ = prepare(Config.model_validate(settings))
+    assert latent.spec.interval_days == 31.0
+
+
+def test_a_second_store_has_the_interval_of_the_first(sea_config, sea_dataset, tmp_path):
+    other = sea_dataset().isel(time=slice(None, None, 5))
+    settings = stored_sea(sea_config, sea_dataset, tmp_path, lambda ds: ds, [other])
+    with pytest.raises(ConfigError, match=r"1.zarr are 5 to 5 days apart where 1 is wanted"):
+        prepare(Config.model_validate(settings))
+
+
+def test_a_sea_that_never_changes_is_refused(sea_config, sea_dataset, tmp_path, caplog):
+    still = lambda ds: ds.copy(data={"adt": np.broadcast_to(ds["adt"].values[:1], ds["adt"].shape).copy()})  # noqa: E731
+    with pytest.raises(EmptyDataError, match="are the same"):
+        prepare(Config.model_validate(stored_sea(sea_config, sea_dataset, tmp_path / "still", still)))
+
+    def copied(ds):
+        values = ds["adt"].values.copy()
+        values[[3, 9]] = values[[2, 8]]
+        return ds.copy(data={"adt": values})
+
+    prepare(Config.model_validate(stored_sea(sea_config, sea_dataset, tmp_path / "copied", copied)))
+    assert "2 of 23 maps are copies of the one before them" in caplog.text
