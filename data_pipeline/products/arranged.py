@@ -87,11 +87,12 @@ def _variable(ds: xr.Dataset, name: str, where: str) -> xr.DataArray | None:
     """
     if name in ds.data_vars:
         standard = str(ds[name].attrs.get("standard_name", ""))
-        meant = match_channel(name, standard) if name in CHANNELS and standard else None
-        if meant is not None and meant.name != name:
+        meant = match_channel(name, standard) if name in CHANNELS and standard else CHANNELS.get(name)
+        if name in CHANNELS and meant != CHANNELS[name]:
+            other = f"{meant.name!r} ({meant.long_name})" if meant else "another quantity"
             raise UnitsError(
-                f"variable {name!r} of {where} has standard name {standard!r}, which is {meant.name!r} "
-                f"({meant.long_name}) and not {name!r} ({CHANNELS[name].long_name}); correct the one that is wrong"
+                f"variable {name!r} of {where} has standard name {standard!r}, which is {other} and not {name!r} "
+                f"({CHANNELS[name].long_name}); correct the one that is wrong"
             )
         return ds[name]
     if name not in CHANNELS:
