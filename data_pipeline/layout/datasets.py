@@ -21,6 +21,7 @@ from data_pipeline.layout.checks import (
     exact_time,
     layout_problems,
 )
+from data_pipeline.layout.day_index import bound
 from data_pipeline.layout.globe import wrap_longitude
 
 __all__ = [
@@ -176,7 +177,7 @@ def index_by_day(ds: xr.Dataset) -> xr.Dataset:
 
 def _indexed(ds: xr.Dataset, day: np.ndarray, offset: np.ndarray) -> xr.Dataset:
     ds["day_offset"] = ("day_edge", offset, {"long_name": "first observation of each day, and the total"})
-    return ds.assign_coords(day=("day", day, {"long_name": "day of the index"}))
+    return bound(ds.assign_coords(day=("day", day, {"long_name": "day of the index"})))
 
 
 def _channel_attrs(name: str, units: Mapping[str, str] | None) -> dict[str, str]:

@@ -1,16 +1,20 @@
 """The day index of observations: whether it belongs to the rows that it stands beside."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 INDEX = ("day", "day_offset")
+BOUND = "dino_rows"  # in the encoding of the index, which is not written
+ROWS_PER_BLOCK = 2**20
 
 
 def day_index_fits(ds: xr.Dataset) -> bool:
     """Whether the day index of observations is that of their rows; False where there is none.
 
-    A selection along `obs` leaves `day` and `day_offset` as they were. Times in memory are compared with the index one
-    by one; of lazy ones the number and the two ends are, and whoever reads a part checks that part (`rows_fit`).
+    A selection along `obs` leaves `day` and `day_offset` as they were. Lazy times that are still those which the index
+    was opened or made with (`bound`) are trusted. All others are compared with the index, block by block.
     """
     if not {"time", "obs"} <= {*ds.variables, *ds.dims} or not all(name in ds.variables for name in INDEX):
         return False
@@ -20,11 +24,37 @@ def day_index_fits(ds: xr.Dataset) -> bool:
     shaped = len(offset) == len(day) + 1 and day.dtype.kind == "M" and offset.dtype.kind in "iu" and len(day)
     if not shaped or not count or offset[0] != 0 or offset[-1] != count or (np.diff(offset) < 0).any():
         return False
-    ends = ds["time"].isel(obs=[0, -1]).values if count > 1 else ds["time"].values
-    first, last = day[np.searchsorted(offset, [0, count - 1], side="right") - 1].astype("datetime64[D]")
-    if ends[0].astype("datetime64[D]") != first or ends[-1].astype("datetime64[D]") != last:
-        return False
-    return not isinstance(ds["time"].variable._data, np.ndarray) or rows_fit(ds["time"].values, day, offset)
+    rows = _lazy_rows(ds)
+    if rows is not None and rows == ds["day_offset"].encoding.get(BOUND):
+        return True
+    last = np.datetime64(0, "D")
+    for start in range(0, count, ROWS_PER_BLOCK):
+        stop = min(start + ROWS_PER_BLOCK, count)
+        time = ds["time"].isel(obs=slice(start, stop)).values
+        here = np.clip(offset, start, stop) - start
+        if not rows_fit(time, day, here) or (start and time[0] < last):
+            return False
+        last = time[-1]
+    return True
+
+
+def bound(ds: xr.Dataset) -> xr.Dataset:
+    """Observations whose day index is known to be that of their lazy rows; that is noted in place, beside the index."""
+    ds["day_offset"].encoding[BOUND] = _lazy_rows(ds)
+    return ds
+
+
+def _lazy_rows(ds: xr.Dataset) -> str | None:
+    """What tells lazy times from a selection of them; None for times in memory and of an unknown kind."""
+    held: Any = ds["time"].variable._data
+    if hasattr(held, "dask"):
+        return str(held.name)
+    while held is not None and not isinstance(held, np.ndarray):
+        key = getattr(held, "key", None)
+        if key is not None:
+            return f"{key!r} of {type(getattr(held, 'array', None)).__name__}"
+        held = getattr(held, "array", None)
+    return None
 
 
 def rows_fit(time: np.ndarray, day: np.ndarray, offset: np.ndarray) -> bool:

@@ -42,7 +42,7 @@ class MapDigests:
     def find_copies(self, ds: xr.Dataset, found: Findings) -> None:
         """Mark the maps whose every part is that of the map before, channel by channel.
 
-        A channel that never changes is told once, as a problem of its own.
+        A channel that never changes has no copies: it is a field without time, which training refuses.
         """
         for name in dict.fromkeys(name for name, _, _ in self._of):
             rows = ds.sizes.get("trajectory", 1)
@@ -53,7 +53,6 @@ class MapDigests:
                     time > 0 and mine is not None and mine == self._of.get((name, trajectory, time - 1))
                 )
             if same.shape[1] > 1 and same[:, 1:].all():
-                found.add(f"channel {name}", "does not change in time: every map is the one before it")
                 continue
             times = np.broadcast_to(ds["time"].values, same.shape)
             what = "is a copy of the map before it"

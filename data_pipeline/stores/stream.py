@@ -8,7 +8,7 @@ import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.layout.datasets import index_by_day
-from data_pipeline.layout.day_index import day_index_fits, rows_fit, without_index
+from data_pipeline.layout.day_index import day_index_fits, without_index
 from data_pipeline.layout.moments import moment
 from data_pipeline.stores.blocks import FieldBlocks, Store, opened, read_ahead
 
@@ -38,8 +38,6 @@ def read_window(ds: Store, start: Any, stop: Any) -> xr.Dataset:
     high = int(np.searchsorted(day, last, side="left"))
     days = ds.isel(obs=slice(int(edges[low]), int(edges[high]))).load()
     time = days["time"].values
-    if not rows_fit(time, day[low:high], edges[low : high + 1] - edges[low]):
-        return read_window(_indexed_anew(ds), start, stop)
     inside = slice(int(np.searchsorted(time, first, side="left")), int(np.searchsorted(time, last, side="left")))
     window = days.isel(obs=inside)
     if not window.sizes["obs"]:

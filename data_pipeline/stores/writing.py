@@ -18,6 +18,7 @@ from data_pipeline.archive.commits import is_archive
 from data_pipeline.errors import MissingFileError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
+from data_pipeline.layout.day_index import bound
 from data_pipeline.system.atomic import recover, writing_folder
 from data_pipeline.system.folders import writing
 from data_pipeline.system.progress import Progress
@@ -68,7 +69,8 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
             ds[name] = ds[name].astype(object).load() if name == "source_name" else ds[name].load()
     # A folder lists its variables in any order; the registry's is the same everywhere.
     order = in_registry_order(map(str, ds.data_vars))
-    return xr.Dataset({name: ds[name] for name in order}, coords=ds.coords, attrs=ds.attrs)
+    ds = xr.Dataset({name: ds[name] for name in order}, coords=ds.coords, attrs=ds.attrs)
+    return bound(ds) if "day_offset" in ds.variables and "time" in ds.variables else ds
 
 
 def write_store(

@@ -69,9 +69,7 @@ def forecast(
         if wide.fits_chunks(dataset, target):
             last = wide.last_map(dataset, start)
             _told_horizon(forecaster, days, beyond)
-            parts = wide.forecast_chunks(
-                forecaster, dataset, datetime_of(last + days), target, time=start, beyond=True
-            )
+            parts = wide.forecast_chunks(forecaster, dataset, datetime_of(last + days), target, time=start, beyond=True)
             wide.write_chunks(out, parts, target, overwrite)
             size = wide.CHUNK_DEGREES
             console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(last)!s:.16}")
