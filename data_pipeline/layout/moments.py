@@ -54,9 +54,10 @@ def moment(value: Any, name: str = "time") -> np.datetime64:
     if isinstance(value, dt.date) and value == value:
         return nanoseconds(np.datetime64(value.isoformat()), name)[()]
     if hasattr(value, "calendar") and hasattr(value, "isoformat"):
-        if value.calendar == "julian":  # real days under other names; those of model calendars keep theirs
-            value = value.change_calendar("proleptic_gregorian")
-        return _of_text(value.isoformat(), name)
+        date: Any = value
+        if date.calendar == "julian":  # real days under other names; those of model calendars keep theirs
+            date = date.change_calendar("proleptic_gregorian")
+        return _of_text(date.isoformat(), name)
     raise TimeError(f"{name} is {value!r}, which is no time; {EXAMPLE}")
 
 
@@ -75,7 +76,7 @@ def moments(values: Any, name: str = "time") -> np.ndarray:
     )
 
 
-def nanoseconds(times: Any, name: str = "time") -> np.ndarray:
+def nanoseconds(times: Any, name: str = "time") -> Any:
     """datetime64 of any resolution as datetime64[ns]; `TimeError` for years that these cannot hold, NaT stays."""
     array = np.asarray(times)
     if array.dtype == np.dtype("datetime64[ns]"):
@@ -121,7 +122,7 @@ def _of_text(text: str, name: str) -> np.datetime64:
         )
     except ValueError as error:
         raise TimeError(f"{name} {text!r} does not exist ({error}); {EXAMPLE}") from error
-    known = nanoseconds(np.datetime64(date.isoformat(), "s"), name)[()]
+    known: Any = nanoseconds(np.datetime64(date.isoformat(), "s"), name)[()]
     known = known + np.timedelta64(int((fraction or "0")[:9].ljust(9, "0")), "ns")
     if zone and zone[0] in "+-":
         ahead = int(zone[1:3]) * 60 + int(zone[3:].lstrip(":") or 0)

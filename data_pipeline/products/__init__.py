@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from data_pipeline.errors import EmptyDataError, SchemaError, UnknownProductError
+from data_pipeline.errors import EmptyDataError, NoValueError, SchemaError, UnknownProductError
 from data_pipeline.products.cf_grid import Maps, join_maps, survey_maps
 from data_pipeline.products.detection import common_product, detect, identify
 from data_pipeline.products.files import Options, expand
@@ -80,7 +80,11 @@ def ingest(
     read = partial(_read, named=named, options=options, known=_by_place(provenances))
     good, failures = read_each(files, read, strict)
     common = common_product([(path, file.product) for path, file in good])
-    ds, counts, notes = _joined(good, options)
+    try:
+        ds, counts, notes = _joined(good, options)
+    except NoValueError as error:
+        error.left_out = tuple(f"{failure.path.name} left out: {failure.error}" for failure in failures)
+        raise
     original = _original_attrs([file for _, file in good])
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     history = [*original.pop("history"), f"{stamp} ingested as {common.name} from {len(good)} file(s)", *notes]
@@ -136,12 +140,13 @@ def _joined(good: Sequence[tuple[Path, _File]], options: Options) -> tuple[xr.Da
 
 
 def _require_values(paths: Sequence[Path], counts: Counts, every: bool) -> None:
-    """EmptyDataError when nothing valid is left of any channel, or of one of them if `every` one counts."""
+    """NoValueError when nothing valid is left of any channel; EmptyDataError when of one, if `every` one counts."""
     empty = {channel: count for channel, count in counts.items() if not count.kept}
     if empty if every else len(empty) == len(counts):
         where = repr(paths[0].name) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
         reasons = "; ".join(count.note(channel) for channel, count in empty.items())
-        raise EmptyDataError(f"{where} holds no valid value ({reasons}); check units, fill value and flags")
+        kind = EmptyDataError if every else NoValueError
+        raise kind(f"{where} holds no valid value ({reasons}); check units, fill value and flags")
 
 
 def _original_attrs(files: Sequence[_File]) -> dict[str, Any]:
