@@ -33,7 +33,10 @@ def ingest(
         str | None, typer.Option(help=f"Instead of finding it from the content: {', '.join(PRODUCTS)}.")
     ] = None,
     channels: Annotated[str | None, typer.Option(help="Channels to keep, e.g. adt,sla.")] = None,
-    units: Annotated[list[str] | None, typer.Option(help="Units of a channel, e.g. adt=m; repeatable.")] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option(help="Units of a channel or position, e.g. adt=m or longitude=degrees_east; repeatable."),
+    ] = None,
     variable: Annotated[
         list[str] | None, typer.Option(help="The variable that holds a channel, e.g. sla=sla_filtered; repeatable.")
     ] = None,

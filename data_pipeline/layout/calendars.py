@@ -45,12 +45,15 @@ _DATES = (
     re.compile(r"(\d{4})(?:-(\d{1,2}))?()()()()()()"),
 )
 _NAMED = re.compile(rf"(\d{{1,2}})[-\s]({'|'.join(_MONTHS)})[a-z]*[-\s](\d{{4}})", re.IGNORECASE)
+_DATE_LIKE = re.compile(r"\s*days?\s+as\s+%Y%m%d(?:\.%f)?\s*", re.IGNORECASE)  # 20000301.5, as CDO writes it
 _FARTHEST = 10**17  # seconds, three thousand million years
 
 
 def has_reference(units: Any) -> bool:
-    """Whether units of time say since when they count."""
-    return re.search(r"\ssince\s", str(units), re.IGNORECASE) is not None
+    """Whether units of time say since when they count, or that numbers are dates."""
+    return (
+        re.search(r"\ssince\s", str(units), re.IGNORECASE) is not None or _DATE_LIKE.fullmatch(str(units)) is not None
+    )
 
 
 def decode_numbers(values: Any, units: str, where: str, calendar: str = "standard") -> np.ndarray:
@@ -69,8 +72,10 @@ def decode_numbers(values: Any, units: str, where: str, calendar: str = "standar
     if calendar not in _REAL and calendar not in _MODEL:
         known = ", ".join((*_REAL, *_MODEL))
         raise UnitsError(f"the time of {where!r} has calendar {calendar!r}, which is none of {known}; correct the file")
-    unit, reference = _split(units, where, calendar)
     missing = np.isnan(values)
+    if _DATE_LIKE.fullmatch(str(units)) and calendar != "julian":
+        return _date_like(values, missing, where)
+    unit, reference = _split(units, where, calendar)
     second, rest = _seconds(np.where(missing, 0, values) if missing.any() else values, unit)
     name = f"the time of {where!r}"
     if calendar in _REAL:
@@ -137,6 +142,15 @@ def _reference(text: str) -> tuple[tuple[int, int, int], int] | None:
         clock -= (int(ahead) * 3600 + int(minutes or 0) * 60) * (1 if zone[0] == "+" else -1)
     part = int((fraction or ".0")[1:10].ljust(9, "0"))
     return (int(year), int(month or 1), int(day or 1)), clock * _NS + part
+
+
+def _date_like(values: np.ndarray, missing: np.ndarray, where: str) -> np.ndarray:
+    """Numbers that are dates when they are written down, with the part of the day behind the point."""
+    whole = np.floor(np.where(missing, 19700101, values))
+    dates, place = np.unique(whole, return_inverse=True)
+    named = np.array([moment(int(date), f"the time of {where!r}") for date in dates], "datetime64[ns]")
+    rest = np.round(np.where(missing, 0.0, values - whole) * (86400 * _NS)).astype("timedelta64[ns]")
+    return np.where(missing, np.datetime64("NaT", "ns"), named[place.reshape(whole.shape)] + rest)
 
 
 def _seconds(values: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:

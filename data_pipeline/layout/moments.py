@@ -46,7 +46,7 @@ def moment(value: Any, name: str = "time") -> np.datetime64:
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     if isinstance(value, str):
-        return _of_text(value, name)
+        return _of_text(str(value), name)
     if isinstance(value, dt.datetime) and value == value:  # pandas' NaT is no equal of itself
         if value.tzinfo is not None:
             value = value.astimezone(dt.UTC).replace(tzinfo=None)
@@ -62,7 +62,7 @@ def moment(value: Any, name: str = "time") -> np.datetime64:
 
 
 def moments(values: Any, name: str = "time") -> np.ndarray:
-    """Moments as an array of datetime64[ns] of the same shape; see `moment`. Missing times (NaT) stay missing."""
+    """Moments as an array of datetime64[ns] of the same shape; see `moment`. What is missing (None, blank) is NaT."""
     array = np.asarray(values)
     if array.dtype.kind == "M":
         return nanoseconds(array, name)
@@ -106,6 +106,7 @@ MomentSetting = Annotated[dt.datetime, BeforeValidator(_of_setting)]
 
 def _or_missing(value: Any, name: str) -> np.datetime64:
     missing = value is None or value != value or (isinstance(value, np.datetime64) and np.isnat(value))
+    missing = missing or (isinstance(value, (str, bytes)) and not value.strip())
     return np.datetime64("NaT", "ns") if missing else moment(value, name)
 
 

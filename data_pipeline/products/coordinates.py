@@ -16,6 +16,8 @@ _NAMES = {
     "latitude": ("latitude", "lat", "nav_lat", "lat_rho", "latitudes"),
     "time": ("time", "time_counter", "time_centered", "ocean_time", "t"),
 }
+# Standard names along the axes of a rotated or projected grid: no places on the globe, whatever the variable is called.
+_OF_A_GRID = ("grid_l", "projection_")
 _SWATH_DIMS = {"num_lines", "num_pixels", "scan", "scanline", "pixel", "rows", "columns"}
 
 
@@ -125,10 +127,12 @@ def _candidates(ds: xr.Dataset, role: str) -> list[xr.DataArray]:
     """Variables that are the coordinate `role`, by CF attributes first and by name second."""
     promoted = ds.set_coords([name for name, variable in ds.data_vars.items() if _claims(str(name), variable, role)])
     found = list(promoted.cf.coordinates.get(role, []))
-    found += [name for name in map(str, promoted.coords) if name.lower() in _NAMES[role] and name not in found]
+    named = [name for name in map(str, promoted.coords) if _claims(name, promoted[name], role)]
+    found += [name for name in named if name not in found]
     if role == "time":
         found += [name for name in promoted.cf.axes.get("T", []) if name not in found]
     # What is called another coordinate is not this one for its units alone.
+    found = [name for name in found if not str(promoted[name].attrs.get("standard_name")).startswith(_OF_A_GRID)]
     called = {name: [known for known in _NAMES if _claims(name, promoted[name], known)] for name in found}
     return [promoted[name] for name in found if role in called[name] or not called[name]]
 

@@ -17,11 +17,11 @@ from data_pipeline.products.levels import at_depth
 from data_pipeline.products.observed import Points, concatenated, screened
 from data_pipeline.products.registry import Product
 from data_pipeline.products.swot import NADIR
-from data_pipeline.products.times import decode_time, single_time
+from data_pipeline.products.times import decode_time, is_readable, single_time
 from data_pipeline.products.variables import Reading, choose_readings
 
 Region = dict[str, slice]
-MOST_SECONDS = 1e9  # of a pixel after its scene; thirty years are no time of one
+MOST_SECONDS = 1e7  # of a pixel after its scene; four months are no time of one
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ def _squeezed(variable: xr.DataArray, dims: Any) -> xr.DataArray:
 def _time(ds: xr.Dataset, dims: tuple[str, ...], path: Path, options: Options) -> tuple[xr.DataArray, str]:
     """(datetime64[ns] along some of `dims`, note): the file's own, else one for all by option, attribute or name."""
     time = find_time(ds, dims)
+    if time is not None and options.time is not None and time.size == 1 and not is_readable(time):
+        time = None  # what it counts nobody knows
     if time is not None and options.time is not None:
         raise SchemaError(f"{path.name!r} has a time ({time.name}) of its own; leave out --time")
     if time is not None:

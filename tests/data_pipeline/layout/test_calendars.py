@@ -45,6 +45,7 @@ COUNTS = {
     "days since 1-1-1 00:00:00": 730181.5,
     "days since 1858-11-17": 51604.5,
     "hours since 1800-01-01": 1754592 + 12,
+    "day as %Y%m%d.%f": 20000301.5,
 }  # fmt: skip
 NO_UNITS = (
     *(
@@ -53,7 +54,7 @@ NO_UNITS = (
         "seconds",
         "days",
         "hours",
-        "day as %Y%m%d.%f",
+        "day as %H",
         "since 2000-01-01",
         "days since",
         "days since yesterday",
@@ -84,6 +85,14 @@ def test_integers_are_exact():
     found = decode_numbers(nanoseconds, "nanoseconds since 1970-01-01", "a.nc")
     assert found[0] == np.datetime64(951912000123456789, "ns")
     assert decode_numbers(np.array([43200], np.uint32), "seconds since 2000-03-01", "a.nc")[0] == NOON
+
+
+def test_numbers_that_are_dates():
+    found = decode_numbers([20000301, 20001231.25, np.nan], "day as %Y%m%d.%f", "a.nc")
+    np.testing.assert_array_equal(found, np.array(["2000-03-01", "2000-12-31T06", "NaT"], "M8[ns]"))
+    for none in (20000230.0, 5.0, 1e30, -1.0, 23000101.0):
+        with pytest.raises(TimeError):
+            decode_numbers([none], "day as %Y%m%d.%f", "a.nc")
 
 
 def test_what_is_missing_stays_missing():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_pipeline.errors import SchemaError, UnitsError
+from data_pipeline.errors import SchemaError, UnitsError, UnknownProductError
 from data_pipeline.products import ingest
 
 LONGITUDE, LATITUDE = np.array([-70.5, -60.25, -50.0]), np.array([-41.5, -40.0, 35.5, 36.0])
@@ -136,6 +136,28 @@ def test_packed_positions_are_unpacked_before_they_are_converted(tmp_path, made)
     name = next(name for name in ds.variables if ds[name].attrs.get("standard_name") == "longitude")
     ds[name].encoding = {"dtype": "int32", "scale_factor": 1e-6, "_FillValue": -(2**31)}
     require_true(ingested(tmp_path, ds))
+
+
+@pytest.mark.parametrize(
+    "names", [("grid_longitude", "grid_latitude"), ("projection_x_coordinate", "projection_y_coordinate")]
+)
+def test_axes_of_a_rotated_grid_are_no_places(tmp_path, names):
+    ds = axes(UNITS["letters"])
+    for axis, name in zip(("lon", "lat"), names, strict=True):
+        ds[axis].attrs["standard_name"] = name
+    with pytest.raises(UnknownProductError, match="no longitude and latitude"):
+        ingested(tmp_path, ds)
+    places = {"longitude": (("lat", "lon"), np.broadcast_to(LONGITUDE, (4, 3)), {"units": "degrees_east"})}
+    places["latitude"] = (("lat", "lon"), np.broadcast_to(LATITUDE[:, None], (4, 3)), {"units": "degrees_north"})
+    turned = ds.assign_coords(lon=LONGITUDE + 60, lat=LATITUDE - 9).assign(places)
+    for axis, name in zip(("lon", "lat"), names, strict=True):
+        turned[axis].attrs = {"standard_name": name, "units": "degrees"}
+    require_true(ingested(tmp_path, turned))
+
+
+def test_units_of_what_is_no_channel_are_refused(tmp_path):
+    with pytest.raises(UnitsError, match=r"'lon', which is none of adt, .*longitude, latitude"):
+        ingested(tmp_path, axes(UNITS["plain"]), units={"lon": "degrees_west"})
 
 
 def test_longitudes_beyond_two_turns_are_none(tmp_path):

@@ -224,6 +224,24 @@ def test_attributes_give_the_time_of_a_file(times, text, wanted):
     np.testing.assert_array_equal(times(ds), np.array([wanted], "M8[ns]"))
 
 
+def test_a_swath_whose_only_time_has_no_units_takes_the_time_that_is_told(times):
+    ds = swath([1.0, 2.0]).drop_vars("time").assign(time=((), 5.0))
+    assert times(ds, time="20000301") == np.datetime64("2000-03-01")
+    with pytest.raises(UnitsError, match="--time-units"):
+        times(ds)
+    with pytest.raises(SchemaError, match="leave out --time"):
+        times(swath([1.0, 2.0], units="days since 2000-01-01"), time="20000301")
+
+
+def test_blank_texts_are_missing(times):
+    assert times(track(np.array(["2000-03-01", " "]))) == np.datetime64("2000-03-01")
+
+
+def test_numbers_that_are_dates(times):
+    found = times(track(np.array([20000301.5, 20000302.5]), units="day as %Y%m%d.%f"))
+    np.testing.assert_array_equal(found, np.array(["2000-03-01T12", "2000-03-02T12"], "M8[ns]"))
+
+
 def test_an_attribute_far_away_is_refused(times):
     ds = maps([1.0]).isel(time=0, drop=True).assign_attrs(time_coverage_start="2300-01-01T00:00:00Z")
     with pytest.raises(TimeError, match=r"time_coverage_start of 'a.nc'.*2300"):
