@@ -155,7 +155,8 @@ def _are_points(ds: xr.Dataset, longitude: xr.DataArray, latitude: xr.DataArray)
 
 def _times(ds: xr.Dataset, dims: tuple[str, ...], where: str) -> xr.DataArray:
     """The time coordinate along some of `dims`, or a single one, as datetime64[ns]."""
-    from data_pipeline.products.coordinates import decode_time, find_time
+    from data_pipeline.products.coordinates import find_time
+    from data_pipeline.products.times import decode_time
 
     time = find_time(ds, dims)
     if time is None:

@@ -201,7 +201,11 @@ def _calendars() -> Iterator[Row]:
         "standard", "gregorian", "proleptic_gregorian", "noleap", "365_day", "all_leap", "366_day", "360_day", "julian",
     ):  # fmt: skip
         for units in ("days since 1950-01-01", "hours since 1998-06-01", "seconds since 2004-02-01"):
-            written = [cftime.datetime(*map(int, date), calendar=calendar) for date in dates]
+            if calendar == "julian":  # of which a date is thirteen days later than that of the same name
+                real = [cftime.datetime(*map(int, date), calendar="standard") for date in dates]
+                written = [moment.change_calendar("julian") for moment in real]
+            else:
+                written = [cftime.datetime(*map(int, date), calendar=calendar) for date in dates]
             values = np.array(cftime.date2num(written, units, calendar), float)
             grid = Grid(time=(values, {"units": units, "calendar": calendar, "standard_name": "time"}))
             yield f"{calendar} in {units}", grid, "read"
