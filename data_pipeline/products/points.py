@@ -12,6 +12,7 @@ from data_pipeline.layout.datasets import observations_dataset
 from data_pipeline.layout.globe import wrap_longitude
 from data_pipeline.products.coordinates import decode_numbers
 from data_pipeline.products.files import TEXT, Options, content_of
+from data_pipeline.products.neighbours import without_outliers
 from data_pipeline.products.observed import Points, screened
 from data_pipeline.products.pixels import read_pixels
 from data_pipeline.products.registry import Product
@@ -25,7 +26,8 @@ MOST_SOURCES = np.iinfo(np.int16).max
 
 def read_points(path: Path, product: Product, options: Options) -> Points:
     """The points of one file that have a position, a time and a value; there may be none."""
-    return (_read_text if content_of(path) == TEXT else read_pixels)(path, product, options)
+    points = (_read_text if content_of(path) == TEXT else read_pixels)(path, product, options)
+    return points if options.keep_flagged else without_outliers(points)
 
 
 def join_points(parts: Sequence[Points], keep_repeats: bool = False) -> tuple[xr.Dataset, list[Counts]]:
