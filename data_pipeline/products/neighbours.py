@@ -1,8 +1,8 @@
 """A screen against the neighbours along the pass: sea level that its own pass contradicts is no sea level.
 
-Flags of altimetry leave sea ice, rain and coasts behind that look like water. The sea is smooth over the distance that a
-satellite flies in seconds, so that a value metres away from the median of its neighbours is an error. The floor
-is above what eddies and fronts do in that distance: they are never cut.
+Flags of altimetry leave sea ice, rain and coasts behind that look like water. The sea is smooth over the distance that
+a satellite flies in seconds, so that a value metres away from the median of its neighbours is an error. The floor is
+above what eddies and fronts do in that distance: they are never cut.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from data_pipeline.products.observed import Points
 from data_pipeline.products.screening import AWAY
 
-CHANNELS = ("adt", "sla", "ssh")
+CHANNELS = ("sla", "adt", "ssh")  # the first one speaks for the others
 NEIGHBOURS = 10  # on each side
 FEWEST = 5
 REACH_SECONDS = 30.0
@@ -28,11 +28,19 @@ def without_outliers(points: Points) -> Points:
     """The points without sea level that lies off its pass; what is dropped is counted as AWAY.
 
     Each source is screened by itself. Points that follow each other at another speed than a satellite's are no pass and
-    stay as they are, and so does a value with fewer than FEWEST neighbours.
+    stay as they are, and so does a value with fewer than FEWEST neighbours. Where a point has an anomaly, this speaks
+    for its other heights too: the mean topography has steps of its own at coasts and fronts.
     """
-    outlying = {}
+    outlying: dict[str, np.ndarray] = {}
+    anomaly = points.channels.get("sla")
     for name in CHANNELS:
-        if name in points.channels and (outside := _outlying(points, points.channels[name])).any():
+        if name not in points.channels:
+            continue
+        outside = _outlying(points, points.channels[name])
+        if anomaly is not None and name != "sla":
+            by_anomaly = outlying.get("sla", np.zeros_like(outside)) & np.isfinite(points.channels[name])
+            outside = np.where(np.isfinite(anomaly), by_anomaly, outside)
+        if outside.any():
             outlying[name] = outside
             points.counts[name].add(0, {AWAY: int(outside.sum())})
     if not outlying:
