@@ -1,6 +1,5 @@
 """Experiment configuration: small pydantic models, YAML files and dotted overrides."""
 
-import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data_pipeline.layout.moments import MomentSetting
 from data_pipeline.system.settings import load_settings
 
 Box = tuple[float, float, float, float]
@@ -43,8 +43,8 @@ class DataConfig(_Section):
     simulated: "DataConfig | None" = Field(
         default=None, description="of a relocated run: what it was trained on, and when; transfer compares with it"
     )
-    train_start: dt.datetime | None = None
-    train_end: dt.datetime | None = Field(
+    train_start: MomentSetting | None = None
+    train_end: MomentSetting | None = Field(
         default=None, description="last moment of the first store that training may see"
     )
     translations: int = Field(
@@ -195,10 +195,10 @@ class EvaluationConfig(_Section):
     """What is scored and how."""
 
     leads_days: list[float] = Field(default=[1.0, 3.0, 5.0, 7.0, 10.0], min_length=1)
-    start: dt.datetime | None = Field(
+    start: MomentSetting | None = Field(
         default=None, description="first day scored; after the training period when absent"
     )
-    end: dt.datetime | None = None
+    end: MomentSetting | None = None
     remove_mean: bool = Field(default=False, description="remove every map's area mean before scoring")
     stride: int = Field(default=1, ge=1, description="every n-th map starts a forecast")
 

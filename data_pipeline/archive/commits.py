@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from data_pipeline.archive.records import Commit, State
-from data_pipeline.errors import StoreError, reason
+from data_pipeline.errors import StoreError, TimeError, reason
+from data_pipeline.layout.moments import moment
 from data_pipeline.system.atomic import hidden, rename_and_sync, sync_tree
 from data_pipeline.system.folders import claimed
 
@@ -136,29 +137,32 @@ def _resolve(path: Path, as_of: object) -> int:
     last = last_commit(path)
     if as_of is None:
         return last
-    if isinstance(as_of, int) or (isinstance(as_of, str) and as_of.isdigit()):
+    if _is_number(as_of):
         if not 1 <= int(as_of) <= last:
             raise StoreError(f"{str(path)!r} has commits 1 to {last}, not {as_of}; dino-data log lists them")
         return int(as_of)
-    moment = _moment(as_of)
-    number = bisect.bisect_right(range(1, last + 1), moment, key=lambda number: load_commit(path, number).time)
+    then = _utc(as_of)
+    number = bisect.bisect_right(range(1, last + 1), then, key=lambda number: load_commit(path, number).time)
     if not number:
         first = load_commit(path, 1).time
         raise StoreError(f"{str(path)!r} did not exist at {as_of}; its first commit is of {first:%Y-%m-%dT%H:%M:%SZ}")
     return number
 
 
-def _moment(as_of: object) -> dt.datetime:
+def _is_number(as_of: Any) -> TypeGuard[int | str]:
+    """Whether a commit's number is meant: eight digits and more are a date."""
+    if isinstance(as_of, (int, np.integer)):
+        return abs(int(as_of)) < 10**7
+    return isinstance(as_of, str) and as_of.isdecimal() and len(as_of) < 8
+
+
+def _utc(as_of: object) -> dt.datetime:
     try:
-        if isinstance(as_of, str):
-            as_of = dt.datetime.fromisoformat(as_of)
-        if isinstance(as_of, np.datetime64):
-            as_of = as_of.astype("datetime64[us]").item()
-    except ValueError:
-        pass
-    if not isinstance(as_of, dt.datetime):
-        raise StoreError(f"{as_of!r} is neither a commit's number nor a time; write 12 or 2014-05-20T12:00 (UTC)")
-    return as_of.replace(tzinfo=dt.UTC) if as_of.tzinfo is None else as_of
+        return moment(as_of).astype("datetime64[us]").item().replace(tzinfo=dt.UTC)
+    except TimeError as error:
+        raise StoreError(
+            f"{as_of!r} is neither a commit's number nor a time ({error}); write 12 or 2014-05-20T12:00 (UTC)"
+        ) from error
 
 
 def _load(path: Path, model: type[Model]) -> Model:

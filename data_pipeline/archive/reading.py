@@ -17,6 +17,7 @@ from data_pipeline.errors import EmptyDataError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import ONE_DAY
 from data_pipeline.layout.datasets import described_observations
+from data_pipeline.layout.moments import nanoseconds
 
 if TYPE_CHECKING:
     import dask.array
@@ -55,7 +56,7 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
     }
     return described_observations(
         variables,
-        day=every.astype("datetime64[ns]"),
+        day=nanoseconds(every),
         day_offset=np.cumsum(offset),
         source_name=list(state.sources),
         attrs=attrs,
@@ -128,4 +129,4 @@ def _read(folder: str | None, name: str, start: int, stop: int) -> np.ndarray:
             raise ValueError(f"{name} ends at {start + values.size}, before row {stop}")
     except Exception as error:  # a damaged chunk raises whatever its codec raises
         raise StoreError(f"{folder!r} cannot be read ({reason(error)}); restore the archive from a copy") from error
-    return values.astype("datetime64[us]").astype("datetime64[ns]") if name == "time" else values
+    return nanoseconds(values.astype("datetime64[us]"), f"a time in {folder!r}") if name == "time" else values

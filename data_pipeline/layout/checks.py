@@ -9,6 +9,7 @@ import xarray as xr
 
 from data_pipeline.errors import SchemaError
 from data_pipeline.layout.channels import CHANNELS
+from data_pipeline.layout.moments import moments
 from data_pipeline.layout.problems import Findings, Problem
 
 SCHEMA_VERSION = 1
@@ -51,7 +52,7 @@ def beside(name: str) -> tuple[str, str] | None:
 
 def exact_time(time: Any) -> np.ndarray:
     """Whole microseconds, which a store holds exactly, as datetime64[ns]."""
-    return np.asarray(time).astype("datetime64[us]").astype("datetime64[ns]")
+    return moments(time).astype("datetime64[us]").astype("datetime64[ns]")
 
 
 def check_fields(ds: xr.Dataset) -> None:

@@ -6,9 +6,10 @@ word and takes a number for an age since 1970: every conversion goes through the
 
 import datetime as dt
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from data_pipeline.errors import TimeError
 
@@ -53,6 +54,8 @@ def moment(value: Any, name: str = "time") -> np.datetime64:
     if isinstance(value, dt.date) and value == value:
         return nanoseconds(np.datetime64(value.isoformat()), name)[()]
     if hasattr(value, "calendar") and hasattr(value, "isoformat"):
+        if value.calendar == "julian":  # real days under other names; those of model calendars keep theirs
+            value = value.change_calendar("proleptic_gregorian")
         return _of_text(value.isoformat(), name)
     raise TimeError(f"{name} is {value!r}, which is no time; {EXAMPLE}")
 
@@ -87,6 +90,17 @@ def nanoseconds(times: Any, name: str = "time") -> np.ndarray:
             f"{LAST_YEAR}; check its reference date, or shift the record"
         )
     return array.astype("datetime64[ns]")
+
+
+def _of_setting(value: Any) -> dt.datetime:
+    try:
+        return moment(value, "it").astype("datetime64[us]").item()
+    except TimeError as error:
+        raise ValueError(str(error)) from error  # pydantic tells which setting it is
+
+
+MomentSetting = Annotated[dt.datetime, BeforeValidator(_of_setting)]
+"""A moment in a configuration: whatever `moment` takes, as a datetime in UTC without a zone."""
 
 
 def _or_missing(value: Any, name: str) -> np.datetime64:

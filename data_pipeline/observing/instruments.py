@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, NonNegativeFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 
 from data_pipeline.errors import ConfigError
+from data_pipeline.layout.moments import MomentSetting
 from data_pipeline.observing.clouds import CloudConfig
 from data_pipeline.observing.karin import KarinErrors
 from data_pipeline.observing.missions import MISSIONS, OrbitConfig
@@ -44,7 +45,7 @@ class TrackInstrument(_Instrument):
     orbit: OrbitConfig = Field(
         default=MISSIONS["swot"].orbit, description="a mission, a repeat orbit or an ephemeris file"
     )
-    epoch: NaiveDatetime = Field(default=datetime(2000, 1, 1), description="time at which the orbit's cycle starts")
+    epoch: MomentSetting = Field(default=datetime(2000, 1, 1), description="time at which the orbit's cycle starts")
     spacing_km: float = Field(default=7, gt=0, description="distance between pixels, along the track and across it")
     inner_km: float = Field(default=10, ge=0, description="nearest pixel of a swath, from nadir on each side")
     outer_km: float = Field(default=60, gt=0, description="farthest pixel of a swath, from nadir on each side")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_pipeline.errors import ConfigError, EmptyDataError
 from data_pipeline.layout.checks import ONE_DAY
 from data_pipeline.layout.datasets import channel_names, check_fields, index_by_day, observations_dataset
+from data_pipeline.layout.moments import MomentSetting
 from data_pipeline.observing.frames import MICROSECOND, Frames
 from data_pipeline.observing.instruments import Instrument, TrackInstrument
 from data_pipeline.observing.interpolation import interpolator
@@ -29,8 +30,8 @@ class SampleConfig(BaseModel):
     instruments: tuple[Instrument, ...] = Field(min_length=1)
     channels: tuple[str, ...] | None = Field(default=None, description="default: all")
     trajectory: int | None = Field(default=None, ge=0, description="wanted where the field has many")
-    start: NaiveDatetime | None = None
-    stop: NaiveDatetime | None = None
+    start: MomentSetting | None = None
+    stop: MomentSetting | None = None
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

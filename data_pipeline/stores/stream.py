@@ -8,21 +8,23 @@ import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.layout.datasets import index_by_day
+from data_pipeline.layout.moments import moment
 from data_pipeline.stores.blocks import FieldBlocks, Store, opened, read_ahead
 
 
 def read_window(ds: Store, start: Any, stop: Any) -> xr.Dataset:
     """Observations with start <= time < stop as an in-memory observation Dataset with its own day index.
 
-    start, stop: anything numpy takes for a datetime64, e.g. "2014-05-20" or "2014-05-20T12:00". Only the chunks
-    that hold the days of the window are read. Raises EmptyDataError when the window holds nothing.
+    start, stop: anything that `layout.moments.moment` takes, e.g. "2014-05-20" or "2014-05-20T12:00". Only the chunks
+    that hold the days of the window are read. Raises TimeError for what is no time, and EmptyDataError when the window
+    holds nothing.
     """
     ds = opened(ds)
     if ds.attrs.get("dino_store") != "observations":
         raise SchemaError(
             "a window is read from an observation store; select along the time axis of a field store instead"
         )
-    first, last = (_moment(moment) for moment in (start, stop))
+    first, last = moment(start, "the start of a window"), moment(stop, "the stop of a window")
     if not first < last:
         raise SchemaError(f"the window from {start} to {stop} is empty; its start must lie before its stop")
     day = ds["day"].values
@@ -61,13 +63,6 @@ def iterate_blocks(ds: Store, channels: str | Sequence[str], block: int | None =
         if "trajectory" not in blocks.ds[blocks.channels[0]].dims:
             stacked = stacked[:, 0]
         yield stacked[0] if single else stacked
-
-
-def _moment(moment: Any) -> np.datetime64:
-    try:
-        return np.datetime64(moment).astype("datetime64[ns]")
-    except ValueError as error:
-        raise SchemaError(f"{moment!r} is no time; give one like 2014-05-20 or 2014-05-20T12:00") from error
 
 
 def _span(ds: xr.Dataset) -> str:

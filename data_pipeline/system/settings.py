@@ -12,6 +12,16 @@ from data_pipeline.errors import ConfigError, MissingFileError, StoreError
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """Dates stay text: the one parser of moments reads them, and a 30th of February is no error of YAML."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if tag != "tag:yaml.org,2002:timestamp"]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load_settings(
     model: type[Model],
     path: Path | None = None,
@@ -49,7 +59,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFileError(f"there is no configuration file {str(path)!r}; check the path")
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is no YAML: {' '.join(str(error).split())}; correct it") from error
     if settings is None:
@@ -72,7 +82,7 @@ def _assign(settings: dict[str, Any], override: str) -> None:
     if not equals or not all(keys):
         raise ConfigError(f"override {override!r} is not of the form key=value or group.key=value; write it so")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"the value of override {override!r} is no YAML; put it in quotes") from error
     place: Any = settings

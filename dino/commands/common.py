@@ -97,8 +97,7 @@ def training_maps(config: "Config") -> "xr.Dataset | None":
         return None
     if dataset.attrs.get("dino_store") != "fields":
         return None
-    bounds = [None if t is None else t.replace(tzinfo=None) for t in (config.data.train_start, config.data.train_end)]
-    return dataset.sel(time=slice(*bounds))
+    return dataset.sel(time=slice(config.data.train_start, config.data.train_end))
 
 
 def transfer_task(forecaster: "Forecaster", seen: "Observations", config: "Config") -> "Task":

@@ -7,6 +7,7 @@ import numpy as np
 import typer
 import xarray as xr
 
+from data_pipeline.layout.moments import moment
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.atomic import writing_file, writing_folder
 
@@ -52,7 +53,7 @@ def forecast(
     use_device(device)
     forecaster = Forecaster(*load_model(run, device), config.assimilation)
     dataset = one_trajectory(open_store(observations, as_of=as_of, blocks=False), trajectory)
-    days, moment = _days(leads), _moment(time)
+    days, start = _days(leads), None if time is None else moment(time, "--time")
     if cycle is not None and (days < 0).any():
         raise ConfigError(f"--leads {leads} lie before the analysis, of which a cycle keeps the end; leave --cycle out")
     target = _target(at, grid, dataset)
@@ -61,16 +62,16 @@ def forecast(
         from ..service import wide  # with dask
 
         if wide.fits_chunks(dataset, target):
-            start = wide.last_map(dataset, moment)
-            parts = wide.forecast_chunks(forecaster, dataset, datetime_of(start + days), target, time=moment)
+            last = wide.last_map(dataset, start)
+            parts = wide.forecast_chunks(forecaster, dataset, datetime_of(last + days), target, time=start)
             wide.write_chunks(out, parts, target, overwrite)
             size = wide.CHUNK_DEGREES
-            console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(start)!s:.16}")
+            console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(last)!s:.16}")
             return
     if cycle is None:
-        analysis = forecaster.analyse(dataset, moment, smooth=bool((days < 0).any()))
+        analysis = forecaster.analyse(dataset, start, smooth=bool((days < 0).any()))
     else:
-        analysis = advance(forecaster, run, dataset, moment, cycle)
+        analysis = advance(forecaster, run, dataset, start, cycle)
     made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target)
     if analysis.maps is None:
         made.attrs |= analysis.quality.attributes()
@@ -103,16 +104,6 @@ def _days(leads: str) -> np.ndarray:
     if not (np.abs(days) < LONGEST_LEAD_DAYS).all():
         raise ConfigError(f"--leads {leads} holds a time beyond {LONGEST_LEAD_DAYS} days; give a list such as 1,3,5")
     return days
-
-
-def _moment(time: str | None) -> np.datetime64 | None:
-    try:
-        moment = None if time is None else np.datetime64(time)
-    except ValueError as error:
-        raise ConfigError(f"--time {time!r} is no time; give one like 2014-05-20 or 2014-05-20T12:00") from error
-    if moment is not None and np.isnat(moment):
-        raise ConfigError(f"--time {time!r} is no time; give one like 2014-05-20 or 2014-05-20T12:00")
-    return moment
 
 
 def _target(at: Path | None, grid: str | None, dataset: xr.Dataset) -> xr.Dataset:

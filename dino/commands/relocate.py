@@ -6,10 +6,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from data_pipeline.layout.moments import moment
 from data_pipeline.stores.writing import open_store
 
 from ..config import Config, StoreConfig
-from ..data.observations import Observations, datetime_of, day_of
+from ..data.observations import Observations, day_of
 from ..errors import ConfigError
 from ..model import Ocean
 from ..model.checkpoint import load_model, load_run_config, save_config, save_model
@@ -51,9 +52,10 @@ def relocate(
         raise ConfigError(f"--tile-degrees {size:g} is no size; give degrees above zero")
     here = StoreConfig(path=store, channels=named, climatology=first.climatology, tile_degrees=size)
     latent, before = load_model(run)
-    ocean, told = _laid(before, here, config, _moment(until), as_of)
+    end = None if until is None else moment(until, "--until")
+    ocean, told = _laid(before, here, config, None if end is None else day_of(end), as_of)
     save_model(latent, ocean, out)
-    save_config(_learned_from(config, here, ocean, until), out)
+    save_config(_learned_from(config, here, ocean, end), out)
     console().print(
         f"relocated {out}: {ocean.charts} tiles, amplitudes {np.min(ocean.cover.amplitude):.2f} to "
         f"{np.max(ocean.cover.amplitude):.2f} of the training ocean's{told}"
@@ -80,17 +82,10 @@ def _laid(
     )
 
 
-def _learned_from(config: Config, here: StoreConfig, ocean: Ocean, until: str | None) -> Config:
+def _learned_from(config: Config, here: StoreConfig, ocean: Ocean, until: np.datetime64 | None) -> Config:
     """The run's configuration over its new sea; what it was trained on is kept beside it."""
-    end = None if until is None else datetime_of(_moment(until) or 0.0).astype("datetime64[us]").item()
+    end = None if until is None else until.astype("datetime64[us]").item()
     learned = config.data.simulated or config.data
     data = {"stores": [here], "simulated": learned, "channels": list(ocean.names)}
     data |= {"train_start": None, "train_end": end}
     return config.model_copy(update={"data": config.data.model_copy(update=data)})
-
-
-def _moment(until: str | None) -> float | None:
-    try:
-        return None if until is None else day_of(until)
-    except ValueError as error:
-        raise ConfigError(f"--until {until!r} is no time; give one like 2014-01-20") from error

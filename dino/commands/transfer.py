@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from data_pipeline.layout.moments import moment
 from data_pipeline.stores.stream import read_window
 from data_pipeline.system.progress import reported
 
@@ -57,8 +58,10 @@ def transfer(
     use_device(device)
     forecaster = Forecaster(*load_model(run, device), config.assimilation)
     dataset = open_kind(observations, "observations", as_of)
-    if start or stop:
-        dataset = read_window(dataset, start or "1900-01-01", stop or "2200-01-01")
+    if start is not None or stop is not None:
+        first = moment("1900-01-01" if start is None else start, "--start")
+        last = moment("2200-01-01" if stop is None else stop, "--stop")
+        dataset = read_window(dataset, first, last)
     seen = Observations.from_dataset(dataset, forecaster.ocean.names)
     task = transfer_task(forecaster, seen, config)
     use_threads(threads)

@@ -7,31 +7,40 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from data_pipeline.layout.moments import moment, moments, nanoseconds
+
 from ..errors import EmptyDataError, ObservationError
 from ..space.domain import wrap_longitude
 
 EPOCH = np.datetime64("1950-01-01T00:00:00", "ns")
 # Datetimes are told to the millisecond: what differs by no more than their rounding is the same moment.
 SAME_MOMENT_DAYS = 1e-8
+MOST_DAYS = 1e9  # beyond any date; what is more is cut to it, and refused
 Array = NDArray[np.float64]
 
 
 def days_since_epoch(time: np.ndarray) -> Array:
-    """datetime64 to float64 days since 1950-01-01 (resolution better than a microsecond)."""
-    return (np.asarray(time, "datetime64[ns]") - EPOCH) / np.timedelta64(1, "D")
+    """Times to float64 days since 1950-01-01 (resolution better than a microsecond), of the same shape; NaT to NaN.
+
+    Raises `TimeError` for numbers, and for times beyond what a store holds.
+    """
+    return (moments(time) - EPOCH) / np.timedelta64(1, "D")
 
 
-def day_of(moment: dt.datetime | np.datetime64 | np.ndarray | str) -> float:
-    """One moment as float64 days since 1950-01-01; times with a zone are turned to UTC."""
-    if isinstance(moment, dt.datetime) and moment.tzinfo is not None:
-        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    return float(days_since_epoch(np.array(moment, "datetime64[ns]")))
+def day_of(value: dt.datetime | np.datetime64 | np.ndarray | str) -> float:
+    """One moment as float64 days since 1950-01-01, in UTC; raises `TimeError` for what is none."""
+    return float(days_since_epoch(moment(value)))
 
 
 def datetime_of(days: np.ndarray | float) -> np.ndarray:
-    """Days since 1950-01-01 to datetime64[ns], rounded to the millisecond."""
-    milliseconds = np.round(np.asarray(days, np.float64) * 86_400_000.0).astype("int64")
-    return EPOCH + milliseconds.astype("timedelta64[ms]").astype("timedelta64[ns]")
+    """Days since 1950-01-01 to datetime64[ns], rounded to the millisecond; NaN to NaT.
+
+    Raises `TimeError` for days beyond what a store holds.
+    """
+    known = np.nan_to_num(np.asarray(days, np.float64), nan=0.0)
+    milliseconds = np.round(np.clip(known, -MOST_DAYS, MOST_DAYS) * 86_400_000.0).astype("timedelta64[ms]")
+    times = nanoseconds(EPOCH.astype("datetime64[ms]") + milliseconds)
+    return np.where(np.isnan(days), np.datetime64("NaT", "ns"), times)[()]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Configurations: what is read, what is refused, and that every shipped one parses."""
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,65 @@ def test_every_shipped_config_parses_and_survives_a_round_trip(path, tmp_path):
 
 def test_some_configs_are_shipped():
     assert {"demo", "mediterranean", *EXPERIMENTS} <= {path.stem for path in SHIPPED}
+
+
+DATES = {
+    "20000310": dt.datetime(2000, 3, 10),
+    "2000-03-10": dt.datetime(2000, 3, 10),
+    "'20000310'": dt.datetime(2000, 3, 10),
+    "20000310T12": dt.datetime(2000, 3, 10, 12),
+    "2000-03-10T12:00": dt.datetime(2000, 3, 10, 12),
+    "2000-03-10 12:00:00": dt.datetime(2000, 3, 10, 12),
+    "2000-03-10T12:00:00+02:00": dt.datetime(2000, 3, 10, 10),
+    "2000-03-10T12:00:00Z": dt.datetime(2000, 3, 10, 12),
+    "2000-03": dt.datetime(2000, 3, 1),
+}
+MOMENTS = ("data.train_start", "data.train_end", "evaluation.start", "evaluation.end")
+
+
+def setting_of(config, name):
+    group, key = name.split(".")
+    return getattr(getattr(config, group), key)
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+@pytest.mark.parametrize(("text", "wanted"), DATES.items())
+def test_dates_are_dates_in_files_and_overrides(minimal, tmp_path, name, text, wanted):
+    config = load_config(minimal, [f"{name}={text}"])
+    assert setting_of(config, name) == wanted
+    group, key = name.split(".")
+    written = tmp_path / "dated.yaml"
+    written.write_text(
+        minimal.read_text().replace("data:\n", f"data:\n  {key}: {text}\n" if group == "data" else "data:\n")
+    )
+    if group == "evaluation":
+        written.write_text(minimal.read_text() + f"evaluation:\n  {key}: {text}\n")
+    assert setting_of(load_config(written), name) == wanted
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(config.to_yaml())
+    assert load_config(copy) == config
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "952646400",
+        "2000",
+        "20000310.0",
+        "true",
+        "soon",
+        "2000-02-30",
+        "20000230",
+        "0001-01-01",
+        "2300-01-01",
+        "[1]",
+        "12:00",
+    ],
+)
+def test_what_is_no_date_is_refused_by_its_name(minimal, name, text):
+    with pytest.raises(ConfigError, match=f"setting {name}: .*give one like|setting {name}: .*years 1678 to 2261"):
+        load_config(minimal, [f"{name}={text}"])
 
 
 @pytest.mark.parametrize("system", EXPERIMENTS)

@@ -58,6 +58,13 @@ def test_every_earlier_state_is_still_there(path, days, every):
         (np.datetime64("2021-01-02T12:00"), 2),
         (dt.datetime(2021, 1, 1, 12), 1),
         ("2030-01-01", 3),
+        ("20210103", 2),
+        (20210103, 2),
+        ("20210103T12", 3),
+        ("20210103120000", 3),
+        (np.int64(2), 2),
+        (dt.datetime(2021, 1, 2, 13, 30, tzinfo=dt.timezone(dt.timedelta(hours=1))), 2),
+        (dt.date(2021, 1, 3), 2),
     ],
 )
 def test_a_state_by_number_or_time(path, days, as_of, number):
@@ -72,6 +79,9 @@ def test_a_state_by_number_or_time(path, days, as_of, number):
         ("3", "has commits 1 to 2, not 3"),
         ("2021-01-01", "did not exist at 2021-01-01; its first commit is of 2021-01-01T12:00:00Z"),
         ("yesterday", "neither a commit's number nor a time"),
+        ("20210230", "neither a commit's number nor a time .*does not exist"),
+        ("2021", "has commits 1 to 2, not 2021"),
+        (99999999, "neither a commit's number nor a time"),
         (1.5, "neither a commit's number nor a time"),
         (np.datetime64("NaT"), "neither a commit's number nor a time"),
     ],

@@ -46,6 +46,26 @@ def config(*instruments, **settings):
     return SampleConfig(instruments=instruments, **settings)
 
 
+@pytest.mark.parametrize("stop", [20000103, "20000103", "2000-01-03", "2000-01-03T02:00+02:00", datetime(2000, 1, 3)])
+def test_compact_dates_end_a_sample(field, stop):
+    ds = sample(field, config(RANDOM, start="20000102T12", stop=stop))
+    assert ds.time.values[0] >= np.datetime64("2000-01-02T12:00")
+    assert np.datetime64("2000-01-02T23") < ds.time.values[-1] < np.datetime64("2000-01-03")
+
+
+@pytest.mark.parametrize("name", ["start", "stop"])
+@pytest.mark.parametrize("value", [947030400, 5, 1.5, "soon", "23000101", "2000-02-30"])
+def test_what_is_no_date_ends_no_sample(name, value):
+    with pytest.raises(ValidationError, match=r"is no time|exist|the years 1678 to 2261"):
+        config(RANDOM, **{name: value})
+
+
+def test_the_epoch_of_an_orbit_is_a_date_too():
+    names = ({"epoch": text} for text in (20000104, "2000-01-04", "2000-01-04T00:00Z"))
+    made = [TrackInstrument(name="jason", kind="nadir", orbit=MISSIONS["jason"].orbit, **epoch) for epoch in names]
+    assert {instrument.epoch for instrument in made} == {datetime(2000, 1, 4)}
+
+
 @pytest.mark.parametrize("instrument", [SWATH, NADIR, RANDOM], ids=lambda instrument: instrument.kind)
 def test_a_linear_field_is_observed_exactly(field, instrument):
     ds = sample(field, config(instrument))

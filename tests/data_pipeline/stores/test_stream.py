@@ -1,5 +1,7 @@
 """Windows and blocks of stores against brute force, and how little of the store they touch."""
 
+import datetime as dt
+
 import dask.array
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.errors import EmptyDataError, SchemaError
+from data_pipeline.errors import EmptyDataError, SchemaError, TimeError
 from data_pipeline.layout.datasets import check_observations, fields_dataset, observations_dataset
 from data_pipeline.stores import writing as stores
 from data_pipeline.stores.stream import iterate_blocks, read_window
@@ -55,8 +57,18 @@ def test_window_refuses_nonsense(toy_observations, toy_fields):
         read_window(toy_fields, "2014-05-15", "2014-05-16")
     with pytest.raises(SchemaError, match="before its stop"):
         read_window(toy_observations, "2014-05-16", "2014-05-16")
-    with pytest.raises(SchemaError, match="is no time"):
-        read_window(toy_observations, "soon", "2014-05-16")
+    for nonsense in ("soon", 5, None, np.datetime64("NaT"), "23000101"):
+        with pytest.raises(TimeError, match="the start of a window"):
+            read_window(toy_observations, nonsense, "2014-05-16")
+
+
+@pytest.mark.parametrize(
+    "stop", ["20140518", 20140518, "2014-05-18T00:00Z", dt.date(2014, 5, 18), np.datetime64("2014-05-18", "s")]
+)
+def test_every_spelling_of_a_date_ends_a_window(toy_observations, stop):
+    wanted = read_window(toy_observations, "2014-05-16", "2014-05-18")
+    xr.testing.assert_identical(read_window(toy_observations, "20140516", stop), wanted)
+    assert wanted["time"].values[-1] < np.datetime64("2014-05-18")
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

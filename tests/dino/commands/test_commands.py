@@ -136,6 +136,20 @@ def test_times_inside_the_window_are_forecast(refused, sea_run, seen, sea_store,
     assert "before the analysis" in refused("forecast", sea_run, seen, "--out", tmp_path / "b.nc", "--leads=-5", *at)
 
 
+@pytest.mark.parametrize("time", ["2005-04-20", "20050420", "2005-04-20T02:00+02:00", "20050420T0000"])
+def test_every_spelling_of_a_date_is_the_time_of_an_analysis(sea_run, seen, tmp_path, time):
+    at = ("--grid", "4,5,38,39,0.5", "--time", time, "--leads", "1", *FAST)
+    assert run("forecast", sea_run, seen, "--out", tmp_path / "a.nc", *at, "--cycle", tmp_path / "state") == 0
+    with xr.open_dataset(tmp_path / "a.nc") as made:
+        assert made["forecast_reference_time"].values == np.datetime64("2005-04-20")
+
+
+@pytest.mark.parametrize("time", ["soon", "5", "23000101", "2005-02-30", ""])
+def test_what_is_no_time_is_refused(refused, sea_run, seen, tmp_path, time):
+    at = ("--grid", "4,5,38,39,0.5", "--time", time, "--leads", "1", *FAST)
+    assert "--time" in refused("forecast", sea_run, seen, "--out", tmp_path / "a.nc", *at)
+
+
 def test_forecast_on_a_grid(sea_run, sea_store, seen, tmp_path):
     assert run("forecast", sea_run, sea_store, "--grid", "3.5,5.5,37.5,39,0.5", "--out", tmp_path / "a.nc") == 0
     with xr.open_dataset(tmp_path / "a.nc") as made:
@@ -151,7 +165,7 @@ def test_forecast_on_a_grid(sea_run, sea_store, seen, tmp_path):
 
 def test_transfer_writes_a_run_of_its_own(sea_run, seen, tmp_path, capsys):
     out = tmp_path / "moved"
-    assert run("transfer", sea_run, seen, "--out", out, "--stop", "2005-04-22", *QUICK, *FAST) == 0
+    assert run("transfer", sea_run, seen, "--out", out, "--stop", "20050422", *QUICK, *FAST) == 0
     assert "held-out misfit" in capsys.readouterr().out
     (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
     made = tmp_path / "made.nc"
@@ -228,7 +242,9 @@ def test_settings_that_are_wrong_are_refused(refused, config, sea_run, sea_store
     refused("evaluate", sea_run, sea_store, "--set", "evaluation.first=2005-04-20")
     refused("evaluate", sea_run, sea_store, "--set", "evaluation.start=2020-01-01")
     assert "unknown transfer strategy" in refused("transfer", sea_run, seen, *out, "--strategy", "magic")
-    refused("transfer", sea_run, seen, *out, "--start", "yesterday")
+    for option in ("--start", "--stop"):
+        for nonsense in ("yesterday", "5", "23000101", ""):
+            assert option in refused("transfer", sea_run, seen, *out, option, nonsense)
     refused("transfer", sea_run, seen, *out, "--stop", "2005-04-02")
 
 

@@ -44,7 +44,7 @@ def store(tracks, tmp_path_factory):
 @pytest.fixture(scope="module")
 def relocated(sea_run, store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("relocated") / "run"
-    assert run("relocate", sea_run, store, "--out", folder, "--until", "2005-04-20") == 0
+    assert run("relocate", sea_run, store, "--out", folder, "--until", "20050420") == 0
     return folder
 
 
@@ -121,7 +121,8 @@ def test_what_cannot_be_laid_over_observations_is_refused(
     assert "single chart" in refused("relocate", box_run, store, *out, "--channels", "adt")
     assert "name as many channels" in refused("relocate", sea_run, store, *out, "--channels", "adt,sst")
     assert "sla" in refused("relocate", sea_run, store, *out, "--channels", "sla")
-    assert "is no time" in refused("relocate", sea_run, store, *out, "--until", "yesterday")
+    for nonsense in ("yesterday", "5", "2005-04-31", "23000101", ""):
+        assert "--until" in refused("relocate", sea_run, store, *out, "--until", nonsense)
     assert "2005-03-01" in refused("relocate", sea_run, store, *out, "--until", "2005-03-01")
     assert "made in one piece" in refused("relocate", sea_run, store, *out, "--as-of", "1")
     assert "is the run itself" in refused("relocate", sea_run, store, "--out", sea_run)

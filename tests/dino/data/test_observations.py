@@ -1,16 +1,18 @@
 """Observations: what both layouts become, and what is refused."""
 
+import datetime as dt
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.layout.datasets import fields_dataset, observations_dataset
-from dino.data.observations import Observations, datetime_of, days_since_epoch
-from dino.errors import DinoError, EmptyDataError, ObservationError
+from dino.data.observations import Observations, datetime_of, day_of, days_since_epoch
+from dino.errors import DinoError, EmptyDataError, ObservationError, TimeError
 
 
 def made(count: int = 4) -> Observations:
@@ -29,6 +31,40 @@ def made(count: int = 4) -> Observations:
 def test_time_is_exact_to_the_millisecond(milliseconds):
     moment = np.datetime64("1950-01-01", "ns") + np.timedelta64(milliseconds, "ms")
     assert datetime_of(days_since_epoch(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2000-03-10", "20000310", 20000310, dt.date(2000, 3, 10), dt.datetime(2000, 3, 10), "2000-03-10T02:00+02:00"),
+        *(np.datetime64("2000-03-10"), np.datetime64("2000-03-10", "s"), np.array(["2000-03-10"], "M8[us]")),
+        *(pd.Timestamp("2000-03-10"), xr.DataArray(np.datetime64("2000-03-10", "ns"))),
+    ],
+)
+def test_every_spelling_is_the_same_day(value):
+    assert day_of(value) == 18331.0
+
+
+@pytest.mark.parametrize("value", [5, 18331.0, None, "soon", np.datetime64("NaT"), "0001-01-01", "2300-01-01"])
+def test_what_is_no_day_is_refused(value):
+    with pytest.raises(TimeError):
+        day_of(value)
+
+
+def test_days_of_many_times():
+    for times in (["20000310", "2000-03-11"], np.array(["2000-03-10", "2000-03-11"], "M8[D]")):
+        np.testing.assert_array_equal(days_since_epoch(times), [18331.0, 18332.0])
+    with pytest.raises(TimeError, match="2300"):
+        days_since_epoch(np.array(["2300-01-01"], "M8[s]"))
+    with pytest.raises(TimeError, match="without a reference"):
+        days_since_epoch(np.array([18331.0]))
+
+
+@pytest.mark.parametrize("days", [4e5, -3e5, 1e300, np.inf, -np.inf])
+def test_days_beyond_a_store_do_not_wrap(days):
+    with pytest.raises(TimeError, match="the years 1678 to 2261"):
+        datetime_of(np.array([0.0, days]))
+    assert np.isnat(datetime_of(np.nan))
 
 
 def test_observation_layout(toy_observations):
