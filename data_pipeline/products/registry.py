@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import xarray as xr
 
 from data_pipeline.errors import UnknownProductError
-from data_pipeline.products import altimetry, ghrsst, nasa_ssh, roms, slstr, swot
+from data_pipeline.products import altimetry, ghrsst, long_table, nasa_ssh, roms, slstr, swot
 from data_pipeline.products.flags import ALL, OWN, Rule
 
 GRID = "grid"
@@ -147,6 +147,13 @@ _PRODUCTS = (
         roms.adapt,
     ),
     Product("alongtrack-text", POINTS, units={"adt": "m"}),
+    Product(
+        "long-table",
+        POINTS,
+        units={**_SEA_LEVEL, **long_table.UNITS},
+        channels=long_table.CHANNELS,
+        adapt=altimetry.with_topography,
+    ),
     Product("cf-grid", GRID),
     Product("cf-points", POINTS),
     Product("text", POINTS),
