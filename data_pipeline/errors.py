@@ -26,6 +26,12 @@ class EmptyDataError(DinoError):
     """Nothing valid is left: an empty window, only missing values, no observation in the domain."""
 
 
+class NoValueError(EmptyDataError):
+    """Files are sound, but none of the values of their points is valid; `left_out` names files that are not sound."""
+
+    left_out: tuple[str, ...] = ()
+
+
 class SchemaError(DinoError):
     """A dataset or store breaks the layout of a field store or an observation store."""
 

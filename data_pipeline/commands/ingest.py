@@ -13,7 +13,7 @@ import xarray as xr
 from data_pipeline.archive.appending import append as append_to_archive
 from data_pipeline.archive.appending import ingestion_notes, unseen
 from data_pipeline.commands.options import Scheduler
-from data_pipeline.errors import ConfigError
+from data_pipeline.errors import ConfigError, NoValueError
 from data_pipeline.layout.datasets import channel_names
 from data_pipeline.products import PRODUCTS
 from data_pipeline.products import ingest as read_files
@@ -33,7 +33,10 @@ def ingest(
         str | None, typer.Option(help=f"Instead of finding it from the content: {', '.join(PRODUCTS)}.")
     ] = None,
     channels: Annotated[str | None, typer.Option(help="Channels to keep, e.g. adt,sla.")] = None,
-    units: Annotated[list[str] | None, typer.Option(help="Units of a channel, e.g. adt=m; repeatable.")] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option(help="Units of a channel or position, e.g. adt=m or longitude=degrees_east; repeatable."),
+    ] = None,
     variable: Annotated[
         list[str] | None, typer.Option(help="The variable that holds a channel, e.g. sla=sla_filtered; repeatable.")
     ] = None,
@@ -87,12 +90,28 @@ def ingest(
             typer.echo(f"{out} has the content of all these files already; nothing was changed")
             return
         with _processes(1 if scheduler else workers or _suited_workers(list(known))):
-            ds = read_files(known, product, **options, provenances=known)
+            try:
+                ds = read_files(known, product, **options, provenances=known)
+            except NoValueError as error:
+                if not append:
+                    raise
+                _unchanged(out, error)
+                return
         for note in ingestion_notes(ds):
             typer.echo(f"note: {note}", err=True)
         _stored(ds, out, append, overwrite)
     if left_out := json.loads(ds.attrs.get("left_out", "[]")):
         typer.echo(f"{len(left_out)} bad files are not in it; see the notes", err=True)
+        raise typer.Exit(1)
+
+
+def _unchanged(out: Path, error: NoValueError) -> None:
+    """Say that files without a valid value leave an archive as it is; exit with 1 when bad ones are among them."""
+    for note in error.left_out:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{error}; {out} was not changed")
+    if error.left_out:
+        typer.echo(f"{len(error.left_out)} bad files are not in it; see the notes", err=True)
         raise typer.Exit(1)
 
 

@@ -22,6 +22,7 @@ from data_pipeline.layout.checks import (
     layout_problems,
 )
 from data_pipeline.layout.globe import wrap_longitude
+from data_pipeline.layout.moments import nanoseconds
 
 __all__ = [
     "CHANNELS",
@@ -203,7 +204,7 @@ def _root_attrs(kind: str, attrs: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _day_index(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first, last = time[0].astype("datetime64[D]"), time[-1].astype("datetime64[D]")
-    edges = np.arange(first, last + 2 * ONE_DAY, ONE_DAY).astype("datetime64[ns]")
+    edges = nanoseconds(np.arange(first, last + 2 * ONE_DAY, ONE_DAY))
     return edges[:-1], np.searchsorted(time, edges, side="left").astype(np.int64)
 
 

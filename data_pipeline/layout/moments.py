@@ -46,7 +46,7 @@ def moment(value: Any, name: str = "time") -> np.datetime64:
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     if isinstance(value, str):
-        return _of_text(value, name)
+        return _of_text(str(value), name)
     if isinstance(value, dt.datetime) and value == value:  # pandas' NaT is no equal of itself
         if value.tzinfo is not None:
             value = value.astimezone(dt.UTC).replace(tzinfo=None)
@@ -54,14 +54,15 @@ def moment(value: Any, name: str = "time") -> np.datetime64:
     if isinstance(value, dt.date) and value == value:
         return nanoseconds(np.datetime64(value.isoformat()), name)[()]
     if hasattr(value, "calendar") and hasattr(value, "isoformat"):
-        if value.calendar == "julian":  # real days under other names; those of model calendars keep theirs
-            value = value.change_calendar("proleptic_gregorian")
-        return _of_text(value.isoformat(), name)
+        date: Any = value
+        if date.calendar == "julian":  # real days under other names; those of model calendars keep theirs
+            date = date.change_calendar("proleptic_gregorian")
+        return _of_text(date.isoformat(), name)
     raise TimeError(f"{name} is {value!r}, which is no time; {EXAMPLE}")
 
 
 def moments(values: Any, name: str = "time") -> np.ndarray:
-    """Moments as an array of datetime64[ns] of the same shape; see `moment`. Missing times (NaT) stay missing."""
+    """Moments as an array of datetime64[ns] of the same shape; see `moment`. What is missing (None, blank) is NaT."""
     array = np.asarray(values)
     if array.dtype.kind == "M":
         return nanoseconds(array, name)
@@ -75,7 +76,7 @@ def moments(values: Any, name: str = "time") -> np.ndarray:
     )
 
 
-def nanoseconds(times: Any, name: str = "time") -> np.ndarray:
+def nanoseconds(times: Any, name: str = "time") -> Any:
     """datetime64 of any resolution as datetime64[ns]; `TimeError` for years that these cannot hold, NaT stays."""
     array = np.asarray(times)
     if array.dtype == np.dtype("datetime64[ns]"):
@@ -105,6 +106,7 @@ MomentSetting = Annotated[dt.datetime, BeforeValidator(_of_setting)]
 
 def _or_missing(value: Any, name: str) -> np.datetime64:
     missing = value is None or value != value or (isinstance(value, np.datetime64) and np.isnat(value))
+    missing = missing or (isinstance(value, (str, bytes)) and not value.strip())
     return np.datetime64("NaT", "ns") if missing else moment(value, name)
 
 
@@ -121,7 +123,7 @@ def _of_text(text: str, name: str) -> np.datetime64:
         )
     except ValueError as error:
         raise TimeError(f"{name} {text!r} does not exist ({error}); {EXAMPLE}") from error
-    known = nanoseconds(np.datetime64(date.isoformat(), "s"), name)[()]
+    known: Any = nanoseconds(np.datetime64(date.isoformat(), "s"), name)[()]
     known = known + np.timedelta64(int((fraction or "0")[:9].ljust(9, "0")), "ns")
     if zone and zone[0] in "+-":
         ahead = int(zone[1:3]) * 60 + int(zone[3:].lstrip(":") or 0)

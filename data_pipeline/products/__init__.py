@@ -11,7 +11,9 @@ from typing import Any
 
 import xarray as xr
 
-from data_pipeline.errors import EmptyDataError, SchemaError, UnknownProductError
+from data_pipeline.errors import EmptyDataError, NoValueError, SchemaError, UnitsError, UnknownProductError
+from data_pipeline.layout.channels import CHANNELS
+from data_pipeline.layout.degrees import CANONICAL
 from data_pipeline.products.cf_grid import Maps, join_maps, survey_maps
 from data_pipeline.products.detection import common_product, detect, identify
 from data_pipeline.products.files import Options, expand
@@ -48,12 +50,12 @@ def ingest(
     """Files (paths or glob patterns) of one product as a canonical Dataset, lazy for grids, ready for `write_store`.
 
     product: a name of PRODUCTS, found from the content when omitted. channels: keep these only. units, variables:
-    the units, or the variable of the file, of a channel. time: when a file without time is. columns, time_units: of a
-    text table. depth: of the level to take [m], the surface when omitted. layout: "points" or "maps", what suits the
-    file when omitted. keep_flagged: keep what the product's own flags condemn. strict: raise for the first bad file,
-    instead of leaving bad ones out as long as there is a good one; those are told in attribute `left_out` (JSON).
-    keep_repeats: points that several files hold stay, for an archive to sort out. provenances: those of files that are
-    known already.
+    the units, or the variable of the file, of a channel; units also of "longitude" and "latitude". time: when a file
+    without time is. columns: of a text table. time_units: where a time has no units to count from. depth: of the level
+    to take [m], the surface when omitted. layout: "points" or "maps", what suits the file when omitted. keep_flagged:
+    keep what the product's own flags condemn. strict: raise for the first bad file, instead of leaving bad ones out as
+    long as there is a good one; those are told in attribute `left_out` (JSON). keep_repeats: points that several files
+    hold stay, for an archive to sort out. provenances: those of files that are known already.
 
     Files are read by a cluster that is connected or by the dask scheduler that is set, else one after the other. What
     was converted, assumed or dropped is told in attribute `history`, and for every file in `sources` (JSON). Raises
@@ -64,6 +66,10 @@ def ingest(
         raise UnknownProductError(f"there is no layout {layout!r}; choose one of {', '.join(FAMILIES)}")
     if time is not None and len(files) > 1:
         raise SchemaError(f"--time gives one time and {len(files)} files are named; ingest them one by one")
+    if unknown := [name for name in units or {} if name not in (*CHANNELS, *CANONICAL)]:
+        raise UnitsError(
+            f"units are told for {unknown[0]!r}, which is none of {', '.join((*CHANNELS, *CANONICAL))}; name one"
+        )
     options = Options(
         tuple(channels),
         dict(units or {}),
@@ -80,7 +86,11 @@ def ingest(
     read = partial(_read, named=named, options=options, known=_by_place(provenances))
     good, failures = read_each(files, read, strict)
     common = common_product([(path, file.product) for path, file in good])
-    ds, counts, notes = _joined(good, options)
+    try:
+        ds, counts, notes = _joined(good, options)
+    except NoValueError as error:
+        error.left_out = tuple(f"{failure.path.name} left out: {failure.error}" for failure in failures)
+        raise
     original = _original_attrs([file for _, file in good])
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     history = [*original.pop("history"), f"{stamp} ingested as {common.name} from {len(good)} file(s)", *notes]
@@ -136,12 +146,13 @@ def _joined(good: Sequence[tuple[Path, _File]], options: Options) -> tuple[xr.Da
 
 
 def _require_values(paths: Sequence[Path], counts: Counts, every: bool) -> None:
-    """EmptyDataError when nothing valid is left of any channel, or of one of them if `every` one counts."""
+    """NoValueError when nothing valid is left of any channel; EmptyDataError when of one, if `every` one counts."""
     empty = {channel: count for channel, count in counts.items() if not count.kept}
     if empty if every else len(empty) == len(counts):
         where = repr(paths[0].name) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
         reasons = "; ".join(count.note(channel) for channel, count in empty.items())
-        raise EmptyDataError(f"{where} holds no valid value ({reasons}); check units, fill value and flags")
+        kind = EmptyDataError if every else NoValueError
+        raise kind(f"{where} holds no valid value ({reasons}); check units, fill value and flags")
 
 
 def _original_attrs(files: Sequence[_File]) -> dict[str, Any]:

@@ -13,16 +13,18 @@ import xarray as xr
 from data_pipeline.errors import EmptyDataError, SchemaError
 from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.layout.globe import wrap_longitude
-from data_pipeline.products.coordinates import decode_time, find_positions, find_time, single_time
+from data_pipeline.products.coordinates import find_positions, find_time, in_degrees, require_degrees
 from data_pipeline.products.files import BLOCK_CELLS, Options, lazily, open_netcdf, tables
 from data_pipeline.products.flags import judge
 from data_pipeline.products.levels import at_depth
 from data_pipeline.products.nemo import removed_land
 from data_pipeline.products.registry import Product
 from data_pipeline.products.screening import NO_POSITION, Count, Counts, numbers, screen
+from data_pipeline.products.times import decode_time, single_time
 from data_pipeline.products.variables import Reading, choose_readings
 
 SAME_POSITION_DEGREES = 1e-4
+FARTHEST_EAST = 720.0  # degrees, either way; what is more is no longitude
 
 
 @dataclass
@@ -80,13 +82,15 @@ def join_maps(
 
 def _described(ds: xr.Dataset, path: Path, product: Product, options: Options) -> Maps:
     notes: list[str] = []
-    ds = product.adapt(lazily(at_depth(ds, options.depth, path.name, notes)), notes)
+    ds = in_degrees(lazily(at_depth(ds, options.depth, path.name, notes)), options.units, path.name, notes)
+    ds = product.adapt(ds, notes)
     longitude, latitude = find_positions(ds, path.name)
     horizontal = tuple(map(str, longitude.dims if longitude.ndim == 2 else (*latitude.dims, *longitude.dims)))
     if len(set(horizontal)) < 2:
         raise SchemaError(f"{path.name!r} holds points, not a grid; leave out --as, or --product")
     if not all(ds.sizes[dim] for dim in horizontal):
         raise EmptyDataError(f"{path.name!r} holds no cell; leave it out")
+    require_degrees(longitude, latitude, path.name)
     maps = _on_grid(ds, horizontal)
     readings = choose_readings(maps, product, options, path.name)
     time_dim = _time_dimension(maps, readings, horizontal, path)
@@ -95,11 +99,11 @@ def _described(ds: xr.Dataset, path: Path, product: Product, options: Options) -
     keep: dict[str, Any] = {}
     if longitude.ndim == 1:
         keep[horizontal[0]] = rows = _distinct(latitudes, 90.0, "latitude", path.name, notes)
-        keep[horizontal[1]] = columns = _distinct(wrap_longitude(longitudes), 180.0, "longitude", path.name, notes)
+        keep[horizontal[1]] = columns = _distinct(longitudes, FARTHEST_EAST, "longitude", path.name, notes)
         longitudes, latitudes = longitudes[columns], latitudes[rows]
         nowhere = np.zeros((1, 1, 1), bool)
     else:
-        lost = ~((abs(longitudes) <= 720) & (abs(latitudes) <= 90)) | removed_land(longitudes, latitudes)
+        lost = ~((abs(longitudes) <= FARTHEST_EAST) & (abs(latitudes) <= 90)) | removed_land(longitudes, latitudes)
         longitudes, latitudes = np.where(lost, np.nan, longitudes), np.where(lost, np.nan, latitudes)
         nowhere = lost[None]
     part = Maps(time, longitudes, latitudes, {}, notes=notes)
@@ -151,7 +155,7 @@ def _times(ds: xr.Dataset, dim: str | None, path: Path, options: Options, notes:
         raise SchemaError(f"--time gives one time and {path.name!r} holds {size} maps; leave it out")
     time = find_time(ds, (dim,) if dim else ())
     if options.time is None and time is not None and time.size == size:
-        readable = time.dtype.kind in "MO" or "units" in time.attrs or options.time_units
+        readable = time.dtype.kind in "MOSU" or "units" in time.attrs or options.time_units
         if readable or size > 1:
             times = decode_time(time, options.time_units, path.name)
             if np.isnat(times).any():
@@ -161,7 +165,8 @@ def _times(ds: xr.Dataset, dim: str | None, path: Path, options: Options, notes:
             return times
     if size > 1:
         raise SchemaError(f"{path.name!r} has {size} maps along {dim!r} and no time for each; add a time coordinate")
-    moment, note = single_time(ds, path, options.time)
+    unread = str(time.name) if time is not None and time.size == 1 else None
+    moment, note = single_time(ds, path, options.time, unread)
     notes.append(note)
     return np.array([moment])
 
@@ -174,6 +179,7 @@ def _distinct(values: np.ndarray, bound: float, name: str, where: str, notes: li
         raise SchemaError(f"the {name} axis of {where!r} has missing values; fetch it again")
     if (abs(values) > bound).any():
         raise SchemaError(f"the {name} axis of {where!r} reaches {values[abs(values).argmax()]:g} degrees; correct it")
+    values = wrap_longitude(values) if name == "longitude" else values
     kept = np.sort(np.unique(values, return_index=True)[1])
     if len(kept) == len(values):
         return slice(None)

@@ -1,27 +1,24 @@
 """Longitude, latitude and time of a product, wherever and however it keeps them."""
 
-import re
-from pathlib import Path
+from collections.abc import Mapping
 
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
-import numpy as np
 import xarray as xr
 
-from data_pipeline.errors import SchemaError, UnitsError, UnknownProductError
+from data_pipeline.errors import UnitsError, UnknownProductError
+from data_pipeline.layout.calendars import decode_numbers  # noqa: F401  (for tables of text)
 from data_pipeline.layout.channels import match_channel
+from data_pipeline.layout.degrees import CANONICAL, Role, degrees
+from data_pipeline.products.times import is_readable
 
 _NAMES = {
     "longitude": ("longitude", "lon", "nav_lon", "lon_rho", "longitudes"),
     "latitude": ("latitude", "lat", "nav_lat", "lat_rho", "latitudes"),
     "time": ("time", "time_counter", "time_centered", "ocean_time", "t"),
 }
+# Standard names along the axes of a rotated or projected grid: no places on the globe, whatever the variable is called.
+_OF_A_GRID = ("grid_l", "projection_")
 _SWATH_DIMS = {"num_lines", "num_pixels", "scan", "scanline", "pixel", "rows", "columns"}
-_DATE_PATTERNS = (
-    r"y(\d{4})m(\d{2})d(\d{2})",
-    r"(?<!\d)((?:19|20)\d{2})-(\d{2})-(\d{2})(?!\d)",
-    r"(?<!\d)((?:19|20)\d{2})(\d{2})(\d{2})(?!\d)",
-)
-_TIME_ATTRS = ("time_coverage_start", "time_coverage_center", "start_date", "date")
 
 
 def has_positions(ds: xr.Dataset) -> bool:
@@ -41,6 +38,7 @@ def find_positions(ds: xr.Dataset, where: str) -> tuple[xr.DataArray, xr.DataArr
         for latitude in _candidates(ds, "latitude")
         if (longitude.ndim == latitude.ndim == 1) or (longitude.ndim == 2 and longitude.dims == latitude.dims)
     ]
+    pairs = [(longitude, latitude) for longitude, latitude in pairs if longitude.name != latitude.name]
     pairs = [pair for pair in pairs if all(position.dtype.kind in "fiu" for position in pair)]
     if not pairs:
         names = ", ".join(map(str, list(ds.variables)[:12])) or "no variable"
@@ -49,6 +47,39 @@ def find_positions(ds: xr.Dataset, where: str) -> tuple[xr.DataArray, xr.DataArr
             "product"
         )
     return min(pairs, key=lambda pair: (-_channels_at(ds, *pair), pair[0].ndim, pair[0].size, pair[1].size))
+
+
+_ROLES: tuple[Role, Role] = ("longitude", "latitude")
+
+
+def in_degrees(ds: xr.Dataset, told: Mapping[str, str], where: str, notes: list[str]) -> xr.Dataset:
+    """The dataset with its longitudes and latitudes in degrees east and north; notes tell what was converted.
+
+    told: units of "longitude" and "latitude" that overrule the file's. What is in no angle stays as it is, for
+    `require_degrees` to refuse when it is the position of something.
+    """
+    for role in _ROLES:
+        for position in _candidates(ds, role):
+            name, units = position.name, told.get(role, position.attrs.get("units", ""))
+            if position.dtype.kind not in "fiu":
+                continue
+            try:
+                values, note = degrees(position.variable.data, units, role, where)
+            except UnitsError:
+                if role in told:
+                    raise
+                continue
+            if note or role in told:
+                changed = (position.dims, values, {**position.attrs, "units": CANONICAL[role]})
+                ds = ds.assign_coords({name: changed}) if name in ds.coords else ds.assign({name: changed})
+                notes += [note] if note else []
+    return ds
+
+
+def require_degrees(longitude: xr.DataArray, latitude: xr.DataArray, where: str) -> None:
+    """UnitsError when the positions that `in_degrees` left are in no angle."""
+    for role, position in zip(_ROLES, (longitude, latitude), strict=True):
+        degrees(position.variable[(0,) * position.ndim].data, position.attrs.get("units", ""), role, where)
 
 
 def _channels_at(ds: xr.Dataset, longitude: xr.DataArray, latitude: xr.DataArray) -> int:
@@ -83,88 +114,30 @@ def is_points(ds: xr.Dataset, longitude: xr.DataArray, latitude: xr.DataArray) -
 
 
 def find_time(ds: xr.Dataset, dims: tuple[str, ...]) -> xr.DataArray | None:
-    """The time coordinate along some of `dims`, or a single time that stands for the file; decoded ones first."""
+    """The time coordinate along some of `dims`, or a single time that stands for the file; readable ones first."""
     candidates = [
         time
         for time in _candidates(ds, "time")
         if time.size == 1 or (time.ndim and set(map(str, time.dims)) <= set(dims))
     ]
-    return min(candidates, key=lambda time: (not _is_decoded(time), not time.ndim, time.name != "time"), default=None)
-
-
-def decode_time(time: xr.DataArray, time_units: str | None, where: str) -> np.ndarray:
-    """Times as datetime64[ns]; UnitsError for numbers without units, SchemaError for dates outside the real
-    calendar.
-    """
-    values = time.values.reshape(-1)
-    if values.dtype.kind == "M":
-        return values.astype("datetime64[ns]")
-    if values.dtype.kind == "O":  # cftime: another calendar, of which the dates are kept as written
-        try:
-            return np.array([np.datetime64(value.isoformat()) for value in values], dtype="datetime64[ns]")
-        except (AttributeError, ValueError) as error:
-            raise SchemaError(
-                f"{where!r} has dates of another calendar that do not exist ({error}); convert its calendar"
-            ) from error
-    return decode_numbers(values, time_units or str(time.attrs.get("units", "")), where)
-
-
-def decode_numbers(values: np.ndarray, time_units: str, where: str) -> np.ndarray:
-    """Numbers with CF units ("days since 1950-01-01") as datetime64[ns]; NaN becomes NaT."""
-    if not time_units:
-        raise UnitsError(
-            f"the time of {where!r} is a number without units; say so, e.g. --time-units 'days since 1950-01-01'"
-        )
-    encoded = xr.Dataset({"time": ("time", np.asarray(values, dtype=np.float64), {"units": time_units})})
-    try:
-        return xr.decode_cf(encoded)["time"].values.astype("datetime64[ns]")
-    except (ValueError, OverflowError) as error:
-        raise UnitsError(
-            f"times of {where!r} cannot be read as {time_units!r}; give --time-units 'days since 1950-01-01'"
-        ) from error
-
-
-def single_time(ds: xr.Dataset, path: Path, option: str | None) -> tuple[np.datetime64, str]:
-    """(time, note) of a file without a time dimension: the option, an attribute or a date in the file name.
-
-    Raises SchemaError when none of them gives one date.
-    """
-    if option is not None:
-        return parse_time(option), f"time {option} as told by --time"
-    for name in _TIME_ATTRS:
-        text = str(ds.attrs.get(name, ""))
-        if re.match(r"\d{4}-?\d{2}-?\d{2}", text):
-            return parse_time(text), f"time {text} from attribute {name}"
-    dates = {"-".join(match) for pattern in _DATE_PATTERNS for match in re.findall(pattern, path.name)}
-    if len(dates) == 1:
-        (text,) = dates
-        return parse_time(text), f"time {text} from the file name"
-    found = f"{len(dates)} dates in its name" if dates else "no date in its name"
-    raise SchemaError(f"{path.name!r} has no time coordinate and {found}; say when it is, e.g. --time 2009-08-15")
-
-
-def parse_time(text: str) -> np.datetime64:
-    """A moment from ISO text, as UTC; SchemaError when it is none."""
-    plain = re.sub(r"^(\d{4})(\d{2})(\d{2})", r"\1-\2-\3", text.strip().removesuffix("Z").removesuffix("+00:00"))
-    try:
-        return np.datetime64(plain).astype("datetime64[ns]")
-    except ValueError as error:
-        raise SchemaError(f"{text!r} is no time; give one like 2009-08-15 or 2009-08-15T12:00") from error
+    return min(candidates, key=lambda time: (not is_readable(time), not time.ndim, time.name != "time"), default=None)
 
 
 def _candidates(ds: xr.Dataset, role: str) -> list[xr.DataArray]:
     """Variables that are the coordinate `role`, by CF attributes first and by name second."""
     promoted = ds.set_coords([name for name, variable in ds.data_vars.items() if _claims(str(name), variable, role)])
     found = list(promoted.cf.coordinates.get(role, []))
-    found += [name for name in map(str, promoted.coords) if name.lower() in _NAMES[role] and name not in found]
+    named = [name for name in map(str, promoted.coords) if _claims(name, promoted[name], role)]
+    found += [name for name in named if name not in found]
     if role == "time":
         found += [name for name in promoted.cf.axes.get("T", []) if name not in found]
-    return [promoted[name] for name in found]
+    # What is called another coordinate is not this one for its units alone.
+    found = [name for name in found if not str(promoted[name].attrs.get("standard_name")).startswith(_OF_A_GRID)]
+    called = {name: [known for known in _NAMES if _claims(name, promoted[name], known)] for name in found}
+    return [promoted[name] for name in found if role in called[name] or not called[name]]
 
 
 def _claims(name: str, variable: xr.DataArray, role: str) -> bool:
-    return variable.attrs.get("standard_name") == role or name.lower() in _NAMES[role]
-
-
-def _is_decoded(time: xr.DataArray) -> bool:
-    return time.dtype.kind in "MO"
+    """Whether a variable is called a coordinate, by its standard name or else by its name."""
+    standard_name = variable.attrs.get("standard_name")
+    return standard_name == role or (standard_name not in _NAMES and name.lower() in _NAMES[role])

@@ -16,6 +16,7 @@ import xarray as xr
 from data_pipeline.errors import DinoError, EmptyDataError, MissingFileError, SchemaError, UnknownProductError
 from data_pipeline.products.coordinates import has_positions
 from data_pipeline.products.grouped import flat
+from data_pipeline.products.times import with_times
 
 # Decoding holds a few float64 copies of a block.
 BLOCK_CELLS = 2**21
@@ -155,15 +156,16 @@ def block_lengths(sizes: Mapping[Any, int]) -> dict[Any, int]:
 
 
 def _decoded(raw: xr.Dataset, path: Path) -> xr.Dataset:
+    for variable in raw.variables.values():
+        misspelt = [value for key, value in variable.attrs.items() if key.lower() in ("unit", "units")]
+        if misspelt and "units" not in variable.attrs:
+            variable.attrs["units"] = misspelt[0]
     try:
-        ds = xr.decode_cf(raw, decode_timedelta=False)
-    except (ValueError, OverflowError, TypeError):  # of times that are no times
-        try:
-            ds = xr.decode_cf(raw, decode_timedelta=False, decode_times=False)
-        except (ValueError, TypeError) as error:
-            raise SchemaError(
-                f"{path.name!r} cannot be decoded ({_first_line(error)}); mend its scale factors and fill values"
-            ) from error
+        ds = xr.decode_cf(raw, decode_timedelta=False, decode_times=False)
+    except (ValueError, TypeError) as error:
+        raise SchemaError(
+            f"{path.name!r} cannot be decoded ({_first_line(error)}); mend its scale factors and fill values"
+        ) from error
     for name, variable in ds.variables.items():
         for key in ("scale_factor", "add_offset"):
             factor = np.asarray(variable.encoding.get(key, 1.0))
@@ -171,7 +173,7 @@ def _decoded(raw: xr.Dataset, path: Path) -> xr.Dataset:
                 raise SchemaError(
                     f"variable {name!r} of {path.name!r} has {key} {factor.tolist()!r}, no number; mend it"
                 )
-    return ds
+    return with_times(ds)
 
 
 def damaged(path: Path, error: Exception) -> UnknownProductError:

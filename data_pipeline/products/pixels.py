@@ -10,16 +10,18 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.errors import EmptyDataError, SchemaError, UnitsError
-from data_pipeline.products.coordinates import decode_time, find_positions, find_time, single_time
+from data_pipeline.products.coordinates import find_positions, find_time, in_degrees, require_degrees
 from data_pipeline.products.files import Options, block_lengths, lazily, open_netcdf
 from data_pipeline.products.flags import judge, silent_flags
 from data_pipeline.products.levels import at_depth
 from data_pipeline.products.observed import Points, concatenated, screened
 from data_pipeline.products.registry import Product
 from data_pipeline.products.swot import NADIR
+from data_pipeline.products.times import decode_time, is_readable, single_time
 from data_pipeline.products.variables import Reading, choose_readings
 
 Region = dict[str, slice]
+MOST_SECONDS = 1e7  # of a pixel after its scene; four months are no time of one
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ def read_pixels(path: Path, product: Product, options: Options) -> Points:
 
 
 def _laid_out(ds: xr.Dataset, path: Path, product: Product, options: Options, notes: list[str]) -> Pixels:
-    ds = product.adapt(lazily(at_depth(ds, options.depth, path.name, notes)), notes)
+    ds = in_degrees(lazily(at_depth(ds, options.depth, path.name, notes)), options.units, path.name, notes)
+    ds = product.adapt(ds, notes)
     longitude, latitude = find_positions(ds, path.name)
     positioned = [str(dim) for dim in dict.fromkeys((*latitude.dims, *longitude.dims))]
     if not all(ds.sizes[dim] for dim in positioned):
         raise EmptyDataError(f"{path.name!r} holds no observation; leave it out")
+    require_degrees(longitude, latitude, path.name)
     readings = choose_readings(_variables_at(ds, positioned), product, options, path.name)
     notes += [note for reading in readings for note in reading.notes]
     notes += _unread_flags(ds, readings, product)
@@ -109,6 +113,8 @@ def _squeezed(variable: xr.DataArray, dims: Any) -> xr.DataArray:
 def _time(ds: xr.Dataset, dims: tuple[str, ...], path: Path, options: Options) -> tuple[xr.DataArray, str]:
     """(datetime64[ns] along some of `dims`, note): the file's own, else one for all by option, attribute or name."""
     time = find_time(ds, dims)
+    if time is not None and options.time is not None and time.size == 1 and not is_readable(time):
+        time = None  # what it counts nobody knows
     if time is not None and options.time is not None:
         raise SchemaError(f"{path.name!r} has a time ({time.name}) of its own; leave out --time")
     if time is not None:
@@ -168,7 +174,7 @@ def _block(pixels: Pixels, region: Region, product: Product, options: Options, n
     full = {key: _full(value, shape) for key, value in held.items()}
     time = np.broadcast_to(cut(pixels.time), shape).ravel()
     for seconds in full["seconds"]:
-        known = np.isfinite(seconds)
+        known = abs(seconds) < MOST_SECONDS
         after = np.where(known, seconds, 0.0).astype(np.float64) * 1e9
         time = np.where(known, time + after.round().astype("timedelta64[ns]"), np.datetime64("NaT", "ns"))
     return screened(

@@ -1,12 +1,12 @@
 """Sentinel-3 SLSTR water temperature that was put on a grid: the moment of the scene, where its time is a mere date."""
 
-from datetime import datetime
-
 import numpy as np
 import xarray as xr
 
+from data_pipeline.errors import TimeError
+from data_pipeline.products.times import moment_of
+
 CHANNELS = {"sst_skin_q4plus": "sst"}
-_FORMATS = ("%d-%b-%Y %H:%M:%S.%f", "%d-%b-%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S")
 _ONE_DAY = np.timedelta64(1, "D")
 
 
@@ -22,9 +22,7 @@ def adapt(ds: xr.Dataset, notes: list[str]) -> xr.Dataset:
 
 
 def _moment(text: str) -> np.datetime64 | None:
-    for form in _FORMATS:
-        try:
-            return np.datetime64(datetime.strptime(text.strip().removesuffix("Z"), form), "ns")
-        except ValueError:
-            continue
-    return None
+    try:
+        return moment_of(text, "start_date")
+    except TimeError:
+        return None

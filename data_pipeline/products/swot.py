@@ -1,11 +1,10 @@
 """SWOT KaRIn, Level 2 and Level 3: which heights, which pixels the nadir altimeter saw, and when each line was."""
 
-import re
-
 import numpy as np
-import pandas as pd
 import xarray as xr
 
+from data_pipeline.errors import TimeError
+from data_pipeline.layout.moments import moment
 from data_pipeline.products.altimetry import with_topography
 from data_pipeline.products.flags import Flag
 
@@ -93,9 +92,7 @@ def _share_of_pass(latitude: np.ndarray) -> np.ndarray:
 
 
 def _moment(text: object) -> np.datetime64 | None:
-    if not isinstance(text, str) or not re.match(r"\d{4}-?\d{2}-?\d{2}", text):
-        return None
     try:
-        return pd.Timestamp(text).tz_localize(None).to_datetime64().astype("datetime64[ns]")
-    except (ValueError, TypeError):
+        return moment(text, "time_coverage") if isinstance(text, str) else None
+    except TimeError:
         return None

@@ -17,6 +17,7 @@ from dask.delayed import delayed
 from data_pipeline.errors import EmptyDataError
 from data_pipeline.layout.checks import ONE_DAY, channel_names
 from data_pipeline.layout.datasets import described_observations
+from data_pipeline.layout.moments import nanoseconds
 from data_pipeline.stores.writing import write_store
 from data_pipeline.system.atomic import hidden
 from data_pipeline.system.folders import writing
@@ -81,7 +82,7 @@ def _assembled(saved: _Saved) -> xr.Dataset:
     offset = np.append(0, np.cumsum(saved.counts))[np.searchsorted(saved.dates, edges)]
     return described_observations(
         columns,
-        day=edges[:-1].astype("datetime64[ns]"),
+        day=nanoseconds(edges[:-1]),
         day_offset=offset.astype(np.int64),
         source_name=saved.like["source_name"].values.tolist(),
         attrs=saved.like.attrs,

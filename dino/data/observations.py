@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,7 +20,7 @@ MOST_DAYS = 1e9  # beyond any date; what is more is cut to it, and refused
 Array = NDArray[np.float64]
 
 
-def days_since_epoch(time: np.ndarray) -> Array:
+def days_since_epoch(time: Any) -> Array:
     """Times to float64 days since 1950-01-01 (resolution better than a microsecond), of the same shape; NaT to NaN.
 
     Raises `TimeError` for numbers, and for times beyond what a store holds.

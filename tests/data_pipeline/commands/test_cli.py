@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 
 from data_pipeline.commands.app import main
@@ -121,6 +122,26 @@ def test_errors_are_one_sentence_and_exit_two(capsys, tmp_path, track):
         assert err.startswith("error: "), err
         assert err.count("\n") == 1, err
     assert not (tmp_path / "x.zarr").exists()
+
+
+def test_a_file_without_a_valid_value_is_no_bad_file_for_an_archive(capsys, tmp_path):
+    archive, good, empty, bad = (tmp_path / name for name in ("a.archive", "good.dat", "empty.dat", "bad.nc"))
+    good.write_text("-4.5 36.0 23510.25 0.10\n355.6 36.1 23510.5 -0.2\n")
+    empty.write_text("-4.5 36.0 23511.25 nan\n355.6 36.1 23511.5 nan\n")
+    bad.write_bytes(b"CDF\x01rubbish")
+    assert run(capsys, "ingest", good, "--out", archive, "--append")[0] == 0
+    before = open_store(archive).load()
+    code, out, _ = run(capsys, "ingest", empty, "--out", archive, "--append")
+    assert code == 0
+    assert "empty.dat' holds no valid value" in out
+    assert "was not changed" in out
+    code, _, err = run(capsys, "ingest", empty, bad, "--out", archive, "--append")
+    assert code == 1
+    assert "bad.nc left out" in err
+    xr.testing.assert_identical(open_store(archive).load(), before)
+    code, _, err = run(capsys, "ingest", empty, "--out", tmp_path / "store.zarr")
+    assert code == 2
+    assert "holds no valid value" in err
 
 
 def test_an_archive_grows(capsys, tmp_path, track):

@@ -42,6 +42,7 @@ MIDNIGHT = np.datetime64("2000-03-01", "ns")
         pd.Timestamp("2000-03-01T01:00", tz="Europe/Paris"),
         cftime.DatetimeNoLeap(2000, 3, 1),
         cftime.Datetime360Day(2000, 3, 1),
+        cftime.DatetimeJulian(2000, 2, 17),
         np.datetime64("2000-03-01"),
         np.datetime64("2000-03"),
         np.array("2000-03-01", "datetime64[s]"),
