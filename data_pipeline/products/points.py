@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from data_pipeline.errors import SchemaError, reason
+from data_pipeline.layout.calendars import decode_numbers
 from data_pipeline.layout.datasets import observations_dataset
 from data_pipeline.layout.degrees import degrees
 from data_pipeline.layout.globe import wrap_longitude
 from data_pipeline.layout.moments import nanoseconds
-from data_pipeline.products.coordinates import decode_numbers
 from data_pipeline.products.files import TEXT, Options, content_of
 from data_pipeline.products.flags import MADE_FROM
 from data_pipeline.products.long_table import CONDEMNED, OTHER_LEVEL, Pivoted, is_long, pivoted

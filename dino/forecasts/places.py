@@ -1,7 +1,7 @@
 """A list of places to forecast at: read from a table with what it says of each, and those without a value told."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +55,7 @@ def read_places(path: Path) -> xr.Dataset:
     return xr.Dataset(columns, coords=others)
 
 
-def without_value(made: xr.Dataset, channels: list[str], cover: Cover) -> list[str]:
+def without_value(made: xr.Dataset, channels: Sequence[str], cover: Cover) -> list[str]:
     """A line for each place of a forecast that has no value at any time: which one, and why; one line for a grid.
 
     Raises EmptyDataError when no place has a value.

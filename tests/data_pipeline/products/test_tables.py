@@ -229,3 +229,8 @@ def test_a_real_table_of_moorings_names_its_options(real_data):
     assert ds.sizes["obs"] > 1700
     assert ds["time"].values[0].astype("M8[D]") == np.datetime64("2023-04-01")
     assert abs(ds["sla"]).max() < 1.0
+
+
+def test_options_overrule_a_header(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat,time,adt [m]\n5,38,2014-05-15,0.1\n")
+    np.testing.assert_allclose(ingest(tmp_path / "a.csv", units={"longitude": "degrees_west"})["longitude"], [-5.0])
