@@ -1,7 +1,8 @@
-"""What becomes of every real file: one ingestion each without options; what was kept, and what was not and why."""
+"""What becomes of every real file, without options or with those that its refusal names: what is dropped, and why."""
 
 import json
 import os
+import shlex
 import tempfile
 import time
 from argparse import Namespace
@@ -18,16 +19,27 @@ from data_pipeline.stores.validation import validate_store
 from data_pipeline.stores.writing import open_store, write_store
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("grids", "alongtrack", "swaths", "traps")
+FOLDERS = ("grids", "alongtrack", "swaths", "points", "traps")
+# What files that are refused without options are read with, as their errors say.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "grids/mdt_gulfstream_quarter_degree.nc": {"variables": {"adt": "mdt"}, "time": "2012-07-01"},
+    "points/swot_karin_moorings_gliders_california_2023.csv": {
+        "columns": [
+            *("time", "longitude", "latitude", "left", "right", "sla", "steric", "linear", "swh", "pass", "mooring")
+        ],
+        "units": {"sla": "cm"},
+        "time_units": "seconds since 2023-01-01",
+    },
+}
 INDEX_DIMS = {"day", "day_edge", "source_index"}
 START, END = "<!-- table of benchmarks/ingest_catalog.py -->", "<!-- end of the table -->"
 
 
-def measure(path: Path, store: Path) -> dict[str, Any]:
+def measure(path: Path, store: Path, options: dict[str, Any]) -> dict[str, Any]:
     """One file into a store, and what the store says of it."""
     started = time.perf_counter()
     try:
-        write_store(ingest(path), store)
+        write_store(ingest(path, **options), store)
     except DinoError as error:
         return {"error": str(error)}
     seconds = time.perf_counter() - started
@@ -44,6 +56,18 @@ def measure(path: Path, store: Path) -> dict[str, Any]:
         "problems": validate_store(store),
         "seconds": round(seconds, 2),
     }
+
+
+def command_line(options: dict[str, Any]) -> str:
+    """Options of `ingest` as those of the command `dino-data ingest`."""
+    names = {"variables": "variable"}
+    parts = []
+    for name, value in options.items():
+        values = [f"{key}={held}" for key, held in value.items()] if isinstance(value, dict) else [value]
+        for held in values:
+            text = ",".join(held) if isinstance(held, list) else str(held)
+            parts.append(f"--{names.get(name, name).replace('_', '-')} {shlex.quote(text)}")
+    return " ".join(parts)
 
 
 def table(files: dict[str, dict[str, Any]]) -> str:
@@ -75,10 +99,13 @@ def main(arguments: Namespace) -> None:
         print("skipped: there are no real files in the data folder; name the folder with --data or DINO_DATA")
         return
     with tempfile.TemporaryDirectory() as work:
-        files = {
-            str(path.relative_to(data)): measure(path, Path(work) / f"{number}.zarr")
-            for number, path in enumerate(paths)
-        }
+        files = {}
+        for number, path in enumerate(paths):
+            name = str(path.relative_to(data))
+            files[name] = measure(path, Path(work) / f"{number}.zarr", {})
+            if "error" in files[name] and name in OPTIONS:
+                told = f"{name} {command_line(OPTIONS[name])}"
+                files[told] = measure(path, Path(work) / f"{number}-told.zarr", OPTIONS[name])
     refused = [name for name, row in files.items() if "error" in row]
     unsound = [name for name, row in files.items() if row.get("problems")]
     report(arguments, {"files": len(files), "refused": refused, "unsound": unsound, "catalog": files})

@@ -3,7 +3,7 @@
 import xarray as xr
 
 from data_pipeline.layout.channels import CHANNELS
-from data_pipeline.products.flags import Flag
+from data_pipeline.products.flags import MADE_FROM, Flag
 
 _ANOMALIES = ("sla_unfiltered", "ssha_unfiltered", "ssha_01_ku", "ssha", "ssha_noiseless", "ssha_filtered")
 _TOPOGRAPHIES = ("mdt", "mean_dynamic_topography", "mean_dyn_topo_01", "mean_dynamic_topography_sol1")
@@ -20,6 +20,7 @@ LEVEL2_FLAGS = (
         Flag(name, "with a bad range", good=(0.0,))
         for name in ("qual_alt_1hz_range_ku", "range_ocean_qual", "range_ocean_qual_01_ku")
     ),
+    Flag("quality_ssha_01_ku", "with a quality flag", good=(0.0,), of="ssha_01_ku"),
     *(
         Flag(name, "with a range that scatters over 0.2 m in the second", at_most=0.2)
         for name in ("range_rms_ku", "range_ocean_rms", "range_ocean_rms_01_ku")
@@ -45,4 +46,7 @@ def with_topography(ds: xr.Dataset, notes: list[str]) -> xr.Dataset:
         return ds
     adt = ds[anomaly] + ds[mean] - ds["lwe"] if "lwe" in parts else ds[anomaly] + ds[mean]
     notes.append(f"adt = {' + '.join(parts[:2])}{' - lwe' if 'lwe' in parts else ''}")
-    return ds.assign(adt=adt.drop_attrs().assign_attrs(units=ds[anomaly].attrs.get("units", "")))
+    # Of the array alone: without the attributes of its coordinates the time of the file would not be found any more.
+    attrs = {"units": ds[anomaly].attrs.get("units", ""), MADE_FROM: anomaly}
+    adt = adt.drop_attrs(deep=False).assign_attrs(attrs)
+    return ds.assign(adt=adt.reset_coords(drop=True))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import xarray as xr
 
 from data_pipeline.errors import UnknownProductError
-from data_pipeline.products import altimetry, ghrsst, nasa_ssh, roms, slstr, swot
-from data_pipeline.products.flags import Flag
+from data_pipeline.products import altimetry, ghrsst, long_table, nasa_ssh, roms, slstr, swot
+from data_pipeline.products.flags import ALL, OWN, Rule
 
 GRID = "grid"
 POINTS = "points"
@@ -33,7 +33,7 @@ class Product:
 
     units : where the file gives none
     channels : where standard names mislead; "" for what is no channel
-    flags : what is dropped
+    flags : what is dropped; without rules of its own, what the file's flags declare bad
     adapt : arithmetic of the product, lazy, on the open file; adds to the notes
     seconds_after : the variable with the seconds of each value after `time`
     errors : the variable with the standard deviation of a channel
@@ -45,7 +45,7 @@ class Product:
     variables: tuple[str, ...] = ()
     units: dict[str, str] = field(default_factory=dict)
     channels: dict[str, str] = field(default_factory=dict)
-    flags: tuple[Flag, ...] = ()
+    flags: tuple[Rule, ...] = (ALL,)
     adapt: Adapt = _as_it_is
     seconds_after: str = ""
     errors: dict[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ _PRODUCTS = (
         POINTS,
         r"SWOT.*KaRIn.*L3|SWOT_L3_LR_SSH",
         channels=swot.LEVEL3_CHANNELS,
-        flags=swot.LEVEL3_FLAGS,
+        flags=(*swot.LEVEL3_FLAGS, OWN),
         adapt=swot.adapt_level3,
     ),
     Product(
@@ -75,17 +75,17 @@ _PRODUCTS = (
         ("ssha_karin", "ssha_karin_2", "ssh_karin_filt"),
         units=dict.fromkeys(swot.LEVEL2_CHANNELS, "m"),
         channels=swot.LEVEL2_CHANNELS,
-        flags=swot.LEVEL2_FLAGS,
+        flags=(*swot.LEVEL2_FLAGS, OWN),
         adapt=swot.adapt_level2,
     ),
     Product(
         "nasa-ssh",
         POINTS,
         r"NASA-?SSH",
-        ("nasa_flag",),
+        ("nasa_flag", "median_filter_flag"),
         nasa_ssh.UNITS,
         nasa_ssh.CHANNELS,
-        nasa_ssh.FLAGS,
+        (*nasa_ssh.FLAGS, OWN),
         nasa_ssh.adapt,
     ),
     Product(
@@ -94,7 +94,7 @@ _PRODUCTS = (
         variables=("range_ku", "range_ocean", "range_ocean_01_ku"),
         units={"ssha": "m", "ssha_01_ku": "m"},
         channels={"ssha": "sla", "ssha_01_ku": "sla"},
-        flags=altimetry.LEVEL2_FLAGS,
+        flags=(*altimetry.LEVEL2_FLAGS, OWN),
         adapt=altimetry.with_topography,
     ),
     Product(
@@ -111,7 +111,7 @@ _PRODUCTS = (
         r"GHRSST|\bOSTIA\b",
         ("sst_dtime", "sses_bias", "analysed_sst"),
         dict.fromkeys(("sea_surface_temperature", "analysed_sst"), "kelvin"),
-        flags=ghrsst.FLAGS,
+        flags=(*ghrsst.FLAGS, OWN),
         adapt=ghrsst.adapt,
         seconds_after="sst_dtime",
         errors={"sst": "sses_standard_deviation"},
@@ -143,10 +143,17 @@ _PRODUCTS = (
         ("s_rho", "lon_rho"),
         {"zeta": "m", "temp": "degC", "salt": "1e-3", "u": "m s-1", "v": "m s-1"},
         {"temp": "temperature", "salt": "salinity", "zeta": "ssh"},
-        roms.FLAGS,
+        (*roms.FLAGS, OWN),
         roms.adapt,
     ),
     Product("alongtrack-text", POINTS, units={"adt": "m"}),
+    Product(
+        "long-table",
+        POINTS,
+        units={**_SEA_LEVEL, **long_table.UNITS},
+        channels=long_table.CHANNELS,
+        adapt=altimetry.with_topography,
+    ),
     Product("cf-grid", GRID),
     Product("cf-points", POINTS),
     Product("text", POINTS),

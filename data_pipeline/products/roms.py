@@ -28,7 +28,7 @@ def adapt(ds: xr.Dataset, notes: list[str]) -> xr.Dataset:
     units = {name: {"units": ds[name].attrs.get("units", "")} for name in _ALONG_AXES}
     east, north = u * cosine - v * sine, u * sine + v * cosine
     return ds.drop_vars(["u", "v"]).assign(
-        u=east.drop_attrs().assign_attrs(units["u"]), v=north.drop_attrs().assign_attrs(units["v"])
+        u=east.drop_attrs(deep=False).assign_attrs(units["u"]), v=north.drop_attrs(deep=False).assign_attrs(units["v"])
     )
 
 

@@ -13,6 +13,7 @@ NO_POSITION = "without position"
 NO_TIME = "without time"
 EXTREME = "at the packed integer's extreme, where the file declares no missing value"
 INVALID = "outside the valid range that the file states"
+AWAY = "off the neighbours along the pass"
 REPEATED = "repeated"
 
 Checks = list[tuple[str, Any]]

@@ -13,10 +13,11 @@ from data_pipeline.stores.writing import open_store
 from data_pipeline.system.atomic import writing_file, writing_folder
 
 from ..data.observations import datetime_of
-from ..errors import ConfigError, MissingFileError
+from ..errors import ConfigError
 from ..forecaster import Forecaster
 from ..forecasts.horizon import HorizonWarning, check_horizon, told_horizon
 from ..forecasts.output import refuse_other
+from ..forecasts.places import TABLES, read_places, without_value
 from ..model.checkpoint import load_model, load_run_config
 from ..service.cycle import advance
 from .common import AsOf, Device, Overrides, RunFolder, Threads, console, one_trajectory, use_device, use_threads
@@ -30,7 +31,10 @@ def forecast(
     run: RunFolder,
     observations: Annotated[Path, typer.Argument(help="Store of observations or maps to start from.")],
     out: Annotated[Path, typer.Option("--out", help="Forecast to write: .zarr or .nc.")],
-    at: Annotated[Path | None, typer.Option(help="CSV of longitude,latitude, or a store for its grid.")] = None,
+    at: Annotated[
+        Path | None,
+        typer.Option(help="Table with columns longitude,latitude, others are kept; or a store for its places."),
+    ] = None,
     grid: Annotated[str | None, typer.Option(help="west,east,south,north,step in degrees.")] = None,
     leads: Annotated[str, typer.Option(help="Lead times in days.")] = "1,3,5,7,10",
     time: Annotated[str | None, typer.Option(help="Analysis time; the last observation's when absent.")] = None,
@@ -80,6 +84,8 @@ def forecast(
         analysis = advance(forecaster, run, dataset, start, cycle)
     _told_horizon(forecaster, days, beyond)
     made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target, beyond=True)
+    for line in without_value(made, forecaster.ocean.names, forecaster.ocean.cover):
+        typer.echo(f"warning: {line}", err=True)
     if analysis.maps is None:
         made.attrs |= analysis.quality.attributes()
     if "dino_commit" in dataset.attrs:
@@ -147,22 +153,7 @@ def _target(at: Path | None, grid: str | None, dataset: xr.Dataset) -> xr.Datase
         }
         return xr.Dataset(coords=axes)
     assert at is not None
-    if at.suffix == ".csv":
-        if not at.is_file():
-            raise MissingFileError(f"there is no file {at}; check --at")
-        import pandas as pd
-
-        try:
-            table = pd.read_csv(at)
-        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{at} is no table of columns longitude,latitude ({error}); correct it") from error
-        missing = {"longitude", "latitude"} - set(table.columns)
-        if missing:
-            raise ConfigError(f"{at} has no column {', '.join(sorted(missing))}; columns longitude,latitude are wanted")
-        try:
-            columns = {name: ("point", table[name].to_numpy(float)) for name in ("longitude", "latitude")}
-        except ValueError as error:
-            raise ConfigError(f"{at} holds a place that is no number ({error}); give degrees") from error
-        return xr.Dataset(columns)
+    if at.suffix.lower() in TABLES and not at.is_dir():
+        return read_places(at)
     store = open_store(at, blocks=False)
     return xr.Dataset(coords={name: store[name] for name in ("latitude", "longitude")})

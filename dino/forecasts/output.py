@@ -63,6 +63,12 @@ def target_points(at: xr.Dataset) -> Targets:
     }
     if dims == ("point",):
         coords = dict(zip(("longitude", "latitude"), (p.variable for p in pair), strict=True))
+        # What a list says of its places, such as their names.
+        coords |= {
+            str(name): held.variable
+            for name, held in at.coords.items()
+            if held.dims == ("point",) and name not in coords
+        }
     return Targets(values[0], values[1], dims, tuple(pair[0].shape), coords)
 
 
@@ -87,7 +93,9 @@ def as_dataset(
         "time": ("time", datetime_of(days), {"standard_name": "time"}),
         "forecast_reference_time": ((), datetime_of(start), {"standard_name": "forecast_reference_time"}),
     }
-    made = xr.Dataset(variables, {**coords, **points.coords})
+    taken = {*variables, *coords, "time"}
+    placed = {f"at_{name}" if name in taken else name: held for name, held in points.coords.items()}
+    made = xr.Dataset(variables, {**coords, **placed})
     made["longitude"].attrs = {"standard_name": "longitude", "units": "degrees_east"}
     made["latitude"].attrs = {"standard_name": "latitude", "units": "degrees_north"}
     for name in list(made.coords):

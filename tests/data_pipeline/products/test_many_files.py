@@ -132,7 +132,7 @@ def test_families_and_grids_are_not_mixed(tmp_path):
 def test_an_unknown_layout_is_refused(tmp_path):
     with pytest.raises(UnknownProductError, match="no layout 'cubes'"):
         ingest(day(tmp_path, 0), layout="cubes")
-    (tmp_path / "a.dat").write_text("1 1 10 0.1\n")
+    (tmp_path / "a.dat").write_text("1 1 23510 0.1\n")
     with pytest.raises(UnknownProductError, match="text, which holds no maps"):
         ingest(tmp_path / "a.dat", layout="maps")
     with pytest.raises(SchemaError, match="points, not a grid"):

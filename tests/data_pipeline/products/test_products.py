@@ -296,7 +296,9 @@ def test_text_with_other_columns(tmp_path):
     path = text(tmp_path, "0.5 36.0 -4.5 10\n1.5 36.1 -4.4 20\n")
     columns = ["time", "latitude", "longitude", "sla"]
     with pytest.raises(UnitsError, match="--units sla"):
-        ingest(path, columns=columns)
+        ingest(path, columns=columns, time_units="hours since 2000-01-01")
+    with pytest.raises(SchemaError, match="--time-units"):
+        ingest(path, columns=columns, units={"sla": "cm"})
     ds = ingest(path, columns=columns, units={"sla": "cm"}, time_units="hours since 2000-01-01")
     np.testing.assert_allclose(ds["sla"], [0.1, 0.2])
     assert ds["time"].values[1] == np.datetime64("2000-01-01T01:30")
@@ -321,8 +323,8 @@ def test_table_needs_units(tmp_path):
 
 
 def test_several_tracks_are_several_sources(tmp_path):
-    text(tmp_path, "1 1 10 0.1\n1 1 12 0.3\n", "one.dat")
-    text(tmp_path, "1 1 11 0.2\n1 1 12 0.3\n", "two.dat")
+    text(tmp_path, "1 1 23510 0.1\n1 1 23512 0.3\n", "one.dat")
+    text(tmp_path, "1 1 23511 0.2\n1 1 23512 0.3\n", "two.dat")
     ds = ingest(str(tmp_path / "*.dat"))
     np.testing.assert_allclose(ds["adt"], [0.1, 0.2, 0.3])
     np.testing.assert_array_equal(ds["source"], [0, 1, 0])
@@ -331,8 +333,9 @@ def test_several_tracks_are_several_sources(tmp_path):
 
 
 def test_positions_no_globe_has_are_left_out(tmp_path):
-    ds = ingest(text(tmp_path, "1 1 10 0.1\n1 99 11 0.2\n1e9 1 11 0.2\n"))
-    assert ds.sizes["obs"] == 1
+    rows = ["1 1 23510 0.1"] * 58 + ["1 99 23511 0.2", "1e9 1 23511 0.2"]
+    ds = ingest(text(tmp_path, "\n".join(rows)), keep_repeats=True)
+    assert ds.sizes["obs"] == 58
 
 
 # What is refused
@@ -351,7 +354,7 @@ def test_missing_file():
         (b"", EmptyDataError),
         (b"# nothing\n", EmptyDataError),
         (b"lon,lat,time,adt\n", EmptyDataError),
-        (b"1 1 10 nan\n", EmptyDataError),
+        (b"1 1 23510 nan\n", EmptyDataError),
         (b"\x89PNG\r\n\x1a\n\x00\x00", UnknownProductError),
         (b"\x89HDF\r\n\x1a\n rubbish", UnknownProductError),
         (b"CDF\x01 rubbish", UnknownProductError),

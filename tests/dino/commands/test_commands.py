@@ -99,6 +99,63 @@ def test_forecast_at_points_of_a_table(sea_run, seen, tmp_path, suffix):
     assert sorted(entry.name for entry in tmp_path.iterdir() if "next" in entry.name) == [out.name]
 
 
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_places_keep_their_names_and_those_without_a_value_are_told(sea_run, seen, tmp_path, capsys, suffix):
+    """An inland place, one outside the charts, one without a position; the columns of the list stay beside them."""
+    rows = ["a,4.0,38.0,7,3", "inland,2.2,36.2,8,", "far,100,38,9,5", "nowhere,,38,10,6"]
+    (tmp_path / "here.csv").write_text("name,lon,lat [degrees_north],time,adt\n" + "\n".join(rows) + "\n")
+    out = tmp_path / f"next.{suffix}"
+    assert run("forecast", sea_run, seen, "--at", tmp_path / "here.csv", "--leads", "1,2", "--out", out, *FAST) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert [line.split("'")[1] for line in told] == ["inland", "far", "nowhere"]
+    assert "is land" in told[0]
+    assert "outside the model's charts" in told[1]
+    assert "is missing" in told[2]
+    made = xr.open_dataset(out) if suffix == "nc" else xr.open_zarr(out, consolidated=False)
+    with made:
+        assert made["name"].values.tolist() == ["a", "inland", "far", "nowhere"]
+        assert made["at_time"].values.tolist() == [7, 8, 9, 10]  # a name that the forecast has itself
+        np.testing.assert_array_equal(made["at_adt"].values, [3.0, np.nan, 5.0, 6.0])
+        np.testing.assert_array_equal(np.isfinite(made["adt"].values[0]), [True, False, False, False])
+        assert made["time"].dims == ("time",)
+
+
+def test_places_without_any_value_are_refused(refused, sea_run, seen, tmp_path):
+    (tmp_path / "here.csv").write_text("name,longitude,latitude\ninland,2.2,36.2\n")
+    out = tmp_path / "a.nc"
+    refusal = refused("forecast", sea_run, seen, "--at", tmp_path / "here.csv", "--leads", "1", "--out", out, *FAST)
+    assert "none of the 1 places has a value" in refusal
+    assert "'inland'" in refusal
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("longitude,latitude\n4.0,38.0\n4.0,38.0,9\n", "line 3"),
+        ("longitude,latitude\n1,4.0,38.0\n2,5.0,38.0\n", "line 2"),  # pandas makes an index of 1 and 2
+        ("name,longitude,latitude\na,4.0\n", "line 2"),
+        ("longitude,lon,latitude\n4,4,38\n", "each once"),
+        ("longitude [m],latitude\n4,38\n", "units"),
+        ("4,38\n5,38\n", "no header"),
+    ],
+)
+def test_a_list_of_places_that_shifts_is_refused(refused, sea_run, seen, tmp_path, text, told):
+    (tmp_path / "here.csv").write_text(text)
+    out = ("--leads", "1", "--out", tmp_path / "a.nc", *FAST)
+    assert told in refused("forecast", sea_run, seen, "--at", tmp_path / "here.csv", *out)
+
+
+def test_places_of_a_store_without_a_value_are_told(sea_run, seen, tmp_path, capsys):
+    places = observations_dataset(
+        np.full(2, np.datetime64("2005-04-02", "ns")), [4.0, 2.2], [38.0, 36.2], {"adt": [0.1, 0.1]}
+    )
+    at = write_store(places, tmp_path / "at.zarr")
+    command = ("forecast", sea_run, seen, "--at", at, "--leads", "1", "--out", tmp_path / "a.nc", *FAST)
+    assert run(*command) == 0
+    assert "warning: place 2 (2.2 E, 36.2 N) has no value: it is land" in capsys.readouterr().err
+
+
 def test_a_forecast_replaces_no_folder_of_others(refused, sea_run, seen, tmp_path):
     (tmp_path / "here.csv").write_text("longitude,latitude\n4.0,38.0\n")
     to = ("--at", tmp_path / "here.csv", "--leads", "1", "--overwrite", *FAST)
