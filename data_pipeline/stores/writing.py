@@ -20,6 +20,7 @@ from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
 from data_pipeline.system.atomic import recover, writing_folder
 from data_pipeline.system.folders import writing
+from data_pipeline.system.forking import in_every_child, lazy_reading
 from data_pipeline.system.progress import Progress
 from data_pipeline.system.scheduler import in_order
 
@@ -38,6 +39,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
     when there is nothing at `path`, StoreError when it is no store of ours, was not finished or has no such state.
     """
     path = Path(path)
+    in_every_child(lazy_reading)
     recover(path)
     if is_archive(path):
         from data_pipeline.archive.reading import open_archive  # with dask
