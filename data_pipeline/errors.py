@@ -2,7 +2,7 @@
 
 
 class DinoError(Exception):
-    """Base of every error that a command reports in one sentence with exit code 2."""
+    """Base of every error that a command reports in one sentence; `system.exit_codes` has the codes."""
 
 
 def reason(error: Exception) -> str:
@@ -26,6 +26,10 @@ class EmptyDataError(DinoError):
     """Nothing valid is left: an empty window, only missing values, no observation in the domain."""
 
 
+class NothingNewError(EmptyDataError):
+    """What was asked for is done already, or has nothing to be done with yet: no file of today, no file that is new."""
+
+
 class SchemaError(DinoError):
     """A dataset or store breaks the layout of a field store or an observation store."""
 
@@ -36,6 +40,10 @@ class TimeError(SchemaError):
 
 class StoreError(DinoError):
     """A store is incomplete, foreign, damaged or already there."""
+
+
+class BusyError(StoreError):
+    """Another process holds a store, an archive or a state; the same call may succeed in a moment."""
 
 
 class ConfigError(DinoError):

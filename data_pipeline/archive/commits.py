@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from data_pipeline.archive.records import Commit, State
-from data_pipeline.errors import StoreError, reason
+from data_pipeline.errors import BusyError, StoreError, reason
 from data_pipeline.system.atomic import hidden, rename_and_sync, sync_tree
 from data_pipeline.system.folders import claimed
 
@@ -51,7 +51,7 @@ class Draft:
         return max(now, self.state.time) if self.state.time else now
 
     def publish(self, commit: Commit) -> None:
-        """Make the commit part of the archive, in one rename; StoreError when another process has taken the number."""
+        """Make the commit part of the archive, in one rename; BusyError when another process has taken the number."""
         (self.folder / "commit.json").write_text(commit.model_dump_json())
         if commit.number % STATE_EVERY == 0:
             after = self.state.model_copy(deep=True)
@@ -63,7 +63,7 @@ class Draft:
         except OSError as error:
             if not self.target.exists():
                 raise
-            raise StoreError(
+            raise BusyError(
                 f"another process was first to commit {commit.number} of {str(self.archive)!r}; "
                 "nothing was added, run the same command again"
             ) from error
@@ -86,8 +86,8 @@ def refuse_foreign(path: Path) -> None:
 def drafting(path: Path) -> Iterator[Draft]:
     """A draft of the next commit of the archive at `path`, or of the first of a new one.
 
-    The draft vanishes unless it is published. Raises StoreError when something else is at `path`, or when another
-    process is appending; nobody waits.
+    The draft vanishes unless it is published. Raises StoreError when something else is at `path`, and BusyError when
+    another process is appending; nobody waits.
     """
     if not is_archive(path):
         refuse_foreign(path)

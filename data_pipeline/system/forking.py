@@ -24,7 +24,7 @@ def in_every_child(repair: Callable[[], None]) -> None:
 
 
 def lazy_reading() -> None:
-    """Let a child read lazy stores: dask begins a pool of its own, zarr a lock of its own (its loop is anew already)."""
+    """Let a child read lazy stores: dask begins a pool of its own, zarr has a new lock (and a new loop, by itself)."""
     if dask := sys.modules.get("dask.threaded"):
         dask.default_pool = None  # type: ignore[attr-defined]
         dask.pools = defaultdict(dict)  # type: ignore[attr-defined]
