@@ -12,6 +12,7 @@ A day belongs to the last commit that wrote it. The newest number is the state o
 import bisect
 import datetime as dt
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +25,12 @@ from pydantic import BaseModel, ValidationError
 from data_pipeline.archive.records import Commit, State
 from data_pipeline.errors import BusyError, StoreError, reason
 from data_pipeline.system.atomic import hidden, rename_and_sync, sync_tree
+from data_pipeline.system.capacity import read_bounded
 from data_pipeline.system.folders import claimed
+from data_pipeline.system.inside import inside
 
 STATE_EVERY = 64
+_NUMBER = re.compile(r"[0-9]{8,18}")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -110,7 +114,9 @@ def archive_state(path: Path, as_of: object = None) -> State:
     """
     number = _resolve(path, as_of)
     base = number - number % STATE_EVERY
-    state = _load(path / _folder(base) / "state.json", State) if base else State()
+    state = _load(path, _folder(base) / "state.json", State) if base else State()
+    if state.number != base:
+        raise StoreError(f"{str(path / _folder(base))!r} holds the state of commit {state.number}; restore the archive")
     for following in range(base + 1, number + 1):
         state.add(load_commit(path, following))
     return state
@@ -118,12 +124,17 @@ def archive_state(path: Path, as_of: object = None) -> State:
 
 def load_commit(path: Path, number: int) -> Commit:
     """One commit; StoreError when it cannot be read."""
-    return _load(path / _folder(number) / "commit.json", Commit)
+    commit = _load(path, _folder(number) / "commit.json", Commit)
+    if commit.number != number:
+        raise StoreError(
+            f"{str(path / _folder(number))!r} holds commit {commit.number}; restore the archive from a copy"
+        )
+    return commit
 
 
 def last_commit(path: Path) -> int:
     """The number of the newest commit; StoreError when one before it is gone."""
-    numbers = sorted(int(name) for name in os.listdir(path / "commits") if name.isdigit())
+    numbers = sorted(int(name) for name in os.listdir(inside(path, "commits")) if _NUMBER.fullmatch(name))
     for expected, found in enumerate(numbers, start=1):
         if expected != found:
             raise StoreError(f"{str(path)!r} lacks commit {expected}; restore the archive from a copy")
@@ -161,10 +172,11 @@ def _moment(as_of: object) -> dt.datetime:
     return as_of.replace(tzinfo=dt.UTC) if as_of.tzinfo is None else as_of
 
 
-def _load(path: Path, model: type[Model]) -> Model:
+def _load(archive: Path, name: Path, model: type[Model]) -> Model:
+    path = inside(archive, name)
     try:
-        return model.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        return model.model_validate_json(read_bounded(path))
+    except ValidationError as error:
         raise StoreError(f"{str(path)!r} cannot be read ({reason(error)}); restore the archive from a copy") from error
 
 

@@ -19,6 +19,7 @@ from data_pipeline.errors import MissingFileError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
 from data_pipeline.system.atomic import recover, writing_folder
+from data_pipeline.system.capacity import check_zarr
 from data_pipeline.system.folders import writing
 from data_pipeline.system.forking import in_every_child, lazy_reading
 from data_pipeline.system.progress import Progress
@@ -60,6 +61,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
         )
     if attrs.get("dino_complete") is not True:
         raise StoreError(f"{str(path)!r} was never finished (its writer was stopped); delete it and make it anew")
+    check_zarr(path)
     try:
         # Workers of a cluster have working directories of their own.
         ds = xr.open_zarr(path.absolute(), consolidated=False, chunks={} if blocks else None)
@@ -112,7 +114,7 @@ def store_chunks(ds: xr.Dataset) -> dict[str, int]:
 
 def _root_attributes(path: Path) -> Mapping[str, Any]:
     try:
-        return dict(zarr.open_group(path, mode="r").attrs)
+        return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
     except Exception as error:  # a file, an empty folder and damaged metadata each raise something else
         raise StoreError(f"{str(path)!r} is no zarr store; ingest it with dino-data or name another") from error
 
