@@ -2,7 +2,7 @@
 
 
 class DinoError(Exception):
-    """Base of every error that a command reports in one sentence with exit code 2."""
+    """Base of every error that a command reports in one sentence; `system.exit_codes` has the codes."""
 
 
 def reason(error: Exception) -> str:
@@ -32,6 +32,10 @@ class NoValueError(EmptyDataError):
     left_out: tuple[str, ...] = ()
 
 
+class NothingNewError(EmptyDataError):
+    """What was asked for is done already, or has nothing to be done with yet: no file of today, no file that is new."""
+
+
 class SchemaError(DinoError):
     """A dataset or store breaks the layout of a field store or an observation store."""
 
@@ -42,6 +46,10 @@ class TimeError(SchemaError):
 
 class StoreError(DinoError):
     """A store is incomplete, foreign, damaged or already there."""
+
+
+class BusyError(StoreError):
+    """Another process holds a store, an archive or a state; the same call may succeed in a moment."""
 
 
 class ConfigError(DinoError):

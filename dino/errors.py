@@ -1,16 +1,19 @@
-"""Errors of the forecasting package; all derive from :class:`data_pipeline.errors.DinoError` (exit code 2)."""
+"""Errors of the forecasting package; all derive from :class:`data_pipeline.errors.DinoError`."""
 
 from data_pipeline.errors import (
+    BusyError,
     ConfigError,
     DinoError,
     EmptyDataError,
     MissingFileError,
+    NothingNewError,
     SchemaError,
     TimeError,
     UnitsError,
 )
 
 __all__ = [
+    "BusyError",
     "CheckpointError",
     "ConfigError",
     "DinoError",
@@ -19,6 +22,7 @@ __all__ = [
     "HorizonError",
     "MissingFileError",
     "NonFiniteError",
+    "NothingNewError",
     "ObservationError",
     "ParallelError",
     "SchemaError",

@@ -32,8 +32,8 @@ def append(ds: xr.Dataset, path: str | os.PathLike[str]) -> Commit | None:
     ds: an observation Dataset as `ingest` gives it: attribute `sources` names files with their sha256, and each source
     is called as the stem of its file, alone or with words after it. A file whose content was ever taken changes
     nothing. A file with the name of an earlier one replaces its points. Readers see all of it or nothing. Raises
-    SchemaError when `ds` is not of that kind, and StoreError when `path` is taken by something else, cannot be written,
-    or is being appended to by another process.
+    SchemaError when `ds` is not of that kind, StoreError when `path` is taken by something else or cannot be written,
+    and BusyError when another process is appending to it.
     """
     path = Path(path)
     check_observations(ds)

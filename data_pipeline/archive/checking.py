@@ -8,12 +8,14 @@ import zarr
 from data_pipeline.archive.commits import last_commit, load_commit
 from data_pipeline.errors import StoreError, reason
 from data_pipeline.layout.problems import Problem
+from data_pipeline.system.capacity import check_zarr
+from data_pipeline.system.inside import inside
 
 
 def lost_chunks(path: Path, where: str = "") -> list[Problem]:
     """Chunks that the group in a folder lacks. Writers store empty ones too: zarr reads a lost one as fill."""
     problems = []
-    for name, array in sorted(zarr.open_group(path, mode="r").arrays()):
+    for name, array in sorted(zarr.open_group(path, mode="r", use_consolidated=False).arrays()):
         lost = array.nchunks - array.nchunks_initialized
         if not lost:
             continue
@@ -40,7 +42,11 @@ def archive_problems(path: Path) -> list[Problem]:
         pieces = [*commit.points.values(), *commit.repeats.values()]
         for part in sorted({piece[0] for piece in pieces if piece is not None}):
             try:
-                problems += lost_chunks(path / "commits" / part, f" of {part}")
+                folder = inside(path, f"commits/{part}")
+                check_zarr(folder)
+                problems += lost_chunks(folder, f" of {part}")
+            except StoreError as error:
+                problems.append(Problem(f"part {part}", str(error)))
             except Exception as error:  # damaged metadata raises whatever it makes zarr raise
                 problems.append(Problem(f"part {part}", f"cannot be opened ({reason(error)})"))
     return problems

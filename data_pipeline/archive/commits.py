@@ -12,6 +12,7 @@ A day belongs to the last commit that wrote it. The newest number is the state o
 import bisect
 import datetime as dt
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from data_pipeline.archive.records import Commit, State
-from data_pipeline.errors import StoreError, TimeError, reason
+from data_pipeline.errors import BusyError, StoreError, TimeError, reason
 from data_pipeline.layout.moments import moment
 from data_pipeline.system.atomic import hidden, rename_and_sync, sync_tree
+from data_pipeline.system.capacity import read_bounded
 from data_pipeline.system.folders import claimed
+from data_pipeline.system.inside import inside
 
 STATE_EVERY = 64
+_NUMBER = re.compile(r"[0-9]{8,18}")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -52,7 +56,7 @@ class Draft:
         return max(now, self.state.time) if self.state.time else now
 
     def publish(self, commit: Commit) -> None:
-        """Make the commit part of the archive, in one rename; StoreError when another process has taken the number."""
+        """Make the commit part of the archive, in one rename; BusyError when another process has taken the number."""
         (self.folder / "commit.json").write_text(commit.model_dump_json())
         if commit.number % STATE_EVERY == 0:
             after = self.state.model_copy(deep=True)
@@ -64,7 +68,7 @@ class Draft:
         except OSError as error:
             if not self.target.exists():
                 raise
-            raise StoreError(
+            raise BusyError(
                 f"another process was first to commit {commit.number} of {str(self.archive)!r}; "
                 "nothing was added, run the same command again"
             ) from error
@@ -87,8 +91,8 @@ def refuse_foreign(path: Path) -> None:
 def drafting(path: Path) -> Iterator[Draft]:
     """A draft of the next commit of the archive at `path`, or of the first of a new one.
 
-    The draft vanishes unless it is published. Raises StoreError when something else is at `path`, or when another
-    process is appending; nobody waits.
+    The draft vanishes unless it is published. Raises StoreError when something else is at `path`, and BusyError when
+    another process is appending; nobody waits.
     """
     if not is_archive(path):
         refuse_foreign(path)
@@ -111,7 +115,9 @@ def archive_state(path: Path, as_of: object = None) -> State:
     """
     number = _resolve(path, as_of)
     base = number - number % STATE_EVERY
-    state = _load(path / _folder(base) / "state.json", State) if base else State()
+    state = _load(path, _folder(base) / "state.json", State) if base else State()
+    if state.number != base:
+        raise StoreError(f"{str(path / _folder(base))!r} holds the state of commit {state.number}; restore the archive")
     for following in range(base + 1, number + 1):
         state.add(load_commit(path, following))
     return state
@@ -119,12 +125,17 @@ def archive_state(path: Path, as_of: object = None) -> State:
 
 def load_commit(path: Path, number: int) -> Commit:
     """One commit; StoreError when it cannot be read."""
-    return _load(path / _folder(number) / "commit.json", Commit)
+    commit = _load(path, _folder(number) / "commit.json", Commit)
+    if commit.number != number:
+        raise StoreError(
+            f"{str(path / _folder(number))!r} holds commit {commit.number}; restore the archive from a copy"
+        )
+    return commit
 
 
 def last_commit(path: Path) -> int:
     """The number of the newest commit; StoreError when one before it is gone."""
-    numbers = sorted(int(name) for name in os.listdir(path / "commits") if name.isdigit())
+    numbers = sorted(int(name) for name in os.listdir(inside(path, "commits")) if _NUMBER.fullmatch(name))
     for expected, found in enumerate(numbers, start=1):
         if expected != found:
             raise StoreError(f"{str(path)!r} lacks commit {expected}; restore the archive from a copy")
@@ -165,10 +176,11 @@ def _utc(as_of: object) -> dt.datetime:
         ) from error
 
 
-def _load(path: Path, model: type[Model]) -> Model:
+def _load(archive: Path, name: Path, model: type[Model]) -> Model:
+    path = inside(archive, name)
     try:
-        return model.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        return model.model_validate_json(read_bounded(path))
+    except ValidationError as error:
         raise StoreError(f"{str(path)!r} cannot be read ({reason(error)}); restore the archive from a copy") from error
 
 

@@ -18,11 +18,14 @@ from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import ONE_DAY
 from data_pipeline.layout.datasets import described_observations
 from data_pipeline.layout.moments import nanoseconds
+from data_pipeline.system.capacity import check_zarr, read_json
+from data_pipeline.system.inside import inside
 
 if TYPE_CHECKING:
     import dask.array
 
 CHUNK = 2**18
+MANY_ROWS = 2**24
 DTYPES = {"time": "datetime64[ns]", "longitude": "float64", "latitude": "float64", "source": "int32"}
 
 
@@ -36,6 +39,7 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
     state = archive_state(path, as_of)
     if not state.points:
         raise EmptyDataError(f"{str(path)!r} holds no observation; append a file that does")
+    _refuse_parts_elsewhere(path, state)
     pieces = list(_chunked(state.points[day] for day in sorted(state.points)))
     names = ["time", "longitude", "latitude", "source", *_columns(state)]
     variables = {name: _lazy(path, state, pieces, name) for name in names}
@@ -62,6 +66,22 @@ def open_archive(path: Path, as_of: object = None) -> xr.Dataset:
         attrs=attrs,
         units=state.units,
     )
+
+
+def _refuse_parts_elsewhere(path: Path, state: State) -> None:
+    """StoreError for a part that lies elsewhere, or that is said to hold more rows than its files can."""
+    ends: dict[str, int] = {}
+    for part, _, stop in state.points.values():
+        ends[part] = max(stop, ends.get(part, 0))
+    for part, stop in ends.items():
+        folder = inside(path, f"commits/{part}")
+        if stop > MANY_ROWS:  # such a column has so many blocks that it is looked at before they are counted
+            check_zarr(folder)
+            length = int(np.prod(read_json(folder / "time" / "zarr.json")["shape"]))
+            if stop > length:
+                raise StoreError(
+                    f"{str(folder)!r} ends at row {length}, before {stop}; restore the archive from a copy"
+                )
 
 
 def read_rows(path: Path, state: State, pieces: Iterable[Piece]) -> pd.DataFrame:
@@ -107,7 +127,7 @@ def _lazy(path: Path, state: State, pieces: list[Piece], name: str) -> "dask.arr
 
 def _values(path: Path, state: State, piece: Piece, name: str) -> np.ndarray:
     part, start, stop = piece
-    return _read(str(path / "commits" / part) if _holds(state, part, name) else None, name, start, stop)
+    return _read(str(inside(path, f"commits/{part}")) if _holds(state, part, name) else None, name, start, stop)
 
 
 def _holds(state: State, part: str, name: str) -> bool:
@@ -119,14 +139,21 @@ def _read(folder: str | None, name: str, start: int, stop: int) -> np.ndarray:
     if folder is None:
         return np.full(stop - start, np.nan, np.float32)
     try:
+        column = inside(Path(folder), name)
+        if column.is_dir():
+            check_zarr(column)
         array = zarr.open_array(f"{folder}/{name}", mode="r")
+        if not start < stop <= array.shape[0]:
+            raise ValueError(f"{name} ends at {array.shape[0]}, before row {stop}")
         length = array.chunks[0]
         for index in range(start // length, -(-stop // length)):
             if not Path(folder, name, "c", str(index)).exists():
                 raise FileNotFoundError(f"chunk {index} of {name} is gone")
         values = np.asarray(array[start:stop])
-        if values.size != stop - start:
-            raise ValueError(f"{name} ends at {start + values.size}, before row {stop}")
+        if values.shape != (stop - start,) or values.dtype.kind not in "iuf":
+            raise ValueError(f"{name} is no column of numbers")
+        return nanoseconds(values.astype("datetime64[us]"), f"a time in {folder!r}") if name == "time" else values
+    except StoreError:
+        raise
     except Exception as error:  # a damaged chunk raises whatever its codec raises
         raise StoreError(f"{folder!r} cannot be read ({reason(error)}); restore the archive from a copy") from error
-    return nanoseconds(values.astype("datetime64[us]"), f"a time in {folder!r}") if name == "time" else values

@@ -1,10 +1,34 @@
 """What the log of an archive says: files, commits, and the state that commits add up to."""
 
-from typing import Literal
+import datetime as dt
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-Piece = tuple[str, int, int]  # part, e.g. "00000012/points-0000", and its rows start..stop
+# Years whose every day can be counted in nanoseconds, as times of a store are.
+YEARS = range(1678, 2262)
+
+
+def _a_day(text: str) -> str:
+    day = dt.date.fromisoformat(text)
+    if day.year not in YEARS or day.isoformat() != text:
+        raise ValueError(f"{text} is no day that a store can hold")
+    return text
+
+
+def _ascending(piece: tuple[str, int, int]) -> tuple[str, int, int]:
+    if piece[1] >= piece[2]:
+        raise ValueError("a piece of a part begins before it ends")
+    return piece
+
+
+# What a log says becomes paths and sizes: a foreign one may say anything.
+Row = Annotated[int, Field(ge=0, lt=2**62)]
+Part = Annotated[str, StringConstraints(pattern=r"^[0-9]{8,18}/(points|repeats)-[0-9]{4,18}$")]
+Piece = Annotated[tuple[Part, Row, Row], AfterValidator(_ascending)]
+"""Part, e.g. "00000012/points-0000", and its rows start..stop."""
+Day = Annotated[str, AfterValidator(_a_day)]
+Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=200)]
 
 
 class FileEntry(BaseModel):
@@ -18,8 +42,8 @@ class FileEntry(BaseModel):
     details: dict[str, JsonValue] = {}
     sources: dict[str, int]
     points: int = 0
-    first_day: str | None = None
-    last_day: str | None = None
+    first_day: Day | None = None
+    last_day: Day | None = None
 
 
 class Commit(BaseModel):
@@ -38,9 +62,9 @@ class Commit(BaseModel):
     product: str
     files: list[FileEntry]
     replaced: list[str]
-    points: dict[str, Piece | None]
-    repeats: dict[str, Piece | None]
-    units: dict[str, str]
+    points: dict[Day, Piece | None]
+    repeats: dict[Day, Piece | None]
+    units: dict[Column, str]
     notes: list[str]
 
     def summary(self) -> str:
@@ -66,10 +90,10 @@ class State(BaseModel):
     files: dict[str, FileEntry] = {}
     sources: dict[str, int] = {}
     digests: dict[str, int] = {}
-    points: dict[str, Piece] = {}
-    repeats: dict[str, Piece] = {}
-    units: dict[str, str] = {}
-    since: dict[str, int] = {}
+    points: dict[Day, Piece] = {}
+    repeats: dict[Day, Piece] = {}
+    units: dict[Column, str] = {}
+    since: dict[Column, int] = {}
     history: list[str] = []
 
     def add(self, commit: Commit) -> None:

@@ -1,12 +1,9 @@
 """dino-data: from files and simulations to stores."""
 
-import sys
 from collections.abc import Sequence
 
-import typer
-
 from data_pipeline.commands.lazy import program
-from data_pipeline.errors import DinoError
+from data_pipeline.commands.running import run
 
 COMMANDS = ("ingest", "log", "simulate", "sample", "inspect", "validate")
 app = program(
@@ -17,9 +14,5 @@ app = program(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exits with 0 when done, 1 when a store is unsound, 2 on an error of the user."""
-    try:
-        app(args=list(arguments) if arguments is not None else None)
-    except DinoError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+    """Run the command line; exits with a code of `system.exit_codes`."""
+    run(app, arguments)

@@ -1,5 +1,6 @@
 """dino-data ingest: files of a product into a store."""
 
+import glob
 import json
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -13,15 +14,17 @@ import xarray as xr
 from data_pipeline.archive.appending import append as append_to_archive
 from data_pipeline.archive.appending import ingestion_notes, unseen
 from data_pipeline.commands.options import Scheduler
-from data_pipeline.errors import ConfigError, NoValueError
+from data_pipeline.errors import ConfigError, MissingFileError, NothingNewError, NoValueError
 from data_pipeline.layout.datasets import channel_names
 from data_pipeline.products import PRODUCTS
 from data_pipeline.products import ingest as read_files
 from data_pipeline.products.files import expand
 from data_pipeline.stores.writing import write_store
+from data_pipeline.system.exit_codes import ExitCode
 from data_pipeline.system.progress import reported
 from data_pipeline.system.scheduler import connected
 from data_pipeline.system.settings import refuse_existing
+from data_pipeline.system.voice import tell
 
 PARALLEL_BYTES = 128 * 2**20
 
@@ -59,7 +62,8 @@ def ingest(
     """Read files of a product and write a store: maps become a field store, points an observation store.
 
     What was dropped and why is printed and kept in the store. A bad file among several is told and left out, and the
-    command exits with 1.
+    command exits with 1. Patterns that match no file, and files that an archive has already, are nothing new: the
+    command exits with 3.
 
     Example: dino-data ingest "tracks/*.dat" --out stores/tracks.zarr
     """
@@ -83,43 +87,57 @@ def ingest(
     else:
         out = out or Path("stores") / f"{Path(files[0].replace('*', '').replace('?', '')).stem or 'store'}.zarr"
         refuse_existing(out, overwrite)
-    paths = expand(files)
+    paths = _found(files)
     with connected(scheduler):
         known = unseen(paths, out) if append else dict.fromkeys(paths)
         if not known:
-            typer.echo(f"{out} has the content of all these files already; nothing was changed")
-            return
+            raise NothingNewError(f"{out} has the content of all these files already; nothing was changed")
         with _processes(1 if scheduler else workers or _suited_workers(list(known))):
-            try:
-                ds = read_files(known, product, **options, provenances=known)
-            except NoValueError as error:
-                if not append:
-                    raise
-                _unchanged(out, error)
-                return
+            ds = _read(known, product, options, out)
         for note in ingestion_notes(ds):
             typer.echo(f"note: {note}", err=True)
         _stored(ds, out, append, overwrite)
     if left_out := json.loads(ds.attrs.get("left_out", "[]")):
-        typer.echo(f"{len(left_out)} bad files are not in it; see the notes", err=True)
-        raise typer.Exit(1)
+        tell("error", "error", f"{len(left_out)} bad files are not in it; see the notes", left_out=left_out)
+        raise typer.Exit(ExitCode.FAULT)
 
 
-def _unchanged(out: Path, error: NoValueError) -> None:
-    """Say that files without a valid value leave an archive as it is; exit with 1 when bad ones are among them."""
-    for note in error.left_out:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{error}; {out} was not changed")
-    if error.left_out:
-        typer.echo(f"{len(error.left_out)} bad files are not in it; see the notes", err=True)
-        raise typer.Exit(1)
+def _found(files: list[str]) -> list[Path]:
+    """The files that are named; NothingNewError where all names are patterns and none of them matches."""
+    try:
+        return expand(files)
+    except MissingFileError as error:
+        if all(not Path(name).exists() and glob.has_magic(name) and not glob.glob(name) for name in files):
+            raise NothingNewError(f"no file matches {', '.join(files)} yet; nothing was changed") from error
+        raise
+
+
+def _read(
+    known: dict[Path, dict[str, Any] | None], product: str | None, options: dict[str, Any], out: Path
+) -> xr.Dataset:
+    """The files as one dataset; NothingNewError where an archive is to grow by sound files without a valid value."""
+    try:
+        return read_files(known, product, **options, provenances=known)
+    except NoValueError as error:
+        if not options["keep_repeats"]:
+            raise
+        for note in error.left_out:
+            typer.echo(f"note: {note}", err=True)
+        if error.left_out:
+            typer.echo(f"{error}; {out} was not changed", err=True)
+            bad = f"{len(error.left_out)} bad files are not in it; see the notes"
+            tell("error", "error", bad, left_out=list(error.left_out))
+            raise typer.Exit(ExitCode.FAULT) from error
+        raise NothingNewError(f"{error}; {out} was not changed") from error
 
 
 def _stored(ds: xr.Dataset, out: Path, append: bool, overwrite: bool) -> None:
     """Write the store, or append to the archive, and say what was written."""
     if append:
         commit = append_to_archive(ds, out)
-        typer.echo(f"{out}: commit {commit.number}, {commit.summary()}" if commit else f"{out} was not changed")
+        if commit is None:
+            raise NothingNewError(f"{out} has all of this already; nothing was changed")
+        typer.echo(f"{out}: commit {commit.number}, {commit.summary()}")
         return
     with reported("writing") as progress:
         write_store(ds, out, overwrite=overwrite, progress=progress)

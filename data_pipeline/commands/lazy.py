@@ -49,8 +49,14 @@ def program(
         version: Annotated[
             bool, typer.Option("--version", callback=show, is_eager=True, help="Show the version and exit.")
         ] = False,
+        quiet: Annotated[
+            bool, typer.Option("--quiet", help="Print errors alone; the exit code tells the rest.")
+        ] = False,
+        log_json: Annotated[
+            bool, typer.Option("--log-json", help="Print one JSON object a line on stderr, nothing on stdout.")
+        ] = False,
     ) -> None:
-        """Options of the program itself."""
+        """Options of the program itself; `running.run` takes the last two wherever they stand."""
 
     return app
 

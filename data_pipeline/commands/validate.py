@@ -7,6 +7,7 @@ import typer
 
 from data_pipeline.commands.options import Scheduler
 from data_pipeline.stores.validation import validate_store
+from data_pipeline.system.exit_codes import ExitCode
 from data_pipeline.system.scheduler import connected
 
 
@@ -20,5 +21,5 @@ def validate(store: Annotated[Path, typer.Argument(help="The store to check.")],
     for problem in problems:
         typer.echo(f"{store}: {problem}")
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAULT)
     typer.echo(f"{store} is sound")

@@ -174,7 +174,7 @@ def _fields_asked(ds: xr.Dataset, names: Sequence[str]) -> list[str]:
 
 def _arrays(path: str | os.PathLike[str], channels: Sequence[str]) -> dict[str, zarr.Array]:
     """The zarr arrays of a store's channels; fields are float32 with NaN for missing, so that nothing is to decode."""
-    group = zarr.open_group(path, mode="r")
+    group = zarr.open_group(path, mode="r", use_consolidated=False)
     arrays = {name: group[name] for name in channels}
     return {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
 

@@ -37,7 +37,7 @@ def grow_store(
     After a crash the same call makes only what is missing, and the store is the same to the byte. Parts of other
     settings, or of another version of the simulators, are made anew. Memory is bounded by `workers` parts and a region
     of the store; until the store is in place the disk holds the parts besides. Raises StoreError when `path` is taken
-    and `overwrite` is false, when another process is making it, or when it cannot be written.
+    and `overwrite` is false, or when it cannot be written, and BusyError when another process is making it.
     """
     path = Path(path)
     refuse_existing(path, overwrite)

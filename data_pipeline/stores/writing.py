@@ -20,7 +20,9 @@ from data_pipeline.layout.channels import in_registry_order
 from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
 from data_pipeline.layout.day_index import bound
 from data_pipeline.system.atomic import recover, writing_folder
+from data_pipeline.system.capacity import check_zarr
 from data_pipeline.system.folders import writing
+from data_pipeline.system.forking import in_every_child, lazy_reading
 from data_pipeline.system.progress import Progress
 from data_pipeline.system.scheduler import in_order
 
@@ -39,6 +41,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
     when there is nothing at `path`, StoreError when it is no store of ours, was not finished or has no such state.
     """
     path = Path(path)
+    in_every_child(lazy_reading)
     recover(path)
     if is_archive(path):
         from data_pipeline.archive.reading import open_archive  # with dask
@@ -59,6 +62,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
         )
     if attrs.get("dino_complete") is not True:
         raise StoreError(f"{str(path)!r} was never finished (its writer was stopped); delete it and make it anew")
+    check_zarr(path)
     try:
         # Workers of a cluster have working directories of their own.
         ds = xr.open_zarr(path.absolute(), consolidated=False, chunks={} if blocks else None)
@@ -112,7 +116,7 @@ def store_chunks(ds: xr.Dataset) -> dict[str, int]:
 
 def _root_attributes(path: Path) -> Mapping[str, Any]:
     try:
-        return dict(zarr.open_group(path, mode="r").attrs)
+        return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
     except Exception as error:  # a file, an empty folder and damaged metadata each raise something else
         raise StoreError(f"{str(path)!r} is no zarr store; ingest it with dino-data or name another") from error
 

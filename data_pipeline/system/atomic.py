@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_pipeline.errors import StoreError
+from data_pipeline.errors import BusyError, StoreError
 
 _TRIES = 10  # of a folder that others replace at the same time
 _numbers = itertools.count()
@@ -42,7 +42,7 @@ def writing_folder(path: str | os.PathLike[str], refuse: Callable[[Path], None] 
     """An empty folder to fill, which becomes `path` when the block ends well and is deleted when it does not.
 
     refuse: is called when something is at `path`, and raises where that may not be replaced; without it nothing is
-    replaced but an empty folder. Raises StoreError when others replace the folder all the time.
+    replaced but an empty folder. Raises BusyError when others replace the folder all the time.
     """
     path = Path(path)
     refuse = refuse or _refuse
@@ -131,7 +131,7 @@ def _exchange(partial: Path, path: Path, refuse: Callable[[Path], None]) -> None
                     recover(path)
                     raise
         else:
-            raise StoreError(f"{str(path)!r} is being replaced by somebody else; try again")
+            raise BusyError(f"{str(path)!r} is being replaced by somebody else; try again")
     # Only now: until the new folder is there an old one that was left may be all there is.
     remove_leftovers(path, "previous")
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from data_pipeline.system.voice import Voice, tell, voice
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -25,8 +27,11 @@ def silent(done: int, total: int, note: str = "", /) -> None:
 def reported(task: str) -> Iterator[Progress]:
     """A callback that shows how far `task` is, and how long the rest will take; several threads may call it.
 
-    A task of several stages counts each of them from one.
+    A task of several stages counts each of them from one. Nothing is shown where the command is quiet.
     """
+    if voice() is Voice.QUIET:
+        yield silent
+        return
     from rich.console import Console
 
     console = Console(stderr=True, soft_wrap=True)
@@ -68,6 +73,10 @@ class _Lines:
             return
         self.tenth = tenth
         parts = [f"{self.task}: {done} of {total}", note, self._left(total)]
+        if voice() is Voice.JSON:
+            told = ", ".join(part for part in parts if part)
+            tell("info", "progress", told, task=self.task, done=done, total=total)
+            return
         self.console.print(", ".join(part for part in parts if part), highlight=False, markup=False)
 
     def _left(self, total: int) -> str:

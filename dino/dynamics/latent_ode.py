@@ -21,7 +21,8 @@ def mode_bands(code_size: int) -> Tensor:
     numbers that a month of maps can determine; one number a mode is not, and overfits.
     """
     rank = torch.log2(torch.arange(1, code_size + 1, dtype=torch.float64)) / 2
-    bands = int(torch.ceil(rank[-1]).item()) + 1
+    # The rank's last node rounded up, in whole numbers: sizes are asked for without values (the device "meta") too.
+    bands = ((code_size - 1).bit_length() + 1) // 2 + 1
     return (1 - (rank - torch.arange(bands, dtype=torch.float64)[:, None]).abs()).clamp_min(0).float()
 
 

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from data_pipeline.errors import StoreError, reason
 from data_pipeline.system.atomic import writing_file
+from data_pipeline.system.capacity import read_json
 
 from ..config import Config, load_config
 from ..errors import CheckpointError, MissingFileError
@@ -24,6 +26,8 @@ from .spec import LatentSpec, OceanSpec
 FORMAT = "dino-run"
 VERSION = 3
 _MAPS = ("background.longitude", "background.latitude", "background.values")
+# Layers and widths that a description may name whatever the weights are: settings of the other kind stay as they are.
+_ALWAYS_ALLOWED = 2**12
 
 
 def save_model(latent: LatentModel, ocean: Ocean, folder: Path) -> None:
@@ -101,20 +105,69 @@ def load_model(folder: Path | str, device: str = "cpu") -> tuple[LatentModel, Oc
             f"{weights} and {description.name} belong to different runs, or the weights are damaged; "
             "copy both from one run"
         )
-    maps = [tensors.pop(name).numpy() for name in _MAPS]
+    background = _background(tensors, ocean_spec, weights)
+    _refuse_other_sizes(latent_spec, tensors, weights)
     latent = LatentModel(latent_spec)
     try:
         latent.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{weights} does not fit its description; train anew") from error
-    return latent.to(device).eval(), Ocean.of(ocean_spec, GridMap(*maps))
+    return latent.to(device).eval(), Ocean.of(ocean_spec, background)
+
+
+def _background(tensors: dict[str, torch.Tensor], spec: OceanSpec, weights: Path) -> GridMap:
+    """The mean field, taken out of the tensors; `CheckpointError` when it is none."""
+    if not set(_MAPS) <= set(tensors):
+        raise CheckpointError(f"{weights} holds no mean field; copy the run again or train anew")
+    longitude, latitude, values = (tensors.pop(name).numpy() for name in _MAPS)
+    space = (len(latitude), len(longitude)) if longitude.ndim == latitude.ndim == 1 else longitude.shape
+    fits = longitude.ndim in (1, 2) and latitude.ndim == longitude.ndim and 0 not in space
+    if not fits or values.shape != (len(spec.channels), *space) or (latitude.ndim == 2 and latitude.shape != space):
+        raise CheckpointError(f"{weights} holds a mean field of odd shape; copy the run again or train anew")
+    if len(spec.charts) != len(spec.amplitude) or not spec.charts:
+        raise CheckpointError(f"{weights}: its description has charts without an amplitude; copy the run again")
+    return GridMap(longitude, latitude, values)
+
+
+def _refuse_other_sizes(spec: LatentSpec, tensors: dict[str, torch.Tensor], weights: Path) -> None:
+    """`CheckpointError` when a description has other sizes than the weights; nothing of its sizes is allocated."""
+    held = sum(tensor.numel() for tensor in tensors.values())
+    decoder, dynamics = spec.decoder, spec.dynamics
+    # A code has its variance among the weights, and a layer that computes has at least a number of its own.
+    sizes = {"code_size": decoder.code_size, "input_size": spec.input_size, "channels": spec.channels}
+    layers = {
+        "layers": decoder.layers,
+        "depth": dynamics.depth,
+        "lags": dynamics.lags,
+        "residuals": len(spec.residuals),
+    }
+    widths = {"hidden": max(decoder.hidden, dynamics.hidden, *(r.hidden for r in spec.residuals), 0)}
+    bounds = (
+        (sizes, 1, held),
+        (layers, 0, max(len(tensors), _ALWAYS_ALLOWED)),
+        (widths, 0, max(held, _ALWAYS_ALLOWED)),
+    )
+    for named, least, most in bounds:
+        for name, size in named.items():
+            if not least <= size <= most:
+                raise CheckpointError(
+                    f"the description beside {weights} has a {name} of {size}, where the weights are {held} numbers; "
+                    "copy the run again or train anew"
+                )
+    try:
+        with torch.device("meta"):
+            wanted = {name: tensor.shape for name, tensor in LatentModel(spec).state_dict().items()}
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        raise CheckpointError(f"the description beside {weights} describes no model ({reason(error)})") from error
+    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise CheckpointError(f"{weights} does not fit its description; train anew")
 
 
 def _described(description: Path) -> dict:
     """The content of `model.json`; `CheckpointError` when it is no description of this version."""
     try:
-        content = json.loads(description.read_text())
-    except ValueError as error:  # JSON and text decoding
+        content = read_json(description)
+    except StoreError as error:
         raise CheckpointError(f"{description} is not readable JSON; copy the run again or train anew") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{description} does not describe a run of dino; give a folder made by `dino train`")

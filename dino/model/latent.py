@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..config import DecoderConfig
 from ..dynamics import AdaptedODE, Dynamics, HistoryInitialiser, LatentODE, QuadraticODE, integrate
+from ..numerics.forking import compute_in_children
 from ..numerics.gaussian import Gaussian
 from ..space.cover import CONTEXT
 from ..space.decoders import FourierDecoder, SirenDecoder
@@ -58,6 +59,7 @@ class LatentModel(nn.Module):
 
     def __init__(self, spec: LatentSpec) -> None:
         super().__init__()
+        compute_in_children()
         self.spec = spec
         channels, code, d = spec.channels, spec.decoder.code_size, spec.dynamics
         self.decoder = build_decoder(spec.decoder, spec.input_size, channels)

@@ -7,7 +7,7 @@ import xarray as xr
 
 from data_pipeline.system.folders import claimed, writing
 
-from ..errors import ObservationError
+from ..errors import EmptyDataError, NothingNewError, ObservationError
 from ..forecaster import Forecaster
 from ..inference.analysis import Analysis
 from ..inference.maps import is_maps
@@ -26,7 +26,8 @@ def advance(
     """The analysis at `moment`, by default at the last observation, from the state at `path`; it is written there.
 
     Where there is no state yet, a window is analysed from the population of the run. A second process that comes while
-    one is at it is refused with `StoreError`; see `Forecaster.update` and `load_cycle` for the other errors.
+    one is at it is refused with `BusyError`. Raises `NothingNewError` where the period has no observation; see
+    `Forecaster.update` and `load_cycle` for the other errors.
     """
     if is_maps(observations):
         raise ObservationError(
@@ -37,10 +38,13 @@ def advance(
         path.parent.mkdir(parents=True, exist_ok=True)
     with claimed(path.with_name(f".{path.name}.lock"), BUSY):
         before = load_cycle(path, run, device)
-        if before is None:
-            analysis = forecaster.analyse(observations, moment)
-        else:
-            analysis = forecaster.update(before, observations, moment)
+        try:
+            if before is None:
+                analysis = forecaster.analyse(observations, moment)
+            else:
+                analysis = forecaster.update(before, observations, moment)
+        except EmptyDataError as error:
+            raise NothingNewError(f"the cycle has nothing to {'go on' if before else 'begin'} with: {error}") from error
         with writing(path):
             save_cycle(analysis, path, run)
     return analysis

@@ -14,7 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from data_pipeline.errors import StoreError
 from data_pipeline.system.atomic import writing_file
+from data_pipeline.system.capacity import read_json
+from data_pipeline.system.inside import inside
 
 from ..data.observations import datetime_of
 from ..errors import CheckpointError
@@ -25,6 +28,7 @@ from ..model.checkpoint import run_identity
 FORMAT = "dino-state"
 VERSION = 1
 DESCRIPTION = "state.json"
+LONGEST_DAYS = 99_000.0  # from 1950, either way: what a store's nanoseconds hold
 
 
 def save_cycle(analysis: Analysis, path: Path, run: Path | str) -> None:
@@ -69,10 +73,12 @@ def load_cycle(path: Path, run: Path | str, device: str | torch.device = "cpu") 
     if not description.is_file():
         raise CheckpointError(f"{path} is no state of a cycle: it has no {DESCRIPTION}; give a new or another folder")
     try:
-        content = json.loads(description.read_text())
+        content = read_json(inside(path, DESCRIPTION))
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise CheckpointError(f"{description} is no state that this program reads; begin anew in another folder")
-        packed = (path / content["tensors"]).read_bytes()
+        if content["tensors"] != _tensors_name(str(content["sha256"])):
+            raise CheckpointError(f"{description} names {content['tensors']!r}, no tensors of a state; begin anew")
+        packed = inside(path, content["tensors"]).read_bytes()
         if hashlib.sha256(packed).hexdigest() != content["sha256"]:
             raise CheckpointError(f"{path / content['tensors']} is damaged; begin anew in another folder")
         tensors = load(packed)
@@ -80,7 +86,9 @@ def load_cycle(path: Path, run: Path | str, device: str | torch.device = "cpu") 
         offsets = tuple(Offset(str(source), int(channel), float(last)) for source, channel, last in content["offsets"])
         joint = StateAndOffsets(offsets, tensors["mean"].to(device), tensors["covariance"].to(device))
         time = float(content["time"])
-    except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
+        _refuse_other_shapes(joint, time)
+        seen = _seen(tensors)
+    except (StoreError, ValueError, KeyError, TypeError, OverflowError, SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); begin anew in another folder") from error
     if not belongs:
         raise CheckpointError(f"the state {path} belongs to another run than {run}; give its run, or another state")
@@ -90,14 +98,28 @@ def load_cycle(path: Path, run: Path | str, device: str | torch.device = "cpu") 
         joint.mean[:, :size],
         joint.covariance[:, :size, :size],
         joint=joint if offsets else None,
-        seen=_seen(tensors),
+        seen=seen,
     )
+
+
+def _refuse_other_shapes(joint: StateAndOffsets, time: float) -> None:
+    """ValueError for tensors that are no Gaussian of a state, and for a time beyond those of a store."""
+    mean, covariance = joint.mean, joint.covariance
+    if mean.ndim != 2 or covariance.shape != (*mean.shape, mean.shape[1]) or joint.state_size < 1:
+        raise ValueError(f"mean {tuple(mean.shape)} and covariance {tuple(covariance.shape)} are of no state")
+    if not (mean.is_floating_point() and mean.isfinite().all() and covariance.isfinite().all()):
+        raise ValueError("its numbers are not finite")
+    if not abs(time) < LONGEST_DAYS:
+        raise ValueError(f"its time is day {time}")
 
 
 def _seen(tensors: dict[str, Tensor]) -> Seen | None:
     if "seen_time" not in tensors:
         return None
-    return Seen(tensors["seen_time"].numpy(), tensors["seen_digest"].numpy().view(np.uint64))
+    time, digest = tensors["seen_time"], tensors["seen_digest"]
+    if time.ndim != 1 or time.shape != digest.shape or time.dtype != torch.float64 or digest.dtype != torch.int64:
+        raise ValueError("what it remembers of observations is no list of times and digests")
+    return Seen(time.numpy(), digest.numpy().view(np.uint64))
 
 
 def _tensors_name(digest: str) -> str:

@@ -131,10 +131,10 @@ def test_a_file_without_a_valid_value_is_no_bad_file_for_an_archive(capsys, tmp_
     bad.write_bytes(b"CDF\x01rubbish")
     assert run(capsys, "ingest", good, "--out", archive, "--append")[0] == 0
     before = open_store(archive).load()
-    code, out, _ = run(capsys, "ingest", empty, "--out", archive, "--append")
-    assert code == 0
-    assert "empty.dat' holds no valid value" in out
-    assert "was not changed" in out
+    code, _, err = run(capsys, "ingest", empty, "--out", archive, "--append")
+    assert code == 3
+    assert "empty.dat' holds no valid value" in err
+    assert "was not changed" in err
     code, _, err = run(capsys, "ingest", empty, bad, "--out", archive, "--append")
     assert code == 1
     assert "bad.nc left out" in err
@@ -154,8 +154,9 @@ def test_an_archive_grows(capsys, tmp_path, track):
     later.write_text("-4.5 36.0 23511.25 0.3\n-4.5 36.0 23510.25 0.10\n")
     code, out, _ = run(capsys, "ingest", track, later, "--out", archive, "--append")
     assert out == f"{archive}: commit 2, alongtrack-text, 1 files, 2 points, 2 days written\n"
-    code, out, _ = run(capsys, "ingest", track, later, "--out", archive, "--append")
-    assert (code, out) == (0, f"{archive} has the content of all these files already; nothing was changed\n")
+    code, out, err = run(capsys, "ingest", track, later, "--out", archive, "--append")
+    told = f"nothing new: {archive} has the content of all these files already; nothing was changed\n"
+    assert (code, out, err) == (3, "", told)
     track.write_text(TRACK.replace("0.10", "0.15"))
     run(capsys, "ingest", track, "--out", archive, "--append")
     assert open_store(archive)["adt"].values.tolist() == pytest.approx([0.1, 0.15, -0.2, 0.3])

@@ -262,6 +262,31 @@ def test_a_second_writer_is_refused_and_maps_too(twin, seen, run_of_twin, tmp_pa
         advance(forecaster, run_of_twin, sea_dataset(5, 2.0, False), None, tmp_path / "state")
 
 
+def test_locks_and_days_without_data_have_codes_of_their_own(twin, seen, run_of_twin, tmp_path, capsys):
+    def ended(store, *extra):
+        command = ["forecast", run_of_twin, store, "--grid", "1,3,33,35,1", "--cycle", tmp_path / "state", *extra]
+        with pytest.raises(SystemExit) as stop:
+            main([*map(str, command), "--out", str(tmp_path / "next.nc"), "--overwrite", "--log-json"])
+        *_, error, end = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        assert end["exit_code"] == stop.value.code
+        return stop.value.code, error
+
+    table = twin.table(seen)
+    columns = [table[name].values for name in ("time", "longitude", "latitude")]
+    store = write_store(observations_dataset(*columns, {"adt": table["adt"].values}), tmp_path / "seen.zarr")
+    before = str(datetime_of(twin.start - 30.0))
+    code, told = ended(store, "--time", before)
+    assert (code, told["type"]) == (3, "NothingNewError")
+    assert not (tmp_path / "state").exists()
+    with claimed(tmp_path / ".state.lock", ""):
+        code, told = ended(store)
+    assert (code, told["type"]) == (75, "BusyError")
+    assert ended(store)[0] == 0
+    assert ended(store)[0] == 0  # nothing new, but a forecast was asked for and made
+    code, told = ended(store, "--time", before)
+    assert (code, told["type"]) == (2, "ObservationError")
+
+
 def test_the_command_goes_on_from_day_to_day(twin, seen, run_of_twin, tmp_path, capsys):
     def call(name: str, *extra: str) -> xr.Dataset:
         places = tmp_path / "here.csv"
