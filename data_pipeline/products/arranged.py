@@ -17,7 +17,7 @@ from data_pipeline.layout.channels import CHANNELS, match_channel, unit_conversi
 from data_pipeline.layout.checks import COMPANIONS
 from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.layout.day_index import with_own_index
-from data_pipeline.layout.degrees import CANONICAL, degrees
+from data_pipeline.layout.degrees import CANONICAL, Role, degrees
 from data_pipeline.layout.globe import wrap_longitude
 from data_pipeline.layout.moments import moments
 from data_pipeline.layout.relations import lacking
@@ -63,7 +63,7 @@ def arranged_places(given: Any, where: str = "the target") -> xr.Dataset:
     longitude, latitude = _positions(given, where)
     renamed = {str(v.name): name for name, v in zip(POSITIONS, (longitude, latitude), strict=True)}
     places = given.rename({old: new for old, new in renamed.items() if old != new})
-    for name, variable in zip(POSITIONS, (longitude, latitude), strict=True):
+    for name, variable in _roles(longitude, latitude):
         values, _ = degrees(variable.values, str(variable.attrs.get("units", "")), name, where)
         # An axis is its own dimension, which was renamed with it.
         held = places[name].dims
@@ -141,6 +141,10 @@ def _positions(ds: xr.Dataset, where: str) -> tuple[xr.DataArray, xr.DataArray]:
     return find_positions(ds, where)
 
 
+def _roles(longitude: xr.DataArray, latitude: xr.DataArray) -> tuple[tuple[Role, xr.DataArray], ...]:
+    return ("longitude", longitude), ("latitude", latitude)
+
+
 def _are_placed(ds: xr.Dataset) -> bool:
     from data_pipeline.products.coordinates import has_positions
 
@@ -196,7 +200,7 @@ def _points(
         return full.reshape(-1)
 
     columns: dict[str, Any] = {"time": column(time.data, time.dims)}
-    for name, variable in (("longitude", longitude), ("latitude", latitude)):
+    for name, variable in _roles(longitude, latitude):
         placed, _ = degrees(variable.values, str(variable.attrs.get("units", "")), name, where)
         columns[name] = column(wrap_longitude(placed) if name == "longitude" else placed, variable.dims)
     attrs: dict[str, dict[str, str]] = {name: {"units": CANONICAL[name]} for name in POSITIONS}
@@ -234,7 +238,7 @@ def _maps(
         raise SchemaError(f"{where} holds {', '.join(map(str, ds.data_vars)) or 'nothing'} along {dims}; give a grid")
     places = [
         degrees(variable.values, str(variable.attrs.get("units", "")), name, where)[0]
-        for name, variable in (("longitude", longitude), ("latitude", latitude))
+        for name, variable in _roles(longitude, latitude)
     ]
     time = _times(ds, tuple(map(str, ds.dims)), where)
     along = [str(dim) for dim in time.dims]

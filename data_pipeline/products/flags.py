@@ -118,7 +118,8 @@ def _declared(ds: xr.Dataset, variable: str, everything: bool) -> dict[str, Mean
 
 
 def _origin(ds: xr.Dataset, variable: str) -> list[str]:
-    return [name for name in [ds[variable].attrs.get(MADE_FROM)] if name in ds.variables]
+    origin = str(ds[variable].attrs.get(MADE_FROM, ""))
+    return [origin] if origin in ds.variables else []
 
 
 def _flags_of(ds: xr.Dataset, variable: str, everything: bool) -> list[str]:

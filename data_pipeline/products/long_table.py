@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,8 +44,8 @@ def is_long(names: Sequence[str]) -> bool:
     return VARIABLE in names and VALUE in names
 
 
-def pivoted(table: pd.DataFrame, depth: float | None, where: str) -> Pivoted:
-    """A long table with a column for each variable; two values of one variable at one place stay two rows.
+def pivoted(table: Any, depth: float | None, where: str) -> Pivoted:
+    """A long table (DataFrame) with a column for each variable; two values of one variable at one place stay two.
 
     depth [m]: the level nearest to it is taken of each profile, without one the level nearest to the surface, down to
     SURFACE_METRES. Raises UnitsError when a variable has several units, EmptyDataError when no row is of the level.
@@ -60,8 +61,8 @@ def pivoted(table: pd.DataFrame, depth: float | None, where: str) -> Pivoted:
     row = table.groupby([*(table[name] for name in keys), again], dropna=False, sort=False).ngroup().to_numpy()
     first = np.unique(row, return_index=True)[1]
     wide = table.loc[first, keys].reset_index(drop=True)
-    value = pd.to_numeric(table[VALUE], errors="coerce").to_numpy(np.float64)
-    quality = pd.to_numeric(table[QUALITY], errors="coerce").to_numpy(np.float64) if QUALITY in table.columns else None
+    value = _number(table[VALUE])
+    quality = _number(table[QUALITY]) if QUALITY in table.columns else None
     flagged, absent = {}, {}
     for name in every:
         here = (variable == name).to_numpy()
@@ -76,20 +77,24 @@ def pivoted(table: pd.DataFrame, depth: float | None, where: str) -> Pivoted:
     return Pivoted(wide[names], flagged, other, absent, platform, units)
 
 
-def _at_level(table: pd.DataFrame, keys: list[str], variable: pd.Series, depth: float | None) -> np.ndarray:
+def _at_level(table: Any, keys: list[str], variable: Any, depth: float | None) -> np.ndarray:
     """(row,) whether a row is of the level that is taken of its profile; rows without a depth are at the surface."""
     if "depth" in table.columns:
-        down = pd.to_numeric(table["depth"], errors="coerce").abs()
+        down = abs(_number(table["depth"]))
     elif "elevation" in table.columns:
-        down = -pd.to_numeric(table["elevation"], errors="coerce")
+        down = -_number(table["elevation"])
     else:
         return np.ones(len(table), dtype=bool)
-    away = (down.fillna(0.0) - (depth or 0.0)).abs()
+    away: Any = pd.Series(abs(np.nan_to_num(down) - (depth or 0.0)), index=table.index)
     nearest = away.groupby([*(table[name] for name in keys), variable], dropna=False).transform("min")
     return ((away == nearest) & ((away <= SURFACE_METRES) | (depth is not None))).to_numpy()
 
 
-def _units(table: pd.DataFrame, variable: pd.Series, where: str) -> dict[str, str]:
+def _number(column: Any) -> np.ndarray:
+    return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+
+
+def _units(table: Any, variable: Any, where: str) -> dict[str, str]:
     column = next((name for name in _UNITS if name in table.columns), None)
     if column is None:
         return {}

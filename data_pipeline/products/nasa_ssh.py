@@ -36,5 +36,5 @@ def adapt(ds: xr.Dataset, notes: list[str]) -> xr.Dataset:
         and flag.dtype.kind in "fiu"
     ):
         columns = flag.isel({flag.dims[1]: list(_CONDEMNING)})
-        ds = ds.assign({_SUSPECT: (columns == 1).any(columns.dims[1]).astype(np.int8)})
+        ds = ds.assign({_SUSPECT: (columns == 1).any(str(columns.dims[1])).astype(np.int8)})
     return ds

@@ -1,5 +1,7 @@
 """Whether columns of a table can be what they are taken for: a table read in the wrong order looks sound otherwise."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -73,14 +75,14 @@ def check_values(values: np.ndarray, channel: Channel, assumed: bool, columns: s
         )
 
 
-def numbers(name: str, given: pd.Series, columns: str) -> np.ndarray:
+def numbers(name: str, given: Any, columns: str) -> np.ndarray:
     """A column as float64, NaN for what is no number; SchemaError when many of its entries are words."""
-    read = pd.to_numeric(given, errors="coerce")
-    words = given[read.isna() & given.notna()].astype(str).str.strip()
+    read = np.asarray(pd.to_numeric(given, errors="coerce"), dtype=np.float64)
+    words = given[np.isnan(read) & given.notna()].astype(str).str.strip()
     words = words[~words.str.lower().isin(_NO_WORDS)]
     if len(words) > _FEW * len(read):
         raise SchemaError(
             f"{columns}: {len(words)} of {len(read)} entries of {name} are no numbers, e.g. {words.iloc[0]!r}; write "
             "decimals with a point, or name the columns in order with --columns"
         )
-    return read.to_numpy(np.float64)
+    return read

@@ -60,7 +60,7 @@ def without_value(made: xr.Dataset, channels: Sequence[str], cover: Cover) -> li
 
     Raises EmptyDataError when no place has a value.
     """
-    known = np.any([np.isfinite(made[name]).any("time") for name in channels], axis=0)
+    known = np.any([np.isfinite(made[name].values).any(axis=0) for name in channels], axis=0)
     if known.all():
         return []
     longitude, latitude = (np.asarray(made[name].values, np.float64) for name in ("longitude", "latitude"))
