@@ -184,20 +184,13 @@ def _points(
         dims, values = ("obs",), {name: variable.expand_dims("obs") for name, variable in values.items()}
     like = next(v for v in values.values() if v.dims == dims)
     time = _times(ds, tuple(map(str, dims)), where)
-    base = xr.zeros_like(like.reset_coords(drop=True), dtype=bool)
+    sizes = dict(zip(dims, like.shape, strict=True))
 
     def column(held: Any, own: tuple[Any, ...]) -> Any:
         if not set(own) <= set(dims):
             raise SchemaError(f"columns of {where} lie along {own} and {dims}; give equally long columns")
         # Broadcast and put in the order of the channel's own dimensions, then in one row.
-        wide = xr.Variable(own, held).set_dims([*[dim for dim in dims if dim not in own], *own]).transpose(*dims)
-        full = np.broadcast_to(wide.data, base.shape) if isinstance(wide.data, np.ndarray) else wide.data
-        missing = {dim: size for dim, size in zip(dims, base.shape, strict=True) if wide.sizes[dim] != size}
-        if missing and not isinstance(wide.data, np.ndarray):
-            import dask.array
-
-            full = dask.array.broadcast_to(wide.data, base.shape)
-        return full.reshape(-1)
+        return xr.Variable(own, held).set_dims(sizes).transpose(*dims).data.reshape(-1)
 
     columns: dict[str, Any] = {"time": column(time.data, time.dims)}
     for name, variable in _roles(longitude, latitude):
@@ -267,8 +260,8 @@ def _maps(
             )
         held = held.isel({lead[0]: first, **once})
         fields[name] = _converted(held, name, units[name], "", where)
-    axes = [values[once[dim]] if dim in once else values for dim, values in zip(dims[::-1], places, strict=True)]
-    made = fields_dataset(moment, *axes, fields, units=units)
+    x, y = (values[once[dim]] if dim in once else values for dim, values in zip(dims[::-1], places, strict=True))
+    made = fields_dataset(moment, x, y, fields, units=units)
     return made.assign_attrs({**ds.attrs, **made.attrs})
 
 

@@ -137,9 +137,12 @@ def _arrays(folder: Path) -> Iterator[_Array]:
 def _understood(array: _Array) -> None:
     """StoreError for metadata that are not those of an array."""
     try:
-        array.chunk, array.claimed  # noqa: B018 - they raise
         codecs = list(_names(array.metadata["codecs"]))
-        if len(array.chunk) != len(array.shape) or array.metadata["chunk_grid"]["name"] != "regular":
+        if (
+            array.claimed < 0
+            or len(array.chunk) != len(array.shape)
+            or array.metadata["chunk_grid"]["name"] != "regular"
+        ):
             raise ValueError("its chunks are of another shape than the array")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(

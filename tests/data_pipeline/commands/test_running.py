@@ -264,7 +264,7 @@ def test_ctrl_c_in_the_middle_of_a_command_ends_with_130(tmp_path):
 
 def test_an_unsound_store_is_code_one(capsys, tmp_path, toy_fields):
     path = write_store(toy_fields, tmp_path / "a.zarr")
-    zarr.open_group(path, mode="r+")["adt"][0, 0, 0] = np.inf
+    zarr.open_array(path / "adt", mode="r+")[0, 0, 0] = np.inf
     code, _, err = ended(capsys, "--log-json", "validate", path)
     assert code == 1
     assert any("is infinite" in event["message"] for event in events(err))
