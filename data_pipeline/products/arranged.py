@@ -190,7 +190,8 @@ def _points(
         if not set(own) <= set(dims):
             raise SchemaError(f"columns of {where} lie along {own} and {dims}; give equally long columns")
         # Broadcast and put in the order of the channel's own dimensions, then in one row.
-        return xr.Variable(own, held).set_dims(sizes).transpose(*dims).data.reshape(-1)
+        wide: Any = xr.Variable(own, held).set_dims(sizes).transpose(*dims).data
+        return wide.reshape(-1)
 
     columns: dict[str, Any] = {"time": column(time.data, time.dims)}
     for name, variable in _roles(longitude, latitude):
