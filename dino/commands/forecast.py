@@ -1,6 +1,8 @@
 """`dino forecast`."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -72,9 +74,10 @@ def forecast(
 
         if wide.fits_chunks(dataset, target):
             last = wide.last_map(dataset, start)
-            _told_horizon(forecaster, days, beyond)
-            parts = wide.forecast_chunks(forecaster, dataset, datetime_of(last + days), target, time=start, beyond=True)
-            wide.write_chunks(out, parts, target, overwrite)
+            times = datetime_of(last + days)
+            with _horizon_told(forecaster, days, beyond):
+                parts = wide.forecast_chunks(forecaster, dataset, times, target, time=start, beyond=True)
+                wide.write_chunks(out, parts, target, overwrite)
             size = wide.CHUNK_DEGREES
             console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(last)!s:.16}")
             return
@@ -82,8 +85,8 @@ def forecast(
         analysis = forecaster.analyse(dataset, start, smooth=bool((days < 0).any()))
     else:
         analysis = advance(forecaster, run, dataset, start, cycle)
-    _told_horizon(forecaster, days, beyond)
-    made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target, beyond=True)
+    with _horizon_told(forecaster, days, beyond):
+        made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target, beyond=True)
     for line in without_value(made, forecaster.ocean.names, forecaster.ocean.cover):
         typer.echo(f"warning: {line}", err=True)
     if analysis.maps is None:
@@ -103,15 +106,15 @@ def forecast(
     )
 
 
-def _told_horizon(forecaster: Forecaster, days: np.ndarray, beyond: bool) -> None:
-    """Tell of leads beyond those that the model was scored at, once; refuse them far beyond."""
+@contextmanager
+def _horizon_told(forecaster: Forecaster, days: np.ndarray, beyond: bool) -> Iterator[None]:
+    """Tell of leads beyond those that the model was scored at, once for all calls inside; refuse them far beyond."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HorizonWarning)
         check_horizon(forecaster.latent, days, beyond)
-    said = told_horizon(forecaster.latent, days)
-    warnings.simplefilter("ignore", HorizonWarning)
-    if said is not None:
-        console().print(f"warning: {said}", markup=False)
+        if said := told_horizon(forecaster.latent, days):
+            typer.echo(f"warning: {said}", err=True)
+        yield
 
 
 def _is_wide(target: xr.Dataset) -> bool:

@@ -99,6 +99,6 @@ def test_the_command_warns_refuses_and_obeys(sea_run, sea_store, tmp_path, capsy
     with pytest.raises(SystemExit) as left:
         main([*command, "--leads", "400", "--beyond"])
     assert left.value.code == 0
-    assert "warning: a lead of 400 days" in capsys.readouterr().out.replace("\n", " ")
+    assert "warning: a lead of 400 days" in capsys.readouterr().err
     with xr.open_dataset(out) as made:
         assert np.isfinite(made["adt_std"]).any()
