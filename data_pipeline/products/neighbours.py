@@ -7,6 +7,7 @@ above what eddies and fronts do in that distance: they are never cut.
 
 import numpy as np
 
+from data_pipeline.layout.globe import EARTH_RADIUS_KM
 from data_pipeline.products.observed import Points
 from data_pipeline.products.screening import AWAY
 
@@ -19,7 +20,6 @@ FLOOR_METRES, CEILING_METRES = 0.3, 1.0
 # A satellite's nadir moves at 5 to 7 km/s. Times written to a second or so leave some doubt of it; ships, moorings and
 # the pixels of a line of a swath are far from it.
 _SLOWEST, _FASTEST = 2.0, 20.0  # km/s
-_EARTH_RADIUS_KM = 6371.0
 _MAD_OF_ONE_SIGMA = 1.4826
 _ROWS = 2**16
 
@@ -103,7 +103,7 @@ def _flown(seconds: np.ndarray, longitude: np.ndarray, latitude: np.ndarray) -> 
     """(obs - 1,) whether a satellite flew from each point to the next within REACH_SECONDS."""
     longitude, latitude = np.deg2rad(longitude.astype(np.float64)), np.deg2rad(latitude.astype(np.float64))
     east, north = np.cos(latitude) * np.exp(1j * longitude), np.sin(latitude)
-    chord = _EARTH_RADIUS_KM * np.hypot(abs(np.diff(east)), np.diff(north))
+    chord = EARTH_RADIUS_KM * np.hypot(abs(np.diff(east)), np.diff(north))
     after = np.diff(seconds)
     return (after <= REACH_SECONDS) & (chord > _SLOWEST * after) & (chord < _FASTEST * after)
 
