@@ -1,7 +1,7 @@
 """The everyday case from the shell: `dino forecast` of a basin from fifteen days of tracks, imports and all.
 
-A run of tiles (`--run`) and a store of tracks (`--store`); ten leads on a grid of some ten thousand cells. Every call is
-a process of its own; imports alone are timed beside it.
+A run of tiles (`--run`) and a store of tracks (`--store`); ten leads on a grid of some ten thousand cells. Every call
+is a process of its own; imports alone are timed beside it.
 """
 
 import argparse

@@ -67,6 +67,11 @@ def expand(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> 
 
 def content_of(path: Path) -> str:
     """NETCDF or TEXT, from the first bytes; UnknownProductError for anything else, EmptyDataError for an empty file."""
+    if path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+        raise UnknownProductError(
+            f"{path.name!r} is a zarr store, which is not ingested: hand xarray.open_zarr of it to `dino` in Python, "
+            "or write it to NetCDF (.to_netcdf) first"
+        )
     if path.is_dir():
         raise UnknownProductError(f"{path.name!r} is a folder; name NetCDF or text files, or a pattern in quotes")
     try:

@@ -7,12 +7,14 @@ A variant is a function that writes a file into a folder, and whether it must be
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cftime
 import netCDF4
 import numpy as np
+import xarray as xr
 
 DAYS = np.datetime64("2005-03-01", "ns") + np.arange(4) * np.timedelta64(1, "D")
 LONGITUDE, LATITUDE = np.array([-6.0, -2.0, 2.0, 6.0, 10.0]), np.array([30.0, 34.0, 38.0])
@@ -92,6 +94,22 @@ def variants() -> Iterator[Variant]:
     for name, grid, outcome in grids:
         yield Variant(name, grid.write, outcome)
     yield from _texts()
+    for zarr_format in (2, 3):
+        for grid in ("plain", "packed", "turned"):
+            yield Variant(f"zarr {zarr_format} {grid}", partial(_zarr, grid, zarr_format), "refused")
+
+
+def _zarr(kind: str, zarr_format: int, folder: Path) -> Path:
+    """A store of zarr, which ingestion refuses and Python reads."""
+    packing = {"scale_factor": 1e-3, "add_offset": 0.0}
+    grid = {
+        "plain": Grid(),
+        "packed": Grid(dtype="i2", packing=packing, fill=-32768),
+        "turned": Grid(order=(2, 0, 1), flipped=(1,), longitude=(LONGITUDE % 360, {"units": "degrees_east"})),
+    }[kind]
+    with xr.open_dataset(grid.write(folder)) as ds:
+        ds.load().to_zarr(folder / "maps.zarr", zarr_format=zarr_format, consolidated=zarr_format == 2)
+    return folder / "maps.zarr"
 
 
 Row = tuple[str, Grid, str]
@@ -276,7 +294,9 @@ def _texts() -> Iterator[Variant]:
     for separator in (",", ";", " ", "\t"):
         for order in itertools.permutations(("longitude", "latitude", "time", "adt")):
             if order[0] in ("longitude", "time"):
-                yield _table(f"table by {separator!r} {order}", separator, order, dict(zip(order, order, strict=True)))
+                units = {"adt": "adt[m]"} if separator != " " else {}  # the others state none, and are refused
+                titles = dict(zip(order, order, strict=True)) | units
+                yield _table(f"table by {separator!r} {order}", separator, order, titles)
     plain = ("longitude", "latitude", "time", "adt")
     for title in ("adt [m]", "ADT (m)", "adt [cm]"):
         factor = 100.0 if "cm" in title else 1.0
