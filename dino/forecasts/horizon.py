@@ -23,7 +23,6 @@ from ..model import LatentModel
 if TYPE_CHECKING:
     from .latent import LatentForecast
 
-FAR = 4.0  # times as far as scores reach, from where a forecast is refused
 Array = NDArray[np.float64]
 
 
@@ -47,7 +46,7 @@ def check_horizon(latent: LatentModel, leads: Array, beyond: bool) -> None:
     said = told_horizon(latent, leads)
     if said is None:
         return
-    limit = FAR * latent.scored_days
+    limit = latent.farthest_days
     if float(np.max(leads)) > limit + SAME_MOMENT_DAYS and not beyond:
         raise HorizonError(
             f"{said}; beyond {limit:g} days nothing but the climatology is left: ask for less, or for it all the same "
@@ -58,7 +57,7 @@ def check_horizon(latent: LatentModel, leads: Array, beyond: bool) -> None:
 
 def integrable(latent: LatentModel, leads: Tensor) -> Tensor:
     """Leads [days] as far as dynamics are integrated: what would be left of a longer one is the climatology."""
-    return leads.clamp_max(FAR * latent.scored_days)
+    return leads.clamp_max(latent.farthest_days)
 
 
 def drawn_to_population(latent: LatentModel, forecast: "LatentForecast", leads: Array) -> "LatentForecast":

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..config import AssimilationConfig
 from ..data.duplicates import Fingerprints, fingerprints, without_duplicates
 from ..data.observations import SAME_MOMENT_DAYS, Observations, datetime_of
-from ..errors import ObservationError
+from ..errors import HorizonError, ObservationError
 from ..model import LatentModel, Ocean
 from ..numerics.gaussian import Gaussian
 from ..numerics.modes import without_gradients
@@ -92,7 +92,7 @@ class Assimilation:
         The Kalman filter goes on, with the model's process noise, where the analysis ends. Observations up to then are
         left out and counted: as known where the analysis took them, as late where it did not, and as outside where it
         remembers no observation of their time. `until` is by default the time of the last observation. Raises
-        `ObservationError` when it lies before the analysis.
+        `ObservationError` when it lies before the analysis, `HorizonError` when it lies far after the last observation.
         """
         length = self.config.window_days
         last = float(observations.time[-1]) if len(observations) else start.time
@@ -107,6 +107,13 @@ class Assimilation:
         old = observations.select((time >= start.time - length) & (time <= start.time))
         known = int(np.isin(fingerprints(old), memory.digest).sum())
         new = observations.select((time > start.time) & (time <= until))
+        seen = float(new.time[-1]) if len(new) else start.time
+        if until - seen > self.latent.farthest_days:
+            raise HorizonError(
+                f"{datetime_of(until)!s:.16} is {until - seen:.0f} days after the last observation, of "
+                f"{datetime_of(seen)!s:.16}, and nothing of it is left after {self.latent.farthest_days:g}; ask for an "
+                "earlier time, give the observations between, or begin anew"
+            )
         made = replace(start, quality=Quality(), nodes=None, trajectory=None)
         if until > start.time:
             count = max(2, math.ceil((until - start.time) / self.config.node_days - 1e-9) + 1)

@@ -107,6 +107,11 @@ class LatentModel(nn.Module):
         return self.scored_leads * self.spec.interval_days
 
     @property
+    def farthest_days(self) -> float:
+        """From where nothing is left of what a state knew: four times as far as scores reach."""
+        return 4.0 * self.scored_days
+
+    @property
     def method(self) -> str:
         """The solver's name."""
         return self.spec.dynamics.method

@@ -13,7 +13,7 @@ from dino.commands.app import main
 from dino.config import AssimilationConfig
 from dino.data.observations import datetime_of
 from dino.errors import HorizonError
-from dino.forecasts.horizon import FAR, HorizonWarning, told_horizon
+from dino.forecasts.horizon import HorizonWarning, told_horizon
 from dino.model.checkpoint import load_model
 from dino.space.decoders import at_points
 
@@ -47,7 +47,7 @@ def test_beyond_is_told_and_far_beyond_is_refused(forecaster, analysis):
     scored = forecaster.latent.scored_days
     with pytest.warns(HorizonWarning, match=f"beyond the {scored:g} days"):
         ahead(forecaster, analysis, [1, scored + 1])
-    for lead in (FAR * scored + 0.1, 365.0, 3650.0):
+    for lead in (forecaster.latent.farthest_days + 0.1, 365.0, 3650.0):
         with pytest.raises(HorizonError, match="beyond=True"):
             ahead(forecaster, analysis, [lead])
 
@@ -79,7 +79,7 @@ def population(forecaster, here):
 @pytest.mark.filterwarnings("ignore::dino.forecasts.horizon.HorizonWarning")
 def test_spread_goes_on_from_where_scores_end(forecaster, analysis):
     scored = forecaster.latent.scored_days
-    leads = np.array([scored - 0.01, scored, scored + 0.01, 1.5 * scored, 2 * scored, 3 * scored, FAR * scored])
+    leads = np.array([scored - 0.01, scored, scored + 0.01, 1.5 * scored, 2 * scored, 3 * scored, 4 * scored])
     made = ahead(forecaster, analysis, leads)
     near = made.isel(time=slice(0, 3))
     for name in ("adt", "adt_std"):

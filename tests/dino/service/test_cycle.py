@@ -19,7 +19,7 @@ from data_pipeline.system.folders import claimed
 from dino.commands.app import main
 from dino.config import AssimilationConfig, Config
 from dino.data.observations import Observations, datetime_of
-from dino.errors import CheckpointError, ObservationError
+from dino.errors import CheckpointError, HorizonError, ObservationError
 from dino.forecaster import Analysis, Forecaster
 from dino.model.checkpoint import load_model, run_identity, save_config, save_model
 from dino.service.cycle import advance
@@ -122,6 +122,9 @@ def test_nothing_new_is_a_forecast_and_earlier_is_refused(twin, seen):
     torch.testing.assert_close(later.mean[:, :6], flow.codes[0], rtol=1e-4, atol=1e-5)
     with pytest.raises(ObservationError, match="cannot go back"):
         forecaster.update(early, table, datetime_of(early.time - 1))
+    for far in ("2100-01-01", datetime_of(early.time + forecaster.latent.farthest_days + 1)):
+        with pytest.raises(HorizonError, match="days after the last observation"):
+            forecaster.update(early, table, far)
 
 
 def test_offsets_of_sources_that_are_gone_are_forgotten(twin, seen):
