@@ -44,6 +44,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # no word of the system's: distributed's lost connections are such errors
+            raise
         raise StoreError(
             f"cannot write {str(path)!r}: {error.strerror or error}; free space or choose another --out"
         ) from error
