@@ -89,7 +89,7 @@ class Forecaster:
             analysis = self.analyse(analysis)
             if days.min() < analysis.time - SAME_MOMENT_DAYS and analysis.maps is None:
                 analysis = self.analyse(observations, smooth=True)  # type: ignore[arg-type]
-        check_horizon(self.latent, days - analysis.time, beyond)
+        check_horizon(self.latent, days - analysis.observed_until, beyond)
         mean, deviation = self.predict(analysis, days, points.longitude, points.latitude, spread)
         return as_dataset(self.ocean.channels, points, days, analysis.time, mean, deviation)
 

@@ -5,6 +5,7 @@ standard name, converted by its units, longitudes and latitudes by theirs; axes 
 direction. Nothing is screened and no value is read.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,6 +107,8 @@ def _variable(ds: xr.Dataset, name: str, where: str) -> xr.DataArray | None:
     ]
     rank = {known: place for place, known in enumerate(CHANNELS[name].names)}
     alike.sort(key=lambda other: rank.get(other.lower(), len(rank)))
+    if len(alike) > 1:
+        warnings.warn(f"{name} of {where} is {alike[0]}, not {', '.join(alike[1:])}", stacklevel=2)
     return ds[alike[0]] if alike else None
 
 
@@ -126,10 +129,24 @@ def _converted(variable: xr.DataArray, name: str, units: str | None, like: str, 
     offset = 0.0 if variable.name != name and str(variable.name).endswith("_error") else offset
     if variable.dtype.kind not in "fiu":
         raise SchemaError(f"variable {str(variable.name)!r} of {where} has type {variable.dtype}; numbers are wanted")
-    data = variable.data
-    if variable.dtype.kind in "iu":
-        data = data.astype(np.float64)
+    data = _decoded(variable, where)
     return data if (scale, offset) == (1.0, 0.0) else data * scale + offset
+
+
+def _decoded(variable: xr.DataArray, where: str) -> Any:
+    """Values with the fill values that attributes name as NaN; SchemaError for values that are still packed."""
+    packed = [name for name in ("scale_factor", "add_offset") if name in variable.attrs]
+    if packed:
+        raise SchemaError(
+            f"variable {str(variable.name)!r} of {where} has {' and '.join(packed)} among its attributes: its values "
+            "are packed; decode them with xarray.decode_cf(dataset), or delete these attributes where they are decoded"
+        )
+    data = variable.data.astype(np.float64) if variable.dtype.kind in "iu" else variable.data
+    for name in ("_FillValue", "missing_value"):
+        if name in variable.attrs:
+            fills = np.atleast_1d(np.asarray(variable.attrs[name])).astype(data.dtype)
+            data = np.where(np.isin(data, fills), np.nan, data)
+    return data
 
 
 def _positions(ds: xr.Dataset, where: str) -> tuple[xr.DataArray, xr.DataArray]:
@@ -195,7 +212,7 @@ def _points(
 
     columns: dict[str, Any] = {"time": column(time.data, time.dims)}
     for name, variable in _roles(longitude, latitude):
-        placed, _ = degrees(variable.values, str(variable.attrs.get("units", "")), name, where)
+        placed, _ = degrees(np.asarray(_decoded(variable, where)), str(variable.attrs.get("units", "")), name, where)
         columns[name] = column(wrap_longitude(placed) if name == "longitude" else placed, variable.dims)
     attrs: dict[str, dict[str, str]] = {name: {"units": CANONICAL[name]} for name in POSITIONS}
     for name, variable in values.items():
@@ -205,8 +222,9 @@ def _points(
         stated = str(variable.attrs.get("units", ""))
         for ending in COMPANIONS:
             beside = f"{name}{ending}"
-            if beside in ds.data_vars:
-                error = _single_removed(ds[beside], where)
+            stands = next((n for n in (f"{found[name].name}{ending}", beside) if n in ds.data_vars), None)
+            if stands is not None:
+                error = _single_removed(ds[stands], where)
                 columns[beside] = column(_converted(error, name, units, stated, where), error.dims)
                 attrs[beside] = {"units": units}
     if "source" in ds.variables and set(ds["source"].dims) <= set(dims):
@@ -231,7 +249,7 @@ def _maps(
     if len(dims) != 2:
         raise SchemaError(f"{where} holds {', '.join(map(str, ds.data_vars)) or 'nothing'} along {dims}; give a grid")
     places = [
-        degrees(variable.values, str(variable.attrs.get("units", "")), name, where)[0]
+        degrees(np.asarray(_decoded(variable, where)), str(variable.attrs.get("units", "")), name, where)[0]
         for name, variable in _roles(longitude, latitude)
     ]
     time = _times(ds, tuple(map(str, ds.dims)), where)

@@ -28,6 +28,10 @@ def read_window(ds: Store, start: Any, stop: Any) -> xr.Dataset:
     first, last = moment(start, "the start of a window"), moment(stop, "the stop of a window")
     if not first < last:
         raise SchemaError(f"the window from {start} to {stop} is empty; its start must lie before its stop")
+    if "time" not in ds.variables or ds["time"].dims != ("obs",) or ds["time"].dtype.kind != "M":
+        raise SchemaError(
+            "the observations have no times along `obs`; give a store as it was opened, or a selection of it"
+        )
     if not day_index_fits(ds):
         ds = _indexed_anew(ds)
     day = ds["day"].values

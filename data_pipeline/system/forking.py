@@ -24,10 +24,18 @@ def in_every_child(repair: Callable[[], None]) -> None:
 
 
 def lazy_reading() -> None:
-    """Let a child read lazy stores: dask begins a pool of its own, zarr has a new lock (and a new loop, by itself)."""
+    """Let a child read: dask begins a pool of its own, zarr has a new lock (and a new loop, by itself), NetCDF too."""
     if dask := sys.modules.get("dask.threaded"):
         dask.default_pool = None  # type: ignore[attr-defined]
         dask.pools = defaultdict(dict)  # type: ignore[attr-defined]
         dask.pools_lock = threading.Lock()  # type: ignore[attr-defined]
     if zarr := sys.modules.get("zarr.core.sync"):
         zarr._lock = None  # type: ignore[attr-defined]
+    if files := sys.modules.get("data_pipeline.products.files"):
+        files._NETCDF_LOCK = threading.RLock()  # type: ignore[attr-defined]
+    if locks := sys.modules.get("xarray.backends.locks"):
+        for name in ("HDF5_LOCK", "NETCDFC_LOCK", "NETCDF4_PYTHON_LOCK"):
+            # The same object is held by open files: what it wraps is made anew.
+            for held in (lock := getattr(locks, name, None), *getattr(lock, "locks", ())):
+                if hasattr(held, "lock"):
+                    held.lock = threading.Lock()

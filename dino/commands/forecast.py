@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +20,9 @@ from ..forecaster import Forecaster
 from ..forecasts.horizon import HorizonWarning, check_horizon, told_horizon
 from ..forecasts.output import refuse_other
 from ..forecasts.places import TABLES, read_places, without_value
+from ..inference.analysis import Analysis
 from ..model.checkpoint import load_model, load_run_config
-from ..service.cycle import advance
+from ..service.cycle import advancing
 from .common import AsOf, Device, Overrides, RunFolder, Threads, console, one_trajectory, use_device, use_threads
 
 LONGEST_LEAD_DAYS = 36525
@@ -82,28 +83,36 @@ def forecast(
             console().print(f"wrote {out}: in chunks of {size:g} degrees from {datetime_of(last)!s:.16}")
             return
     if cycle is None:
-        analysis = forecaster.analyse(dataset, start, smooth=bool((days < 0).any()))
+        source: AbstractContextManager[Analysis] = nullcontext(
+            forecaster.analyse(dataset, start, smooth=bool((days < 0).any()))
+        )
     else:
-        analysis = advance(forecaster, run, dataset, start, cycle)
-    with _horizon_told(forecaster, days, beyond):
-        made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target, beyond=True)
-    for line in without_value(made, forecaster.ocean.names, forecaster.ocean.cover):
-        typer.echo(f"warning: {line}", err=True)
-    if analysis.maps is None:
-        made.attrs |= analysis.quality.attributes()
-    if "dino_commit" in dataset.attrs:
-        made.attrs["observations_as_of_commit"] = dataset.attrs["dino_commit"]
+        source = advancing(forecaster, run, dataset, start, cycle)
+    with source as analysis:  # a cycle's state is written when the forecast is
+        with _horizon_told(forecaster, days + analysis.time - analysis.observed_until, beyond):
+            made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target, beyond=True)
+        for line in without_value(made, forecaster.ocean.names, forecaster.ocean.cover):
+            typer.echo(f"warning: {line}", err=True)
+        if analysis.maps is None:
+            made.attrs |= analysis.quality.attributes()
+        if "dino_commit" in dataset.attrs:
+            made.attrs["observations_as_of_commit"] = dataset.attrs["dino_commit"]
+        _written(made, out, overwrite)
+    for line in analysis.quality.lines() if analysis.maps is None else ():
+        console().print(line, markup=False)
+    console().print(
+        f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())} from {datetime_of(analysis.time)!s:.16}"
+    )
+
+
+def _written(made: xr.Dataset, out: Path, overwrite: bool) -> None:
+    """Write a forecast, whole or not at all."""
     if out.suffix == ".nc":
         with writing_file(out) as partial:
             made.to_netcdf(partial)
     else:
         with writing_folder(out, lambda taken: refuse_other(taken, overwrite)) as partial:
             made.to_zarr(partial, mode="w", consolidated=False, zarr_format=3)
-    for line in analysis.quality.lines() if analysis.maps is None else ():
-        console().print(line, markup=False)
-    console().print(
-        f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())} from {datetime_of(analysis.time)!s:.16}"
-    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data_pipeline.layout.arrangement import are_places, is_arranged
 from data_pipeline.layout.day_index import with_own_index
-from data_pipeline.layout.moments import moments
+from data_pipeline.layout.moments import moment, moments
 
 from ..errors import TimeError
 
@@ -37,7 +37,13 @@ def entered_places(places: xr.Dataset) -> xr.Dataset:
 
 def moments_of(times: Any) -> NDArray[np.datetime64]:
     """Moments (time,) of any spelling; `TimeError` where there is none, one is missing or they are no list."""
-    found = moments(times if isinstance(times, np.ndarray) else np.asarray(times), "times")
+    if isinstance(times, xr.Dataset):
+        raise TimeError("times is a Dataset; give the coordinate of it that is meant, e.g. dataset['time']")
+    held = np.asarray(times)
+    if held.dtype.kind in "iu":  # whole dates, as a configuration has them
+        held = np.array([moment(value, "times") for value in held.reshape(-1)], "datetime64[ns]").reshape(held.shape)
+    missing = np.ma.getmaskarray(times) if np.ma.isMaskedArray(times) else np.zeros(held.shape, bool)
+    found = np.where(missing, np.datetime64("NaT", "ns"), moments(held, "times"))
     if found.ndim > 1 or not found.size or np.isnat(found).any():
         raise TimeError(
             f"times has shape {found.shape}, {np.count_nonzero(np.isnat(found))} of them missing; give a list of at "

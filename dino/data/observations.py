@@ -22,11 +22,12 @@ Array = NDArray[np.float64]
 
 
 def days_since_epoch(time: Any) -> Array:
-    """Times to float64 days since 1950-01-01 (resolution better than a microsecond), of the same shape; NaT to NaN.
+    """Times to float64 days since 1950-01-01 (to the microsecond), of the same shape; NaT to NaN.
 
     Raises `TimeError` for numbers, and for times beyond what a store holds.
     """
-    return (moments(time) - EPOCH) / np.timedelta64(1, "D")
+    # In microseconds: more than 292 years are no number of nanoseconds.
+    return (moments(time).astype("datetime64[us]") - EPOCH.astype("datetime64[us]")) / np.timedelta64(1, "D")
 
 
 def day_of(value: dt.datetime | np.datetime64 | np.ndarray | str) -> float:
@@ -152,7 +153,10 @@ class Observations:
             )
         keep = keep[np.argsort(time[keep], kind="stable")]
         names = dataset["source_name"].values.tolist() if "source_name" in dataset else []
-        source = table["source"].values.astype(np.int64) if "source" in table else np.zeros(count, np.int64)
+        source = table["source"].values if "source" in table else np.zeros(count, np.int64)
+        if source.dtype.kind not in "iuf":
+            names, source = np.unique(source.astype(str), return_inverse=True)
+        source = source.astype(np.int64)
         return cls(
             time=time[keep],
             longitude=wrap_longitude(table["longitude"].values[keep]),

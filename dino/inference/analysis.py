@@ -56,6 +56,13 @@ class Analysis:
     seen: Seen | None = None
 
     @property
+    def observed_until(self) -> float:
+        """The time of the last observation [days since 1950-01-01], from where a forecast's knowledge ages."""
+        if self.seen is not None and len(self.seen.time):
+            return min(self.time, float(self.seen.time.max()))
+        return self.time
+
+    @property
     def earliest(self) -> float:
         """The first moment that can be asked for: the window's start where its trajectory is known."""
         return self.time if self.trajectory is None or self.nodes is None else float(self.nodes[0])
@@ -107,13 +114,8 @@ class Assimilation:
         old = observations.select((time >= start.time - length) & (time <= start.time))
         known = int(np.isin(fingerprints(old), memory.digest).sum())
         new = observations.select((time > start.time) & (time <= until))
-        seen = float(new.time[-1]) if len(new) else start.time
-        if until - seen > self.latent.farthest_days:
-            raise HorizonError(
-                f"{datetime_of(until)!s:.16} is {until - seen:.0f} days after the last observation, of "
-                f"{datetime_of(seen)!s:.16}, and nothing of it is left after {self.latent.farthest_days:g}; ask for an "
-                "earlier time, give the observations between, or begin anew"
-            )
+        moments = np.concatenate([[start.observed_until], new.time])
+        self._refuse_stale(moments, until)
         made = replace(start, quality=Quality(), nodes=None, trajectory=None)
         if until > start.time:
             count = max(2, math.ceil((until - start.time) / self.config.node_days - 1e-9) + 1)
@@ -121,7 +123,8 @@ class Assimilation:
             prior = prior.without_sources(until - length)
             made = self._assimilate(new, np.linspace(start.time, until, count), prior, True, False)
             memory = _together(memory, made.seen)
-        recent = memory.time >= until - length
+        # The last ones stay however old they are: they tell when the state was last observed.
+        recent = memory.time >= min(until - length, memory.time.max(initial=-np.inf))
         quality = replace(
             made.quality,
             known=known,
@@ -129,6 +132,22 @@ class Assimilation:
             outside=made.quality.outside + len(observations) - len(old) - len(new),
         )
         return replace(made, quality=quality, seen=Seen(memory.time[recent], memory.digest[recent]))
+
+    def _refuse_stale(self, moments: Array, until: float) -> None:
+        """HorizonError for a state far after the last of the observed `moments`, or a gap that nothing spans."""
+        last, limit = float(moments[-1]), self.latent.scored_days
+        if until - last > limit + SAME_MOMENT_DAYS:
+            raise HorizonError(
+                f"{datetime_of(until)!s:.16} is {until - last:.0f} days after the last observation, of "
+                f"{datetime_of(last)!s:.16}, where this model was scored at {limit:g}; analyse an earlier time and "
+                "forecast from there"
+            )
+        gap = float(np.diff(moments).max(initial=0.0))
+        if gap > self.latent.farthest_days:
+            raise HorizonError(
+                f"the observations leave a gap of {gap:.0f} days, of which nothing is left after "
+                f"{self.latent.farthest_days:g}; begin anew after it"
+            )
 
     @without_gradients
     def _assimilate(

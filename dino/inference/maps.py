@@ -11,8 +11,8 @@ from torch import Tensor
 from data_pipeline.layout.relations import lacking
 
 from ..data.entering import entered
-from ..data.observations import SAME_MOMENT_DAYS, days_since_epoch
-from ..errors import EmptyDataError, ObservationError
+from ..data.observations import SAME_MOMENT_DAYS, datetime_of, days_since_epoch
+from ..errors import EmptyDataError, HorizonError, ObservationError
 from ..model import LatentModel, Ocean
 from ..model.blending import BATCH_PLACES, Places, blend, blocks
 from ..numerics.groups import batches
@@ -22,6 +22,8 @@ from ..space.domain import wrap_longitude
 from .encode import encode_charts
 
 Array = NDArray[np.float64]
+
+FARTHEST_INTERVALS = 31  # between the last map and the moment that an analysis is asked for
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: flo
     times = times[order]
     last = len(times) if end is None else int(np.searchsorted(times, end + SAME_MOMENT_DAYS))
     recent = slice(max(last - wanted, 0), last)
+    if last and end is not None and end - times[last - 1] > FARTHEST_INTERVALS * interval_days:
+        raise HorizonError(
+            f"the last map before {datetime_of(end)!s:.16} is of {datetime_of(times[last - 1])!s:.16}; ask for its "
+            "time, and for leads from there"
+        )
     if last < wanted or not np.allclose(np.diff(times[recent]), interval_days, atol=1e-3):
         return None
     return dataset.isel(time=order[recent])

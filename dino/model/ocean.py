@@ -9,7 +9,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..config import Box, DomainConfig
+from data_pipeline.stores.writing import open_store
+
+from ..config import Box, DomainConfig, StoreConfig
+from ..data.entering import entered
 from ..data.observations import Observations
 from ..space.boxes import touches
 from ..space.cover import Cover
@@ -53,11 +56,18 @@ class Ocean:
         from . import laying  # which makes oceans itself
 
         domain = domain or DomainConfig(kind="tiles", tile_degrees=8.0)
-        if isinstance(source, xr.Dataset) and "obs" in source.dims:
-            source = Observations.from_dataset(source, tuple(settings.get("names") or like.names))
+        if isinstance(source, (str, Path)):
+            source = open_store(source)
+        if not isinstance(source, Observations):
+            store = settings.get("store")
+            names = tuple(settings.get("names") or (store.channels if store else None) or like.names)
+            source = entered(source, names)
+            if "obs" in source.dims:
+                source = Observations.from_dataset(source, names)
         if isinstance(source, Observations):
             return laying.ocean_of_observations(like, source, domain, **settings)
-        return laying.ocean_of_maps(like, source, settings.pop("store"), domain, **settings)
+        store = settings.pop("store", None) or StoreConfig(path=Path("maps"))
+        return laying.ocean_of_maps(like, source, store, domain, **settings)
 
     @property
     def spec(self) -> OceanSpec:

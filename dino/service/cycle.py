@@ -1,5 +1,7 @@
 """A daily cycle: what is new updates the last state, and the result is the state of the next call."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +18,17 @@ from .state import load_cycle, save_cycle
 BUSY = "process {writer} is updating this state; wait until it is done"
 
 
-def advance(
+@contextmanager
+def advancing(
     forecaster: Forecaster,
     run: Path | str,
     observations: xr.Dataset,
     moment: np.datetime64 | None,
     path: Path,
-) -> Analysis:
-    """The analysis at `moment`, by default at the last observation, from the state at `path`; it is written there.
+) -> Iterator[Analysis]:
+    """The analysis at `moment`, by default at the last observation, from the state at `path`.
 
+    It becomes the state when what is done with it inside has succeeded: an error leaves the state as it was.
     Where there is no state yet, a window is analysed from the population of the run. A second process that comes while
     one is at it is refused with `BusyError`. Raises `NothingNewError` where the period has no observation; see
     `Forecaster.update` and `load_cycle` for the other errors.
@@ -45,6 +49,14 @@ def advance(
                 analysis = forecaster.update(before, observations, moment)
         except EmptyDataError as error:
             raise NothingNewError(f"the cycle has nothing to {'go on' if before else 'begin'} with: {error}") from error
+        yield analysis
         with writing(path):
             save_cycle(analysis, path, run)
-    return analysis
+
+
+def advance(
+    forecaster: Forecaster, run: Path | str, observations: xr.Dataset, moment: np.datetime64 | None, path: Path
+) -> Analysis:
+    """The analysis that is the state at `path` from now on; see `advancing`."""
+    with advancing(forecaster, run, observations, moment, path) as analysis:
+        return analysis

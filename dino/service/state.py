@@ -20,7 +20,7 @@ from data_pipeline.system.capacity import read_json
 from data_pipeline.system.inside import inside
 
 from ..data.observations import datetime_of
-from ..errors import CheckpointError
+from ..errors import CheckpointError, NonFiniteError
 from ..inference.analysis import Analysis, Seen
 from ..inference.offsets import Offset, StateAndOffsets
 from ..model.checkpoint import run_identity
@@ -33,8 +33,12 @@ LONGEST_DAYS = 99_000.0  # from 1950, either way: what a store's nanoseconds hol
 
 def save_cycle(analysis: Analysis, path: Path, run: Path | str) -> None:
     """Write the end of an analysis of points, whole or not at all, over the state that is there."""
-    path.mkdir(parents=True, exist_ok=True)
     joint = analysis.joint or StateAndOffsets((), analysis.mean, analysis.covariance)
+    if not (torch.isfinite(joint.mean).all() and torch.isfinite(joint.covariance).all()):
+        raise NonFiniteError(
+            f"the state at {analysis.time:.2f} days since 1950 is not finite and is not kept at {path}"
+        )
+    path.mkdir(parents=True, exist_ok=True)
     tensors = {"mean": joint.mean, "covariance": joint.covariance}
     if analysis.seen is not None:
         tensors["seen_time"] = torch.as_tensor(analysis.seen.time)

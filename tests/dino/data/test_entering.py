@@ -156,3 +156,69 @@ def test_places_without_places_are_refused(forecaster, maps):
         forecaster.forecast(maps, [AFTER], xr.Dataset())
     with pytest.raises(SchemaError, match="list"):
         forecaster.forecast(maps, [AFTER], [2.8, 37.6])
+
+
+def packed(ds):
+    """The maps as a file holds them, not decoded."""
+    stored = np.round((ds["adt"] - 0.2) / 1e-3).fillna(-32768).astype("int16")
+    return ds.assign_attrs(dino_store="").assign(
+        adt=stored.assign_attrs(units="m", scale_factor=1e-3, add_offset=0.2, _FillValue=np.int16(-32768))
+    )
+
+
+def test_values_that_are_still_packed_are_refused_and_decoded_ones_taken(forecaster, maps):
+    with pytest.raises(SchemaError, match=r"scale_factor and add_offset .*decode_cf"):
+        values(forecaster, packed(maps))
+    np.testing.assert_allclose(
+        values(forecaster, xr.decode_cf(packed(maps))), values(forecaster, maps), rtol=1e-2, atol=2e-3
+    )
+
+
+@pytest.mark.parametrize("name", ["_FillValue", "missing_value"])
+def test_fill_values_in_attributes_are_missing(forecaster, maps, name):
+    filled = maps.assign(adt=maps["adt"].fillna(-9999.0).assign_attrs(maps["adt"].attrs | {name: -9999.0}))
+    np.testing.assert_array_equal(values(forecaster, filled), values(forecaster, maps))
+
+
+STORES = {
+    "an error in cm": lambda ds: ds.assign(adt_error=(100 * ds["adt_error"]).assign_attrs(units="cm")),
+    "its product's names": lambda ds: ds.rename(adt="adt_unfiltered", adt_error="adt_unfiltered_error"),
+    "sources as words": lambda ds: ds.assign(source=("obs", np.array(["a", "b"])[ds["source"].values % 2])),
+}
+
+
+@pytest.mark.parametrize("change", STORES.values(), ids=STORES)
+def test_what_stands_beside_a_channel_of_a_store_is_read_by_its_attributes(forecaster, tracks, change):
+    np.testing.assert_allclose(values(forecaster, change(tracks)), values(forecaster, tracks), rtol=1e-3, atol=1e-5)
+
+
+def test_a_store_whose_attributes_contradict_it_is_looked_at_anew(forecaster, maps):
+    other = "sea_surface_height_above_mean_sea_level"
+    with pytest.raises(UnitsError, match="standard name"):
+        values(forecaster, maps.assign(adt=maps["adt"].assign_attrs(standard_name=other)))
+    again = xr.concat([maps, maps.isel(time=[-1])], "time")
+    np.testing.assert_allclose(values(forecaster, again), values(forecaster, maps), rtol=1e-4, atol=2e-5)
+    without = maps.assign_coords(time=np.append(maps["time"].values[:-1], np.datetime64("NaT", "ns")))
+    with pytest.raises(SchemaError, match="have no time"):
+        forecaster.forecast(without, [AFTER], AT)
+    for attrs in ({"units": np.array(["m", "m"])}, {"standard_name": np.array(["a", "b"])}):
+        with pytest.raises(DinoError):
+            forecaster.forecast(maps.assign(adt=maps["adt"].assign_attrs(**attrs)), [AFTER], AT)
+    with pytest.raises(DinoError):
+        forecaster.forecast(maps.isel(longitude=8), [AFTER], AT)
+
+
+def test_times_beyond_292_years_of_the_reference_are_days():
+    from dino.data.observations import days_since_epoch
+
+    found = days_since_epoch(np.array(["1678-01-01", "1950-01-02", "2250-06-01"], "datetime64[s]"))
+    assert found.tolist() == [-99345.0, 1.0, 109724.0]
+
+
+def test_a_sea_of_any_make_is_laid_over(forecaster, maps, tracks):
+    whole = forecaster.over(maps).ocean.charts
+    assert whole == forecaster.over(maps.rename(latitude="lat", longitude="lon")).ocean.charts
+    assert forecaster.over(tracks.drop_vars(["day", "day_offset"]).rename(obs="n")).ocean.charts > 0
+    for nothing in (None, 5, np.zeros(3)):
+        with pytest.raises(DinoError):
+            forecaster.over(nothing)

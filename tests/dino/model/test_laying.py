@@ -400,6 +400,7 @@ def relocate(*arguments) -> None:
 
 def test_the_command_writes_a_run_that_forecasts(sea_run, sea_dataset, tmp_path):
     sea = sea_dataset(west=-20.0).rename(adt="sla")
+    sea["sla"].attrs |= {"standard_name": "sea_surface_height_above_mean_sea_level"}
     store, out = write_store(sea, tmp_path / "there.zarr"), tmp_path / "run"
     relocate(sea_run, store, "--out", out, "--until", "2005-04-24", "--channels", "sla")
     config = load_run_config(out)
