@@ -121,9 +121,10 @@ def _horizon_told(forecaster: Forecaster, days: np.ndarray, beyond: bool) -> Ite
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HorizonWarning)
         check_horizon(forecaster.latent, days, beyond)
-        if said := told_horizon(forecaster.latent, days):
-            typer.echo(f"warning: {said}", err=True)
         yield
+    # When all has gone well: a refusal is one line.
+    if said := told_horizon(forecaster.latent, days):
+        typer.echo(f"warning: {said}", err=True)
 
 
 def _is_wide(target: xr.Dataset) -> bool:

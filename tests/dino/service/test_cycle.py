@@ -19,10 +19,10 @@ from data_pipeline.system.folders import claimed
 from dino.commands.app import main
 from dino.config import AssimilationConfig, Config
 from dino.data.observations import Observations, datetime_of
-from dino.errors import CheckpointError, HorizonError, ObservationError
+from dino.errors import CheckpointError, HorizonError, NonFiniteError, ObservationError
 from dino.forecaster import Analysis, Forecaster
 from dino.model.checkpoint import load_model, run_identity, save_config, save_model
-from dino.service.cycle import advance
+from dino.service.cycle import advance, advancing
 from dino.service.state import load_cycle, save_cycle
 
 DAYS, EVERY = 6.0, 0.5
@@ -347,3 +347,33 @@ def test_the_command_goes_on_from_day_to_day(twin, seen, run_of_twin, tmp_path, 
     assert stop.value.code == 2
     assert "leave --cycle out" in capsys.readouterr().err
     assert (tmp_path / "state" / "state.json").read_bytes() == before
+
+
+def test_a_state_is_kept_when_what_is_done_with_it_succeeds(twin, seen, run_of_twin, tmp_path):
+    forecaster, path = forecaster_of(twin), tmp_path / "state"
+    early, later = (twin.table(between(twin, seen, 0, days)) for days in (3, 4))
+    advance(forecaster, run_of_twin, early, None, path)
+    before = load_cycle(path, run_of_twin)
+    with pytest.raises(ObservationError, match="a target"), advancing(forecaster, run_of_twin, later, None, path):
+        raise ObservationError("a target that is none")
+    assert load_cycle(path, run_of_twin).time == before.time
+    with advancing(forecaster, run_of_twin, later, None, path) as analysis:
+        assert analysis.time > before.time
+    assert load_cycle(path, run_of_twin).time == analysis.time
+
+
+def test_a_state_remembers_when_it_was_last_observed(twin, seen, run_of_twin, tmp_path):
+    forecaster, path = forecaster_of(twin, window_days=1.0), tmp_path / "state"
+    table = twin.table(between(twin, seen, 0, 2))
+    last = advance(forecaster, run_of_twin, table, None, path)
+    for days in range(1, int(forecaster.latent.scored_days) + 1):
+        last = advance(forecaster, run_of_twin, table, datetime_of(last.observed_until + days), path)
+    with pytest.raises(HorizonError, match="after the last observation"):
+        advance(forecaster, run_of_twin, table, datetime_of(last.observed_until + days + 1), path)
+
+
+def test_a_state_that_is_not_finite_is_not_kept(twin, seen, run_of_twin, tmp_path):
+    made = forecaster_of(twin).analyse_observations(between(twin, seen, 0, 2), twin.start + 2, 2.0)
+    with pytest.raises(NonFiniteError, match="is not kept"):
+        save_cycle(replace(made, mean=made.mean * float("nan")), tmp_path / "state", run_of_twin)
+    assert not (tmp_path / "state").exists()
