@@ -46,7 +46,9 @@ def ingest(
     time: Annotated[str | None, typer.Option(help="When a map or swath is, for a file without time.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of a text table: longitude,latitude,time,adt.")] = None,
     time_units: Annotated[str | None, typer.Option(help="Units of numbers of time: days since 1950-01-01.")] = None,
-    depth: Annotated[float | None, typer.Option(help="Depth of the level to take [m]; the surface.")] = None,
+    depth: Annotated[
+        float | None, typer.Option(help="Depth of the level to take, in metres; the surface when absent.")
+    ] = None,
     layout: Annotated[
         str | None, typer.Option("--as", help="Read maps as points, or pixels as maps: points or maps.")
     ] = None,

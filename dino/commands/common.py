@@ -131,5 +131,10 @@ def calibrate_transferred(task: "Task", result: "Transferred", config: "Config")
     except EmptyDataError as error:
         return f"the spread of forecasts stays as it was: {error}"
     factors = ", ".join(f"{f:.2f} at {d:.1f} d" for d, f in zip(fitted.leads, fitted.factors[:, 0, 0], strict=True))
-    suspicious = "; errors so far from their spread have another cause" if fitted.cut else ""
+    suspicious = (
+        "; some are bounded: the points' own errors explain the misfit, or more than a spread is wrong; check "
+        "assimilation.default_error and the offset of the record"
+        if fitted.cut
+        else ""
+    )
     return f"factors of the spread on {fitted.forecasts.max()} held-out forecasts: {factors}{suspicious}"

@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 
 # A factor beyond these is no correction of a spread but the sign of another fault; it is cut and told.
 LEAST, MOST = 0.1, 10.0
+# Share of the squared misfit that the values' own errors may have where a spread is made smaller: what is left of a
+# misfit after an error that is assumed and nearly as large says nothing of a field's spread, which stays as it is.
+MOSTLY_NOISE = 0.9
 # Share of the predicted variance below which a part is not told from the other by its errors.
 NEGLIGIBLE = 0.05
 
@@ -29,7 +32,8 @@ class Calibration:
     """Factors fitted at a few leads.
 
     leads : (knot,) mean lead in days; factors : (knot, channel, part) of what codes explain and what the basis leaves
-    out; forecasts : (knot,) how many forecasts speak; cut : whether some factor was outside `LEAST` to `MOST`
+    out; forecasts : (knot,) how many forecasts speak; cut : whether some factor was outside `LEAST` to `MOST`, or was left
+    at 1 because the values' own errors explain the misfit
     """
 
     leads: Array
@@ -60,7 +64,7 @@ def fit_factors(samples: Samples, edges: Sequence[float], separate: bool = False
         knot = np.ones((channels, 2))
         for channel in range(channels):
             found = _fit(part, channel, separate)
-            knot[channel] = np.clip(found, LEAST, MOST)
+            knot[channel] = np.nan_to_num(np.clip(found, LEAST, MOST), nan=1.0)
             cut |= bool((knot[channel] != found).any())
         leads.append(float(np.average(part.lead, weights=part.weight)))
         factors.append(knot)
@@ -69,7 +73,7 @@ def fit_factors(samples: Samples, edges: Sequence[float], separate: bool = False
 
 
 def _fit(samples: Samples, channel: int, separate: bool) -> Array:
-    """Factors (part,) of one channel from samples of about one lead."""
+    """Factors (part,) of one channel from samples of about one lead; NaN where these tell none."""
     known = np.isfinite(samples.squared[:, channel])
     explained, rest = samples.explained[known, channel], samples.unresolved[known, channel]
     excess = samples.squared[known, channel] - samples.noise[known, channel]
@@ -78,6 +82,9 @@ def _fit(samples: Samples, channel: int, separate: bool) -> Array:
     if not whole > 0:
         return np.ones(2)
     common = float(max(weight @ excess, 0.0) / whole)
+    misfit, noise = weight @ samples.squared[known, channel], weight @ samples.noise[known, channel]
+    if common < 1.0 and noise > MOSTLY_NOISE * misfit:
+        return np.full(2, np.nan)
     shares = np.array([weight @ explained, weight @ rest]) / whole
     if separate and common > 0 and shares.min() > NEGLIGIBLE:
         return np.sqrt(_separate(explained, rest, excess, samples.noise[known, channel], weight, common))

@@ -78,9 +78,16 @@ def test_a_channel_never_seen_keeps_a_factor_of_one():
     assert (fit_factors(Samples(**{**vars(data), "squared": squared}), EDGES).factors[:, 1] == 1.0).all()
 
 
-def test_errors_below_the_noise_are_cut_and_told():
+def test_errors_below_the_noise_leave_the_spread_and_are_told():
     data = samples(np.full((3, 2), 1.0), count=3000)
     found = fit_factors(Samples(**{**vars(data), "noise": data.noise + 100.0}), EDGES)
+    assert found.cut
+    assert (found.factors == 1.0).all()
+
+
+def test_errors_far_below_their_spread_are_cut_and_told():
+    data = samples(np.full((3, 2), 1.0), count=3000)
+    found = fit_factors(Samples(**{**vars(data), "squared": data.squared * 1e-6, "noise": 0 * data.noise}), EDGES)
     assert found.cut
     assert (found.factors == LEAST).all()
 
@@ -94,3 +101,16 @@ def test_the_table_goes_through_the_knots_and_stays_level_beyond():
     assert table[12:] == pytest.approx(found.factors[2, 0, 0])
     halfway = np.sqrt(found.factors[0, 0, 0] * found.factors[1, 0, 0])
     assert np.interp(3.5, [3, 4], table[3:5]) == pytest.approx(halfway, rel=0.01)
+
+
+def test_a_misfit_that_an_assumed_error_explains_does_not_shrink_a_spread():
+    rng = np.random.default_rng(3)
+    count = 4000
+    error = rng.normal(0, 0.03, count)  # half of what the values are assumed to err by
+    samples = Samples(
+        lead=np.ones(count), start=np.arange(count) % 9, weight=np.ones(count), explained=np.full((count, 1), 0.0004),
+        unresolved=np.zeros((count, 1)), squared=np.square(error)[:, None], noise=np.full((count, 1), 0.0016),
+    )  # fmt: skip
+    fitted = fit_factors(samples, [0.0, 2.0])
+    assert fitted.factors.tolist() == [[[1.0, 1.0]]]
+    assert fitted.cut
