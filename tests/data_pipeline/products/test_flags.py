@@ -127,3 +127,15 @@ def test_sentinel_3_keeps_its_time_and_obeys_its_flag(tmp_path, quality, attrs):
     np.testing.assert_allclose(found["adt"], [0.35, 0.45, 0.55, 0.75], rtol=1e-6)
     wanted = np.datetime64("2000-01-01", "s") + np.array([0, 1, 2, 4])
     np.testing.assert_array_equal(found["time"].values, wanted.astype("datetime64[ns]"))
+
+
+def test_words_that_say_neither_are_told(tmp_path):
+    attrs = {"flag_values": np.array([0, 1, 2], np.int8), "flag_meanings": "good bad not_used"}
+    found = ingested(track(sla_qc=("time", np.array([0, 0, 2, 1, 0], np.int8), attrs)), tmp_path)
+    np.testing.assert_allclose(found["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)
+    assert "sla_qc says not_used, which is neither good nor bad" in found.attrs["history"]
+
+
+def test_a_flag_along_another_dimension_is_told(tmp_path):
+    found = ingested(track(sla_qc=(("time", "test"), np.zeros((5, 2), np.int8), GOOD_BAD)), tmp_path)
+    assert "sla_qc lies along other dimensions" in found.attrs["history"]
