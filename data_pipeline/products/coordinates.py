@@ -18,6 +18,7 @@ _NAMES = {
 }
 # Standard names along the axes of a rotated or projected grid: no places on the globe, whatever the variable is called.
 _OF_A_GRID = ("grid_l", "projection_")
+_REFERENCE = "forecast_reference_time"
 _SWATH_DIMS = {"num_lines", "num_pixels", "scan", "scanline", "pixel", "rows", "columns"}
 
 
@@ -140,4 +141,6 @@ def _candidates(ds: xr.Dataset, role: str) -> list[xr.DataArray]:
 def _claims(name: str, variable: xr.DataArray, role: str) -> bool:
     """Whether a variable is called a coordinate, by its standard name or else by its name."""
     standard_name = variable.attrs.get("standard_name")
+    if role == "time" and standard_name == _REFERENCE:
+        return False  # when a forecast began, not when it holds
     return standard_name == role or (standard_name not in _NAMES and name.lower() in _NAMES[role])

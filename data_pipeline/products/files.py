@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.errors import DinoError, EmptyDataError, MissingFileError, SchemaError, UnknownProductError
+from data_pipeline.products.asking import require_paths
 from data_pipeline.products.coordinates import has_positions
 from data_pipeline.products.grouped import flat
 from data_pipeline.products.times import with_times
@@ -50,12 +51,10 @@ class Options:
 
 def expand(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Files named by paths and glob patterns, each once, in the order given; MissingFileError when one names
-    nothing.
+    nothing, ConfigError for what is no path.
     """
-    if isinstance(paths, (str, os.PathLike)):
-        paths = [paths]
     found: dict[Path, None] = {}
-    for path in paths:
+    for path in require_paths(paths):
         matches = [str(path)] if Path(path).exists() else sorted(glob.glob(os.path.expanduser(str(path))))
         if not matches:
             raise MissingFileError(f"there is no file {str(path)!r}; check the path or the pattern")

@@ -12,7 +12,7 @@ from data_pipeline.errors import SchemaError
 from data_pipeline.layout.degrees import degrees
 from data_pipeline.products.files import Options
 from data_pipeline.products.flags import MADE_FROM
-from data_pipeline.products.long_table import CONDEMNED, OTHER_LEVEL, Pivoted, is_long, pivoted
+from data_pipeline.products.long_table import CONDEMNED, MISPLACED, OTHER_LEVEL, Pivoted, is_long, pivoted
 from data_pipeline.products.observed import Points, screened
 from data_pipeline.products.plausible import check_positions, check_values, numbers
 from data_pipeline.products.registry import Product
@@ -34,7 +34,7 @@ def read_text(path: Path, product: Product, options: Options) -> Points:
     columns = f"columns {', '.join(map(str, table.columns))} of {where!r}"
     # Nobody says what the columns of a text without a header are.
     assumed = not options.columns and not header_of(path)
-    long = pivoted(table, options.depth, where) if is_long(list(table.columns)) else None
+    long = pivoted(table, options.depth, where, units) if is_long(list(table.columns)) else None
     if long is not None:
         table, units = long.table, units | long.units
     elif options.depth is not None:
@@ -94,7 +94,11 @@ def _position(
 def _condemned(long: Pivoted, ds: xr.Dataset, readings: Sequence[Reading]) -> dict[str, Checks]:
     """What the quality of a long table condemns, by channel."""
     names = {reading.channel.name: _column_of(reading, long, ds) for reading in readings}
-    return {channel: [(CONDEMNED, long.flagged[name])] for channel, name in names.items() if name is not None}
+    return {
+        channel: [(CONDEMNED, long.flagged[name]), (MISPLACED, long.misplaced[name])]
+        for channel, name in names.items()
+        if name is not None
+    }
 
 
 def _count_of_table(points: Points, long: Pivoted, ds: xr.Dataset, readings: Sequence[Reading]) -> None:

@@ -336,3 +336,57 @@ def test_names_of_platforms_are_kept_as_written(tmp_path):
     rows = [("TEMP", name, "MO", "2024-01-01", 7.8, 43.4, 3.0, 14.5, 1, "MF") for name in ("007", "NA", "A#1")]
     ds = ingest(written(tmp_path, rows, LONG, ",", "a.csv"), keep_repeats=True)
     assert set(ds["source_name"].values[ds["source"]]) == {"007", "NA", "A#1"}
+
+
+# Qualities and levels of long tables
+
+QC = "variable,platform_id,time,longitude,latitude,depth,value,value_qc,time_qc,position_qc"
+
+
+def profile(tmp_path, rows, header=QC):
+    return written(tmp_path, rows, header, ",", "long.csv")
+
+
+def test_qualities_in_words_are_obeyed(tmp_path):
+    words = ["good", "bad", "probably_good", "suspect", "", "whatever"]
+    rows = [("TEMP", "a", f"2024-01-0{n + 1}", 7.8, 43.4, 1.0, 14.0 + n, w, "", "") for n, w in enumerate(words)]
+    np.testing.assert_allclose(ingest(profile(tmp_path, rows))["temperature"], [14.0, 16.0, 18.0])
+    assert ingest(profile(tmp_path, rows), keep_flagged=True).sizes["obs"] == 6
+
+
+def test_qualities_of_time_and_place_are_obeyed(tmp_path):
+    qualities = [(1, 1), (4, 1), (1, 3), (0, 8), ("", ""), ("bad", "good")]
+    rows = [("TEMP", "a", f"2024-01-0{n + 1}", 7.8, 43.4, 1.0, 14.0 + n, 1, *q) for n, q in enumerate(qualities)]
+    ds = ingest(profile(tmp_path, rows))
+    np.testing.assert_allclose(ds["temperature"], [14.0, 17.0, 18.0])
+    (source,) = json.loads(ds.attrs["sources"])
+    assert source["counts"]["temperature"]["dropped"] == {"with a time_qc or position_qc that condemns": 3}
+
+
+@pytest.mark.parametrize(
+    ("columns", "levels"),
+    [
+        ("depth,pressure", [(500.0, ""), (3.0, "")]),
+        ("depth,pressure", [("", 500.0), ("", 3.0)]),
+        ("depth [km],pressure", [(0.5, ""), (0.003, "")]),
+        ("deph,pres [dbar]", [("", 500.0), (3.0, "")]),
+        ("depth,other", [(500.0, ""), ("surface", "")]),
+        ("elevation,other", [(-500.0, ""), (-3.0, "")]),
+        ("pressure,other", [(500.0, ""), (3.0, "")]),
+    ],
+)
+def test_levels_however_they_are_told(tmp_path, columns, levels):
+    rows = [("TEMP", "2024-01-01", 7.8, 43.4, *level, 13.0 + n) for n, level in enumerate(levels)]
+    path = profile(tmp_path, rows, f"variable,time,longitude,latitude,{columns},value")
+    np.testing.assert_allclose(ingest(path)["temperature"], [14.0])
+    np.testing.assert_allclose(ingest(path, depth=450.0)["temperature"], [13.0])
+
+
+@pytest.mark.parametrize(
+    ("column", "level"),
+    [("depth", "bottom"), ("depth [fathom]", 3.0), ("z", 3.0), ("level", 2), ("pressure [Pa]", 3.0)],
+)
+def test_levels_that_are_no_depth_are_refused(tmp_path, column, level):
+    rows = [("TEMP", "2024-01-01", 7.8, 43.4, level, 13.0)]
+    with pytest.raises(DinoError, match=column.split(" ")[0]):
+        ingest(profile(tmp_path, rows, f"variable,time,longitude,latitude,{column},value"))
