@@ -113,8 +113,8 @@ def stated_range(attrs: Mapping[str, Any], encoding: Mapping[str, Any]) -> tuple
     try:
         stated = attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf)))
         if isinstance(stated, str):
-            stated = [float(bound) for bound in re.split(r"[\s,;]+", stated.strip(" []()"))]
-        low, high = (float(bound) if isinstance(bound, str) else bound for bound in stated)
+            stated = re.split(r"[\s,;]+", stated.strip(" []()"))
+        low, high = (_bound(bound) if isinstance(bound, str) else bound for bound in stated)
         bounds = [
             _decoded(float(bound), encoding) if np.asarray(bound).dtype.kind in "iu" else float(bound)
             for bound in (low, high)
@@ -123,6 +123,11 @@ def stated_range(attrs: Mapping[str, Any], encoding: Mapping[str, Any]) -> tuple
         return -np.inf, np.inf
     step = 0.5 * abs(float(encoding.get("scale_factor", 0.0)))
     return (min(bounds) - step, max(bounds) + step) if bounds[0] != bounds[1] else (-np.inf, np.inf)
+
+
+def _bound(text: str) -> float:
+    """A bound that is written as text: an integer, which is packed as the values are, or a number."""
+    return int(text) if re.fullmatch(r"[+-]?\d+", text.strip()) else float(text)
 
 
 def _decoded(value: float, encoding: Mapping[str, Any]) -> float:

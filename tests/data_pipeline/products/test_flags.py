@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from data_pipeline.errors import DinoError
 from data_pipeline.products import detect, ingest
 
 SECONDS = {"units": "seconds since 2000-01-01", "standard_name": "time"}
@@ -139,3 +140,41 @@ def test_words_that_say_neither_are_told(tmp_path):
 def test_a_flag_along_another_dimension_is_told(tmp_path):
     found = ingested(track(sla_qc=(("time", "test"), np.zeros((5, 2), np.int8), GOOD_BAD)), tmp_path)
     assert "sla_qc lies along other dimensions" in found.attrs["history"]
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"valid_range": "-2.0 2.0"},
+        {"valid_range": "-2.0, 2.0"},
+        {"valid_range": "[-2, 2]"},
+        {"valid_min": "-2", "valid_max": "2.0"},
+    ],
+)
+def test_a_valid_range_as_text_is_obeyed(tmp_path, attrs):
+    ds = track()
+    ds["sla"].attrs.update(attrs)
+    np.testing.assert_allclose(ingested(ds, tmp_path, keep_flagged=True)["sla"], SLA[SLA > -2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["-20000 20000", "-2.0 2.0"])
+def test_a_valid_range_as_text_of_packed_values(tmp_path, text):
+    ds = track()
+    ds["sla"].attrs["valid_range"] = text
+    ds["sla"].encoding.update(dtype="i4", scale_factor=1e-4, _FillValue=-999999)
+    np.testing.assert_allclose(ingested(ds, tmp_path, keep_flagged=True)["sla"], SLA[SLA > -2], rtol=1e-5)
+
+
+def began(period):
+    ds = track().assign_coords(forecast_period=("time", period, {"units": "hours", "standard_name": "forecast_period"}))
+    ds["time"].attrs["standard_name"] = "forecast_reference_time"
+    return ds
+
+
+def test_a_forecast_is_not_dated_when_it_began(tmp_path):
+    with pytest.raises(DinoError, match="when a forecast began"):
+        ingested(began(np.full(5, 24.0)), tmp_path)
+    assert ingested(began(np.zeros(5)), tmp_path, keep_flagged=True).sizes["obs"] == 5
+    ds = began(np.full(5, 24.0)).assign_coords(valid=("time", 86400.0 + np.arange(5.0), SECONDS))
+    found = ingested(ds, tmp_path, keep_flagged=True)
+    assert found["time"].values[0] == np.datetime64("2000-01-02")
