@@ -16,6 +16,7 @@ import xarray as xr
 from data_pipeline.errors import DinoError, EmptyDataError, MissingFileError, SchemaError, UnknownProductError
 from data_pipeline.products.asking import require_paths
 from data_pipeline.products.coordinates import has_positions
+from data_pipeline.products.flag_types import with_numeric_flags
 from data_pipeline.products.grouped import flat
 from data_pipeline.products.times import with_times
 
@@ -165,6 +166,7 @@ def _decoded(raw: xr.Dataset, path: Path) -> xr.Dataset:
         if misspelt and "units" not in variable.attrs:
             variable.attrs["units"] = misspelt[0]
     try:
+        raw = with_numeric_flags(raw, block_lengths)
         ds = xr.decode_cf(raw, decode_timedelta=False, decode_times=False)
     except (ValueError, TypeError) as error:
         raise SchemaError(

@@ -76,6 +76,9 @@ def meanings_of(attrs: Mapping[str, Any]) -> Meanings:
     """What a flag says of itself in its attributes; nothing where values and meanings do not fit together."""
     words = _words(attrs.get("flag_meanings"))
     values, masks = _numbers(attrs.get("flag_values")), _numbers(attrs.get("flag_masks"))
+    text = str(attrs.get("flag_values"))
+    if len(words) > 1 and re.fullmatch(r"\d+", text) and len(text) == len(words):
+        values = [float(digit) for digit in text]  # characters, which are read as one text
     verdicts = [verdict(word) for word in words]
     if not words:
         return _in_words(attrs)
@@ -164,4 +167,6 @@ def _numbers(held: Any) -> list[float]:
         found = re.findall(r"[+-]?(?:0x[0-9a-f]+|\d+(?:\.\d+)?)", held, re.IGNORECASE)
         return [float(int(text, 16)) if "x" in text.lower() else float(text) for text in found]
     array = np.asarray(held)
+    if array.dtype.kind in "US":
+        return _numbers(" ".join(map(str, array.astype(str).ravel())))
     return [float(value) for value in array.ravel()] if array.dtype.kind in "fiub" else []

@@ -2,6 +2,7 @@
 
 import json
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -178,3 +179,26 @@ def test_a_forecast_is_not_dated_when_it_began(tmp_path):
     ds = began(np.full(5, 24.0)).assign_coords(valid=("time", 86400.0 + np.arange(5.0), SECONDS))
     found = ingested(ds, tmp_path, keep_flagged=True)
     assert found["time"].values[0] == np.datetime64("2000-01-02")
+
+
+@pytest.mark.parametrize("values", [np.array([0, 1], np.int8), "0 1", "0, 1", "01"])
+def test_flags_that_are_characters_are_obeyed(tmp_path, values):
+    attrs = {"flag_values": values, "flag_meanings": "good bad"}
+    ds = track(SLA_QC=("time", np.array([b"0", b"0", b" ", b"1", b"0"], "S1"), attrs))
+    ds["SLA_QC"].encoding["char_dim_name"] = "time"
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("time", 5)
+        for name in ("time", "latitude", "longitude", "sla"):
+            file.createVariable(name, "f8", ("time",))[:] = ds[name].values
+            file[name].setncatts(ds[name].attrs)
+        file.createVariable("SLA_QC", "S1", ("time",), fill_value=b" ")[:] = ds["SLA_QC"].values
+        file["SLA_QC"].setncatts(attrs)
+    np.testing.assert_allclose(ingest(tmp_path / "a.nc")["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["flag_masks", "flag_values"])
+def test_flags_without_a_sign_are_obeyed(tmp_path, kind):
+    words = "land sea_ice" if kind == "flag_masks" else "good bad"
+    attrs = {kind: np.array([1, -128], np.int8), "flag_meanings": words, "_Unsigned": "true"}
+    ds = track(sla_qc=("time", np.array([0, 0, 0, -128, 0], np.int8), attrs))
+    np.testing.assert_allclose(ingested(ds, tmp_path)["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)
