@@ -8,7 +8,7 @@ import cftime
 import numpy as np
 
 from data_pipeline.errors import TimeError, UnitsError
-from data_pipeline.layout.moments import FIRST_YEAR, LAST_YEAR, moment, nanoseconds
+from data_pipeline.layout.moments import FIRST_YEAR, LAST_YEAR, minutes_ahead, moment, nanoseconds
 
 EXAMPLE = "--time-units 'days since 1950-01-01'"
 _NS = 10**9
@@ -103,7 +103,8 @@ def _split(units: str, where: str, calendar: str) -> tuple[int, tuple[tuple[int,
     if not units:
         raise UnitsError(f"the time of {where!r} is a number without units; say so, e.g. {EXAMPLE}")
     name, since, text = re.match(r"(\S*)(\s+since\s+)?(.*)", units, re.IGNORECASE | re.DOTALL).groups()  # type: ignore[union-attr]
-    unit = _UNITS.get(name.lower())
+    # Ms are megaseconds: of abbreviations the case tells, of words it does not.
+    unit = _UNITS.get(name if len(name) < 3 and name not in ("S", "D", "H") else name.lower())
     if unit is None and name.lower() in ("month", "months") and _MODEL.get(calendar) == "360_day":
         unit = 30 * 86400 * _NS
     if unit is None:
@@ -137,9 +138,10 @@ def _reference(text: str) -> tuple[tuple[int, int, int], int] | None:
         return None
     clock = int(hour or 0) * 3600 + int(minute or 0) * 60 + int(second or 0)
     if zone and zone[0] in "+-":
-        ahead, _, minutes = zone[1:].partition(":")
-        ahead, minutes = (ahead, minutes) if minutes or len(ahead) < 3 else (ahead[:-2], ahead[-2:])
-        clock -= (int(ahead) * 3600 + int(minutes or 0) * 60) * (1 if zone[0] == "+" else -1)
+        ahead = minutes_ahead(zone)
+        if ahead is None:
+            return None
+        clock -= 60 * ahead
     part = int((fraction or ".0")[1:10].ljust(9, "0"))
     return (int(year), int(month or 1), int(day or 1)), clock * _NS + part
 

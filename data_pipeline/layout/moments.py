@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 from data_pipeline.errors import TimeError
 
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # whole years of datetime64[ns]
+_MOST_AHEAD = 18 * 60  # minutes; no zone is farther from UTC
 EXAMPLE = "give one like 2009-08-15, 20090815 or 2009-08-15T12:00"
 _CLOCK = r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?)?"
 _ZONE = r"\s*(Z|UTC|[+-]\d{2}(?::?\d{2})?)?"
@@ -104,6 +105,15 @@ MomentSetting = Annotated[dt.datetime, BeforeValidator(_of_setting)]
 """A moment in a configuration: whatever `moment` takes, as a datetime in UTC without a zone."""
 
 
+def minutes_ahead(zone: str) -> int | None:
+    """Minutes that a zone like +02, +02:00, +0200 or -3 is ahead of UTC; None beyond 18 hours, where there is none."""
+    hours, minutes = re.fullmatch(r"(\d{1,2}?):?(\d{2})?", zone[1:]).groups()  # type: ignore[union-attr]
+    ahead = int(hours) * 60 + int(minutes or 0)
+    if int(minutes or 0) > 59 or ahead > _MOST_AHEAD:
+        return None
+    return ahead if zone[0] == "+" else -ahead
+
+
 def _or_missing(value: Any, name: str) -> np.datetime64:
     missing = value is None or value != value or (isinstance(value, np.datetime64) and np.isnat(value))
     missing = missing or (isinstance(value, (str, bytes)) and not value.strip())
@@ -126,6 +136,8 @@ def _of_text(text: str, name: str) -> np.datetime64:
     known: Any = nanoseconds(np.datetime64(date.isoformat(), "s"), name)[()]
     known = known + np.timedelta64(int((fraction or "0")[:9].ljust(9, "0")), "ns")
     if zone and zone[0] in "+-":
-        ahead = int(zone[1:3]) * 60 + int(zone[3:].lstrip(":") or 0)
-        known = known - np.timedelta64(ahead if zone[0] == "+" else -ahead, "m")
+        ahead = minutes_ahead(zone)
+        if ahead is None:
+            raise TimeError(f"{name} {text!r} has a zone {zone} that is none; {EXAMPLE}")
+        known = known - np.timedelta64(ahead, "m")
     return known

@@ -14,6 +14,7 @@ import xarray as xr
 from data_pipeline.errors import EmptyDataError, NoValueError, SchemaError, UnitsError, UnknownProductError
 from data_pipeline.layout.channels import CHANNELS
 from data_pipeline.layout.degrees import CANONICAL
+from data_pipeline.products.asking import require_depth, require_table, require_text, require_texts
 from data_pipeline.products.cf_grid import Maps, join_maps, survey_maps
 from data_pipeline.products.detection import common_product, detect, identify
 from data_pipeline.products.files import Options, expand
@@ -59,25 +60,30 @@ def ingest(
 
     Files are read by a cluster that is connected or by the dask scheduler that is set, else one after the other. What
     was converted, assumed or dropped is told in attribute `history`, and for every file in `sources` (JSON). Raises
-    MissingFileError, UnknownProductError, UnitsError, SchemaError and EmptyDataError.
+    MissingFileError, UnknownProductError, UnitsError, SchemaError, EmptyDataError, and ConfigError for an argument of
+    another kind than is wanted.
     """
     files = expand(paths)
+    units = require_table("units", units)
+    for name, told in (("product", product), ("time_units", time_units), ("layout", layout)):
+        if told is not None:
+            require_text(name, told)
     if layout is not None and layout not in FAMILIES:
         raise UnknownProductError(f"there is no layout {layout!r}; choose one of {', '.join(FAMILIES)}")
     if time is not None and len(files) > 1:
         raise SchemaError(f"--time gives one time and {len(files)} files are named; ingest them one by one")
-    if unknown := [name for name in units or {} if name not in (*CHANNELS, *CANONICAL)]:
+    if unknown := [name for name in units if name not in (*CHANNELS, *CANONICAL)]:
         raise UnitsError(
             f"units are told for {unknown[0]!r}, which is none of {', '.join((*CHANNELS, *CANONICAL))}; name one"
         )
     options = Options(
-        tuple(channels),
-        dict(units or {}),
-        dict(variables or {}),
+        require_texts("channels", channels),
+        units,
+        require_table("variables", variables),
         time,
-        tuple(columns),
+        require_texts("columns", columns),
         time_units,
-        depth,
+        require_depth(depth),
         FAMILIES[layout] if layout else None,
         keep_flagged,
         keep_repeats,

@@ -15,7 +15,7 @@ from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.layout.globe import wrap_longitude
 from data_pipeline.products.coordinates import find_positions, find_time, in_degrees, require_degrees
 from data_pipeline.products.files import BLOCK_CELLS, Options, lazily, open_netcdf, tables
-from data_pipeline.products.flags import judge
+from data_pipeline.products.flags import judge, notes_on_flags
 from data_pipeline.products.levels import at_depth
 from data_pipeline.products.nemo import removed_land
 from data_pipeline.products.registry import Product
@@ -110,6 +110,7 @@ def _described(ds: xr.Dataset, path: Path, product: Product, options: Options) -
     dims = (time_dim or "", *horizontal)
     flags = () if options.keep_flagged else product.flags
     kept = ds.isel(keep)
+    part.notes += notes_on_flags(ds, product.flags, [reading.variable for reading in readings], dims)
     for reading in readings:
         blocks = maps[reading.variable].isel(keep).transpose(*dims[not time_dim :])
         data = blocks.chunk(_chunks(blocks)).data

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
+import numpy as np
 import xarray as xr
 
-from data_pipeline.errors import UnitsError, UnknownProductError
+from data_pipeline.errors import SchemaError, UnitsError, UnknownProductError
 from data_pipeline.layout.calendars import decode_numbers  # noqa: F401  (for tables of text)
 from data_pipeline.layout.channels import match_channel
 from data_pipeline.layout.degrees import CANONICAL, Role, degrees
@@ -18,6 +19,7 @@ _NAMES = {
 }
 # Standard names along the axes of a rotated or projected grid: no places on the globe, whatever the variable is called.
 _OF_A_GRID = ("grid_l", "projection_")
+_REFERENCE = "forecast_reference_time"
 _SWATH_DIMS = {"num_lines", "num_pixels", "scan", "scanline", "pixel", "rows", "columns"}
 
 
@@ -120,7 +122,28 @@ def find_time(ds: xr.Dataset, dims: tuple[str, ...]) -> xr.DataArray | None:
         for time in _candidates(ds, "time")
         if time.size == 1 or (time.ndim and set(map(str, time.dims)) <= set(dims))
     ]
-    return min(candidates, key=lambda time: (not is_readable(time), not time.ndim, time.name != "time"), default=None)
+    found = min(
+        candidates,
+        key=lambda time: (_is_reference(time), not is_readable(time), not time.ndim, time.name != "time"),
+        default=None,
+    )
+    if found is not None and _is_reference(found):
+        _require_no_period(ds, str(found.name))
+    return found
+
+
+def _is_reference(time: xr.DataArray) -> bool:
+    return time.attrs.get("standard_name") == _REFERENCE
+
+
+def _require_no_period(ds: xr.Dataset, name: str) -> None:
+    """SchemaError where the only time is when a forecast began, and a period says that it holds later."""
+    for other, period in ds.variables.items():
+        if period.attrs.get("standard_name") == "forecast_period" and (np.nan_to_num(period.values) != 0).any():
+            raise SchemaError(
+                f"its time {name!r} is when a forecast began, which holds {other!r} later; add a time that is their "
+                "sum, with standard_name time"
+            )
 
 
 def _candidates(ds: xr.Dataset, role: str) -> list[xr.DataArray]:

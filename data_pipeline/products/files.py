@@ -14,7 +14,9 @@ import numpy as np
 import xarray as xr
 
 from data_pipeline.errors import DinoError, EmptyDataError, MissingFileError, SchemaError, UnknownProductError
+from data_pipeline.products.asking import require_paths
 from data_pipeline.products.coordinates import has_positions
+from data_pipeline.products.flag_types import with_numeric_flags
 from data_pipeline.products.grouped import flat
 from data_pipeline.products.times import with_times
 
@@ -50,12 +52,10 @@ class Options:
 
 def expand(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Files named by paths and glob patterns, each once, in the order given; MissingFileError when one names
-    nothing.
+    nothing, ConfigError for what is no path.
     """
-    if isinstance(paths, (str, os.PathLike)):
-        paths = [paths]
     found: dict[Path, None] = {}
-    for path in paths:
+    for path in require_paths(paths):
         matches = [str(path)] if Path(path).exists() else sorted(glob.glob(os.path.expanduser(str(path))))
         if not matches:
             raise MissingFileError(f"there is no file {str(path)!r}; check the path or the pattern")
@@ -166,6 +166,7 @@ def _decoded(raw: xr.Dataset, path: Path) -> xr.Dataset:
         if misspelt and "units" not in variable.attrs:
             variable.attrs["units"] = misspelt[0]
     try:
+        raw = with_numeric_flags(raw, block_lengths)
         ds = xr.decode_cf(raw, decode_timedelta=False, decode_times=False)
     except (ValueError, TypeError) as error:
         raise SchemaError(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from data_pipeline.products.meanings import BAD, Meanings, meanings_of
+from data_pipeline.products.meanings import BAD, Meanings, meanings_of, unknown_words
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,42 @@ def silent_flags(ds: xr.Dataset, flags: tuple[Rule, ...], variable: str) -> list
         for name in _flags_of(ds, variable, everything)
         if name.lower() not in told and not meanings_of(ds.variables[name].attrs).judges
     ]
+
+
+def unknown_meanings(ds: xr.Dataset, flags: tuple[Rule, ...], variable: str) -> dict[str, list[str]]:
+    """Words of the flags that judge `variable` by what they declare, which say neither good nor bad, by flag."""
+    told = {flag.variable for flag in flags if isinstance(flag, Flag)}
+    everything = any(isinstance(flag, Declared) and flag.everything for flag in flags)
+    names = [name for name in _flags_of(ds, variable, everything) if name.lower() not in told]
+    found = {name: unknown_words(ds.variables[name].attrs) for name in names}
+    return {name: words for name, words in found.items() if words}
+
+
+def beside(ds: xr.Dataset, flags: tuple[Rule, ...], variable: str, dims: tuple[str, ...]) -> list[str]:
+    """Names of the flags of `variable` that lie along further dimensions, and so judge nothing."""
+    everything = any(isinstance(flag, Declared) and flag.everything for flag in flags)
+    held = {name: ds.variables[name] for name in _flags_of(ds, variable, everything)}
+    return [
+        name
+        for name, flag in held.items()
+        if any(dim not in dims and flag.sizes[dim] > 1 for dim in flag.dims) and meanings_of(flag.attrs).judges
+    ]
+
+
+def notes_on_flags(ds: xr.Dataset, flags: tuple[Rule, ...], variables: list[str], dims: tuple[str, ...]) -> list[str]:
+    """What the flags of a file say that is not obeyed: nothing at all, unknown words, along other dimensions."""
+    notes = []
+    for variable in variables:
+        notes += [
+            f"{name} does not say what its values mean (flag_values, flag_meanings) and judges nothing"
+            for name in silent_flags(ds, flags, variable)
+        ]
+        for name, words in unknown_meanings(ds, flags, variable).items():
+            notes.append(f"{name} says {', '.join(words)}, which is neither good nor bad: such values stay")
+        notes += [
+            f"{name} lies along other dimensions and judges nothing" for name in beside(ds, flags, variable, dims)
+        ]
+    return list(dict.fromkeys(notes))
 
 
 def _check(reason: str, rule: Flag | Meanings, held: xr.Variable, dims: tuple[str, ...]) -> list[tuple[str, Any]]:

@@ -13,10 +13,25 @@ _GOOD = "good ok okay nominal valid ocean sea water clear passed pass accepted a
 _CONDEMNING = """
 bad poor worst low suspect suspected suspicious doubtful dubious questionable invalid unusable wrong corrupt corrupted
 erroneous error fail failed failure rejected edited degraded spike outlier missing contaminated contamination saturated
+reject spurious noisy anomalous unreliable implausible impossible defective spikes outliers errors nodata fill fillvalue
 land continent continental inland coastline lake river vegetation salted ice seaice snow rain rainy cloud clouds cloudy
 """
 _GOOD_WORDS, _BAD_WORDS = set(_GOOD.split()), set(_CONDEMNING.split())
-_DENIALS = {"no", "not", "non", "without", "free", "outside"}
+_DENIALS = {"no", "not", "non", "without", "outside"}
+# What is bad to be denied without being good: no_data, do_not_use, out_of_range, outside_limits.
+_WANTED = {
+    "data",
+    "measurement",
+    "measurements",
+    "fix",
+    "value",
+    "values",
+    "observation",
+    "observations",
+    "use",
+    "usable",
+}
+_BOUNDS = {"range", "limit", "limits", "bounds"}
 # "0 good", "0: good", "0 = open ocean": what long names say where the attributes of CF are missing.
 _IN_WORDS = re.compile(r"(?<![\w.])(\d{1,3})\s*(?:=|:|is)?\s*((?:(?:open|probably|very)[ _])?[a-z]+)", re.IGNORECASE)
 
@@ -61,6 +76,9 @@ def meanings_of(attrs: Mapping[str, Any]) -> Meanings:
     """What a flag says of itself in its attributes; nothing where values and meanings do not fit together."""
     words = _words(attrs.get("flag_meanings"))
     values, masks = _numbers(attrs.get("flag_values")), _numbers(attrs.get("flag_masks"))
+    text = str(attrs.get("flag_values"))
+    if len(words) > 1 and re.fullmatch(r"\d+", text) and len(text) == len(words):
+        values = [float(digit) for digit in text]  # characters, which are read as one text
     verdicts = [verdict(word) for word in words]
     if not words:
         return _in_words(attrs)
@@ -79,10 +97,43 @@ def meanings_of(attrs: Mapping[str, Any]) -> Meanings:
 def verdict(meaning: str) -> str:
     """GOOD, BAD or NEITHER: what one meaning says of a value, e.g. "no_sea_ice", "open_ocean", "probably_bad_data"."""
     tokens = [token for token in re.split(r"[^a-z]+", meaning.lower()) if token]
-    bad, good = _BAD_WORDS.intersection(tokens), _GOOD_WORDS.intersection(tokens)
-    if _DENIALS.intersection(tokens):
-        return GOOD if bad else BAD if good else NEITHER
-    return BAD if bad else GOOD if good else NEITHER
+    said, denied, place = [], [], 0
+    while place < len(tokens):
+        token, left = tokens[place], tokens[place + 1 :]
+        if token == "free" and left[:1] not in (["of"], ["from"]):  # ice_free denies what stands before it
+            denied.append([said.pop()] if said else [])
+            place += 1
+        elif token in ("outside", "out") and _BOUNDS.intersection(left[:3]):
+            return BAD
+        elif token in _DENIALS or token == "free":
+            scope = _scope(left)
+            denied.append(left[:scope])
+            place += 1 + scope
+        else:
+            said.append(token)
+            place += 1
+    if _BAD_WORDS.intersection(said):
+        return BAD
+    spared = [words for words in denied if _BAD_WORDS.intersection(words)]
+    lacking = [words for words in denied if words not in spared and (_GOOD_WORDS | _WANTED).intersection(words)]
+    if lacking:
+        return BAD
+    return GOOD if spared or _GOOD_WORDS.intersection(said) else NEITHER
+
+
+def _scope(tokens: list[str]) -> int:
+    """How many words a denial before them denies: up to the first bad ones and those that `or` joins to them."""
+    for place, token in enumerate(tokens):
+        after = tokens[place + 1 : place + 2]
+        if token in _BAD_WORDS and not (after and (after[0] in _BAD_WORDS or after[0] in ("or", "nor"))):
+            return place + 1
+    return len(tokens)
+
+
+def unknown_words(attrs: Mapping[str, Any]) -> list[str]:
+    """Meanings of a flag that judges which say neither good nor bad: their values stay."""
+    words = _words(attrs.get("flag_meanings"))
+    return [word for word in words if verdict(word) == NEITHER] if meanings_of(attrs).judges else []
 
 
 def _of_masks(masks: list[int], verdicts: list[str]) -> dict[tuple[int, int], str]:
@@ -116,4 +167,6 @@ def _numbers(held: Any) -> list[float]:
         found = re.findall(r"[+-]?(?:0x[0-9a-f]+|\d+(?:\.\d+)?)", held, re.IGNORECASE)
         return [float(int(text, 16)) if "x" in text.lower() else float(text) for text in found]
     array = np.asarray(held)
+    if array.dtype.kind in "US":
+        return _numbers(" ".join(map(str, array.astype(str).ravel())))
     return [float(value) for value in array.ravel()] if array.dtype.kind in "fiub" else []

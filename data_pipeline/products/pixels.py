@@ -12,7 +12,7 @@ import xarray as xr
 from data_pipeline.errors import EmptyDataError, SchemaError, UnitsError
 from data_pipeline.products.coordinates import find_positions, find_time, in_degrees, require_degrees
 from data_pipeline.products.files import Options, block_lengths, lazily, open_netcdf
-from data_pipeline.products.flags import judge, silent_flags
+from data_pipeline.products.flags import judge, notes_on_flags
 from data_pipeline.products.levels import at_depth
 from data_pipeline.products.observed import Points, concatenated, screened
 from data_pipeline.products.registry import Product
@@ -66,13 +66,13 @@ def _laid_out(ds: xr.Dataset, path: Path, product: Product, options: Options, no
     require_degrees(longitude, latitude, path.name)
     readings = choose_readings(_variables_at(ds, positioned), product, options, path.name)
     notes += [note for reading in readings for note in reading.notes]
-    notes += _unread_flags(ds, readings, product)
     layouts = {tuple(map(str, _squeezed(ds[reading.variable], positioned).dims)) for reading in readings}
     if len({frozenset(layout) for layout in layouts}) > 1:
         raise SchemaError(
             f"channels of {path.name!r} lie along {' and '.join(map(str, sorted(layouts)))}; choose with --channels"
         )
     dims = min(layouts)
+    notes += notes_on_flags(ds, product.flags, [reading.variable for reading in readings], dims)
     if not all(ds.sizes[dim] for dim in dims):
         raise EmptyDataError(f"{path.name!r} holds no map; leave it out")
     time, note = _time(ds, dims, path, options)
@@ -84,13 +84,6 @@ def _laid_out(ds: xr.Dataset, path: Path, product: Product, options: Options, no
     }
     errors = {name: error for name, error in errors.items() if set(error.dims) <= set(dims)}
     return Pixels(ds, dims, readings, longitude, latitude, time, _seconds(ds, dims, product, path), errors)
-
-
-def _unread_flags(ds: xr.Dataset, readings: list[Reading], product: Product) -> list[str]:
-    silent = dict.fromkeys(name for r in readings for name in silent_flags(ds, product.flags, r.variable))
-    return [
-        f"{name} does not say what its values mean (flag_values, flag_meanings) and judges nothing" for name in silent
-    ]
 
 
 def _variables_at(ds: xr.Dataset, positioned: list[str]) -> xr.Dataset:

@@ -9,7 +9,8 @@ from data_pipeline.errors import SchemaError
 from data_pipeline.layout.channels import Channel
 
 # Satellites have measured the sea since the seventies. Times that the user or the file give units for are believed.
-EARLIEST, LATEST = np.datetime64("1970-01-01", "ns"), np.datetime64("2100-01-01", "ns")
+EARLIEST = np.datetime64("1970-01-01", "ns")
+_AHEAD = np.timedelta64(3, "D")  # of clocks that go wrong; nobody has measured tomorrow
 _FILL = 720.0  # degrees: beyond it a number stands for a missing position, and tells nothing of the order of columns
 _FEW = 0.05  # share of broken rows that a sound table may have; they are dropped and counted
 _ENOUGH = 10
@@ -22,8 +23,9 @@ def possible_times(time: np.ndarray, units: str, columns: str) -> tuple[np.ndarr
     Raises SchemaError when many lie there: the column is another one, or its reference.
     """
     known = ~np.isnat(time)
-    outside = known & ((time < EARLIEST) | (time > LATEST))
-    count, years = np.count_nonzero(outside), f"{EARLIEST.astype('M8[Y]')} to {LATEST.astype('M8[Y]')}"
+    latest = np.datetime64("now", "ns") + _AHEAD
+    outside = known & ((time < EARLIEST) | (time > latest))
+    count, years = np.count_nonzero(outside), f"{EARLIEST.astype('M8[Y]')} to today"
     if count > _FEW * np.count_nonzero(known):
         raise SchemaError(
             f"{columns}: {count} of {np.count_nonzero(known)} times, read as {units!r}, lie outside {years}, e.g. "

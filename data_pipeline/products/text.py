@@ -8,7 +8,7 @@ import pandas as pd
 from data_pipeline.errors import EmptyDataError, UnknownProductError
 from data_pipeline.products.long_table import is_long
 from data_pipeline.products.registry import PRODUCTS, Product
-from data_pipeline.products.rows import first_fields, read_rows
+from data_pipeline.products.rows import comments_above, fields_of_comment, first_fields, read_rows
 
 TEXT_COLUMNS = ("longitude", "latitude", "time", "adt")
 EXAMPLE = f"e.g. --columns {','.join(TEXT_COLUMNS)}"
@@ -20,6 +20,8 @@ _ALIASES = {
     "timestamp": "time",
 }
 _POSITIONS = ("longitude", "latitude", "time")
+# Columns that are words whatever they look like.
+_WORDS = ("platform_id", "platform_type", "variable", "institution")
 
 
 def text_product(path: Path) -> Product:
@@ -39,13 +41,19 @@ def read_table(path: Path, columns: tuple[str, ...]) -> tuple[pd.DataFrame, dict
     """
     header = header_of(path)
     names = [named(name) for name in columns or header or TEXT_COLUMNS]
-    table = read_rows(path, first_fields(path)[1], bool(header))
+    words = [place for place, (name, _) in enumerate(names) if name in _WORDS]
+    table = read_rows(path, first_fields(path)[1], begins_with_names(path), words)
     listed = ", ".join(name for name, _ in names)
     if len(table) and len(table.columns) != len(names):
         raise UnknownProductError(
             f"{path.name!r} has {len(table.columns)} columns and {len(names)} names ({listed}); name each, {EXAMPLE}"
         )
     twice = {name for name, _ in names if [other for other, _ in names].count(name) > 1}
+    if "time" in twice:
+        raise UnknownProductError(
+            f"{path.name!r} has several columns time among {listed}: a date and a clock are one time; write them in "
+            "one column, e.g. 2014-05-15T04:12:07"
+        )
     if twice:
         raise UnknownProductError(
             f"{path.name!r} has several columns {', '.join(sorted(twice))} among {listed}; name each once, {EXAMPLE}"
@@ -62,9 +70,32 @@ def read_table(path: Path, columns: tuple[str, ...]) -> tuple[pd.DataFrame, dict
 
 
 def header_of(path: Path) -> list[str]:
-    """Names of the header; none where the first line that is no comment holds a number."""
-    fields, _ = first_fields(path)
-    return [] if any(_is_number(field) for field in fields) else fields
+    """Names of the header, which may stand behind # above the first row; none where there are none.
+
+    Raises UnknownProductError for a comment that names longitude and latitude, but not every column.
+    """
+    fields, separator = first_fields(path)
+    if begins_with_names(path):
+        return fields
+    unfit = ""
+    for line in comments_above(path):
+        for way in fields_of_comment(line, separator):
+            names = [named(field)[0] for field in way]
+            if "longitude" in names and "latitude" in names:
+                if len(names) == len(fields):
+                    return way
+                unfit = unfit or line
+    if unfit:
+        raise UnknownProductError(
+            f"{path.name!r} has {len(fields)} columns, and the comment '# {unfit[:80]}' above them names others; name "
+            f"each, {EXAMPLE}"
+        )
+    return []
+
+
+def begins_with_names(path: Path) -> bool:
+    """Whether the first line that is no comment is a header: it holds no number."""
+    return not any(_is_number(field) for field in first_fields(path)[0])
 
 
 def named(column: str) -> tuple[str, str]:

@@ -8,21 +8,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from data_pipeline.errors import SchemaError, reason
-from data_pipeline.layout.calendars import decode_numbers
+from data_pipeline.errors import SchemaError
 from data_pipeline.layout.degrees import degrees
-from data_pipeline.layout.moments import nanoseconds
 from data_pipeline.products.files import Options
 from data_pipeline.products.flags import MADE_FROM
-from data_pipeline.products.long_table import CONDEMNED, OTHER_LEVEL, Pivoted, is_long, pivoted
+from data_pipeline.products.long_table import CONDEMNED, MISPLACED, OTHER_LEVEL, Pivoted, is_long, pivoted
 from data_pipeline.products.observed import Points, screened
-from data_pipeline.products.plausible import check_positions, check_values, numbers, possible_times
+from data_pipeline.products.plausible import check_positions, check_values, numbers
 from data_pipeline.products.registry import Product
 from data_pipeline.products.screening import MISSING, Checks
 from data_pipeline.products.text import header_of, read_table
+from data_pipeline.products.text_times import TEXT_TIME_UNITS, require_whole_times, table_times
 from data_pipeline.products.variables import Reading, choose_readings
 
-TEXT_TIME_UNITS = "days since 1950-01-01"
 _POSITIONS: tuple[Literal["longitude", "latitude"], ...] = ("longitude", "latitude")
 
 
@@ -36,13 +34,14 @@ def read_text(path: Path, product: Product, options: Options) -> Points:
     columns = f"columns {', '.join(map(str, table.columns))} of {where!r}"
     # Nobody says what the columns of a text without a header are.
     assumed = not options.columns and not header_of(path)
-    long = pivoted(table, options.depth, where) if is_long(list(table.columns)) else None
+    long = pivoted(table, options.depth, where, units) if is_long(list(table.columns)) else None
     if long is not None:
         table, units = long.table, units | long.units
     elif options.depth is not None:
         raise SchemaError(f"{where!r} has no levels, so that --depth {options.depth:g} cannot be taken; leave it out")
-    told = options.time_units or units.pop("time", "")
-    time, note = _table_times(table["time"], told, product, where, columns)
+    assumed_units = TEXT_TIME_UNITS if product.name == "alongtrack-text" else ""
+    time, note = table_times(table["time"], units.pop("time", ""), options, assumed_units, where, columns)
+    require_whole_times(time, table, where)
     longitude, latitude = (_position(table[role], role, units, options, where, notes) for role in _POSITIONS)
     check_positions(longitude, latitude, columns)
     described = _described(table, units)
@@ -95,7 +94,11 @@ def _position(
 def _condemned(long: Pivoted, ds: xr.Dataset, readings: Sequence[Reading]) -> dict[str, Checks]:
     """What the quality of a long table condemns, by channel."""
     names = {reading.channel.name: _column_of(reading, long, ds) for reading in readings}
-    return {channel: [(CONDEMNED, long.flagged[name])] for channel, name in names.items() if name is not None}
+    return {
+        channel: [(CONDEMNED, long.flagged[name]), (MISPLACED, long.misplaced[name])]
+        for channel, name in names.items()
+        if name is not None
+    }
 
 
 def _count_of_table(points: Points, long: Pivoted, ds: xr.Dataset, readings: Sequence[Reading]) -> None:
@@ -112,22 +115,3 @@ def _column_of(reading: Reading, long: Pivoted, ds: xr.Dataset) -> str | None:
     """The variable of a long table that a reading is, or was made from."""
     names = [reading.variable, ds[reading.variable].attrs.get(MADE_FROM)]
     return next((name for name in names if name in long.flagged), None)
-
-
-def _table_times(column: Any, told: str, product: Product, where: str, columns: str) -> tuple[np.ndarray, str]:
-    """(times, note) of a column of dates, or of numbers with the units that are told."""
-    if column.dtype.kind in "iuf":
-        whole = column.dropna()
-        if not told and len(whole) and ((whole >= 18000101) & (whole <= 21001231) & (whole % 1 == 0)).all():
-            column = column.astype("Int64").astype("string")  # dates without dashes
-        elif told or product.name != "alongtrack-text":
-            return decode_numbers(column.to_numpy(), told, where), ""
-        else:
-            return possible_times(decode_numbers(column.to_numpy(), TEXT_TIME_UNITS, where), TEXT_TIME_UNITS, columns)
-    try:
-        parsed = pd.DatetimeIndex(pd.to_datetime(column, utc=True, format="ISO8601"))
-    except (ValueError, TypeError, OverflowError) as error:
-        raise SchemaError(
-            f"times of {where!r} are no dates ({reason(error)}); write them like 2014-05-15T04:12:07"
-        ) from error
-    return nanoseconds(parsed.tz_localize(None).to_numpy(), f"the time of {where!r}"), ""

@@ -1,5 +1,6 @@
 """Which variable of a file is which channel, in which units, and what the file says of its valid values."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +111,10 @@ def stated_range(attrs: Mapping[str, Any], encoding: Mapping[str, Any]) -> tuple
     Integer bounds of a packed variable are packed too. Half a step of the packing lies within, which float32 needs.
     """
     try:
-        low, high = attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf)))
+        stated = attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf)))
+        if isinstance(stated, str):
+            stated = re.split(r"[\s,;]+", stated.strip(" []()"))
+        low, high = (_bound(bound) if isinstance(bound, str) else bound for bound in stated)
         bounds = [
             _decoded(float(bound), encoding) if np.asarray(bound).dtype.kind in "iu" else float(bound)
             for bound in (low, high)
@@ -119,6 +123,11 @@ def stated_range(attrs: Mapping[str, Any], encoding: Mapping[str, Any]) -> tuple
         return -np.inf, np.inf
     step = 0.5 * abs(float(encoding.get("scale_factor", 0.0)))
     return (min(bounds) - step, max(bounds) + step) if bounds[0] != bounds[1] else (-np.inf, np.inf)
+
+
+def _bound(text: str) -> float:
+    """A bound that is written as text: an integer, which is packed as the values are, or a number."""
+    return int(text) if re.fullmatch(r"[+-]?\d+", text.strip()) else float(text)
 
 
 def _decoded(value: float, encoding: Mapping[str, Any]) -> float:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..errors import ConfigError, EmptyDataError, MissingFileError
@@ -15,6 +16,8 @@ TABLES = (".csv", ".txt", ".dat", ".tsv")
 # Columns whose entries name a place, the first that there is.
 _NAMES = ("name", "station", "mooring", "mooring_id", "platform_id", "platform", "id", "site")
 _MOST_TOLD = 20
+_MISSING = ("", "nan", "NaN")
+_NUMBER = r"[+-]?(?:0|[1-9]\d*)?(?:\.\d*)?(?:[eE][+-]?\d+)?"
 
 
 def read_places(path: Path) -> xr.Dataset:
@@ -25,23 +28,27 @@ def read_places(path: Path) -> xr.Dataset:
     """
     from data_pipeline.layout.degrees import degrees
     from data_pipeline.products.rows import first_fields, read_rows
-    from data_pipeline.products.text import header_of, named
+    from data_pipeline.products.text import begins_with_names, header_of, named
 
     if not path.is_file():
         raise MissingFileError(f"there is no file {path}; check --at")
     names = [named(field) for field in header_of(path)]
-    table = read_rows(path, first_fields(path)[1], header=True)
+    fields, separator = first_fields(path)
+    table = read_rows(path, separator, begins_with_names(path), words=range(len(fields)))
     listed = ", ".join(name for name, _ in names) or "no header"
     if [name for name, _ in names].count("longitude") != 1 or [name for name, _ in names].count("latitude") != 1:
         raise ConfigError(f"{path} has {listed} where columns longitude,latitude are wanted, each once; name them so")
     if not len(table):
-        raise EmptyDataError(f"{path} holds no place, only a header; give one place a row")
+        raise EmptyDataError(
+            f"{path} holds no place, only a header; give one place a row, and none that begins with #, which marks a "
+            "comment"
+        )
     table.columns = [name for name, _ in names]
     roles: tuple[Literal["longitude", "latitude"], ...] = ("longitude", "latitude")
     columns, units = {}, dict(names)
     for role in roles:
         try:
-            values = table[role].to_numpy(float)
+            values = table[role].replace(list(_MISSING), "nan").to_numpy(object).astype(float)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{path} holds a {role} that is no number ({error}); give degrees") from error
         columns[role] = ("point", degrees(values, units[role], role, path.name)[0])
@@ -49,10 +56,16 @@ def read_places(path: Path) -> xr.Dataset:
     for place, (name, _) in enumerate(names):
         label = re.sub(r"[^\w-]+", "_", name).strip("_") or f"column_{place + 1}"
         if name not in roles and label not in others:
-            column = table.iloc[:, place]
-            words = column.dtype.kind not in "fiub"
-            others[label] = ("point", column.fillna("").astype(str).to_numpy(object) if words else column.to_numpy())
+            others[label] = ("point", _as_written(table.iloc[:, place], name in _NAMES))
     return xr.Dataset(columns, coords=others)
+
+
+def _as_written(column: Any, is_name: bool) -> np.ndarray:
+    """A column of text as it is, or as numbers where each entry is one: 007 is a name, and so is NA."""
+    filled = column[~column.isin(_MISSING)]
+    if is_name or not len(filled) or not filled.str.fullmatch(_NUMBER).all():
+        return column.to_numpy(object)
+    return pd.to_numeric(column.replace(list(_MISSING), "nan")).to_numpy()
 
 
 def without_value(made: xr.Dataset, channels: Sequence[str], cover: Cover) -> list[str]:

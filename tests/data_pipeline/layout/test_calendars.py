@@ -210,3 +210,35 @@ def test_same_units():
     assert has_reference("Days Since 1950-01-01")
     assert not has_reference("seconds")
     assert not has_reference(None)
+
+
+@pytest.mark.parametrize(
+    "units", ["Ms since 2000-01-01", "NS since 2000-01-01", "mS since 2000-01-01", "US since 2000-01-01"]
+)
+def test_the_case_of_an_abbreviation_tells(units):
+    with pytest.raises(UnitsError):
+        decode_numbers(np.array([1.0]), units, "a.nc")
+
+
+@pytest.mark.parametrize(
+    "units", ["Hours since 2000-01-01", "HOURS SINCE 2000-01-01", "Sec since 2000-01-01", "ms since 2000-01-01"]
+)
+def test_the_case_of_a_word_does_not(units):
+    length = {"h": 3600.0, "s": 1.0, "m": 1e-3}[units[0].lower()]
+    wanted = np.datetime64("2000-01-01", "ns") + np.timedelta64(round(length * 1e9), "ns")
+    assert decode_numbers(np.array([1.0]), units, "a.nc")[0] == wanted
+
+
+@pytest.mark.parametrize("zone", ["+99:99", "+19:00", "-18:30", "+02:60", "+9999", "+24"])
+def test_zones_that_are_none_are_refused(zone):
+    with pytest.raises(UnitsError):
+        decode_numbers(np.array([1.0]), f"days since 2000-01-01 00:00:00 {zone}", "a.nc")
+
+
+@pytest.mark.parametrize(
+    ("zone", "minutes"),
+    [("+02:00", 120), ("+0230", 150), ("-03", -180), ("+5", 300), ("+14:00", 840), ("-9:30", -570), ("+930", 570)],
+)
+def test_zones(zone, minutes):
+    wanted = np.datetime64("2000-01-02", "m") - np.timedelta64(minutes, "m")
+    assert decode_numbers(np.array([1.0]), f"days since 2000-01-01 00:00:00 {zone}", "a.nc")[0] == wanted

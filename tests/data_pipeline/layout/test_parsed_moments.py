@@ -145,3 +145,14 @@ def test_text_of_any_form_is_what_numpy_reads(when):
     for form in ("%Y-%m-%dT%H:%M:%S.%f", "%Y%m%dT%H%M%S.%f", "%Y-%m-%d %H:%M:%S.%fZ", "%Y%m%d%H%M%S.%f"):
         assert moment(when.strftime(form)) == known
     assert moment(when) == known
+
+
+@pytest.mark.parametrize("zone", ["+99:99", "+19:00", "-18:30", "+02:60", "+9999", "+24"])
+def test_zones_that_are_none_are_refused(zone):
+    with pytest.raises(TimeError, match="zone"):
+        moment(f"2009-08-15T12:00{zone}")
+
+
+def test_the_farthest_zones():
+    assert moment("2009-08-15T12:00+14:00") == np.datetime64("2009-08-14T22:00")
+    assert moment("2009-08-15T12:00-1200") == np.datetime64("2009-08-16T00:00")

@@ -2,10 +2,12 @@
 
 import json
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 
+from data_pipeline.errors import DinoError
 from data_pipeline.products import detect, ingest
 
 SECONDS = {"units": "seconds since 2000-01-01", "standard_name": "time"}
@@ -127,3 +129,76 @@ def test_sentinel_3_keeps_its_time_and_obeys_its_flag(tmp_path, quality, attrs):
     np.testing.assert_allclose(found["adt"], [0.35, 0.45, 0.55, 0.75], rtol=1e-6)
     wanted = np.datetime64("2000-01-01", "s") + np.array([0, 1, 2, 4])
     np.testing.assert_array_equal(found["time"].values, wanted.astype("datetime64[ns]"))
+
+
+def test_words_that_say_neither_are_told(tmp_path):
+    attrs = {"flag_values": np.array([0, 1, 2], np.int8), "flag_meanings": "good bad not_used"}
+    found = ingested(track(sla_qc=("time", np.array([0, 0, 2, 1, 0], np.int8), attrs)), tmp_path)
+    np.testing.assert_allclose(found["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)
+    assert "sla_qc says not_used, which is neither good nor bad" in found.attrs["history"]
+
+
+def test_a_flag_along_another_dimension_is_told(tmp_path):
+    found = ingested(track(sla_qc=(("time", "test"), np.zeros((5, 2), np.int8), GOOD_BAD)), tmp_path)
+    assert "sla_qc lies along other dimensions" in found.attrs["history"]
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"valid_range": "-2.0 2.0"},
+        {"valid_range": "-2.0, 2.0"},
+        {"valid_range": "[-2, 2]"},
+        {"valid_min": "-2", "valid_max": "2.0"},
+    ],
+)
+def test_a_valid_range_as_text_is_obeyed(tmp_path, attrs):
+    ds = track()
+    ds["sla"].attrs.update(attrs)
+    np.testing.assert_allclose(ingested(ds, tmp_path, keep_flagged=True)["sla"], SLA[SLA > -2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["-20000 20000", "-2.0 2.0"])
+def test_a_valid_range_as_text_of_packed_values(tmp_path, text):
+    ds = track()
+    ds["sla"].attrs["valid_range"] = text
+    ds["sla"].encoding.update(dtype="i4", scale_factor=1e-4, _FillValue=-999999)
+    np.testing.assert_allclose(ingested(ds, tmp_path, keep_flagged=True)["sla"], SLA[SLA > -2], rtol=1e-5)
+
+
+def began(period):
+    ds = track().assign_coords(forecast_period=("time", period, {"units": "hours", "standard_name": "forecast_period"}))
+    ds["time"].attrs["standard_name"] = "forecast_reference_time"
+    return ds
+
+
+def test_a_forecast_is_not_dated_when_it_began(tmp_path):
+    with pytest.raises(DinoError, match="when a forecast began"):
+        ingested(began(np.full(5, 24.0)), tmp_path)
+    assert ingested(began(np.zeros(5)), tmp_path, keep_flagged=True).sizes["obs"] == 5
+    ds = began(np.full(5, 24.0)).assign_coords(valid=("time", 86400.0 + np.arange(5.0), SECONDS))
+    found = ingested(ds, tmp_path, keep_flagged=True)
+    assert found["time"].values[0] == np.datetime64("2000-01-02")
+
+
+@pytest.mark.parametrize("values", [np.array([0, 1], np.int8), "0 1", "0, 1", "01"])
+def test_flags_that_are_characters_are_obeyed(tmp_path, values):
+    attrs = {"flag_values": values, "flag_meanings": "good bad"}
+    ds = track(SLA_QC=("time", np.array([b"0", b"0", b" ", b"1", b"0"], "S1"), attrs))
+    ds["SLA_QC"].encoding["char_dim_name"] = "time"
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("time", 5)
+        for name in ("time", "latitude", "longitude", "sla"):
+            file.createVariable(name, "f8", ("time",))[:] = ds[name].values
+            file[name].setncatts(ds[name].attrs)
+        file.createVariable("SLA_QC", "S1", ("time",), fill_value=b" ")[:] = ds["SLA_QC"].values
+        file["SLA_QC"].setncatts(attrs)
+    np.testing.assert_allclose(ingest(tmp_path / "a.nc")["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["flag_masks", "flag_values"])
+def test_flags_without_a_sign_are_obeyed(tmp_path, kind):
+    words = "land sea_ice" if kind == "flag_masks" else "good bad"
+    attrs = {kind: np.array([1, -128], np.int8), "flag_meanings": words, "_Unsigned": "true"}
+    ds = track(sla_qc=("time", np.array([0, 0, 0, -128, 0], np.int8), attrs))
+    np.testing.assert_allclose(ingested(ds, tmp_path)["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)

@@ -103,3 +103,17 @@ def test_any_bit_that_is_called_bad_condemns(masks, value):
     words = ["land", "sea_ice", "rain", "suspect", "bad", "cloud"][: len(masks)]
     said = meanings_of({"flag_masks": np.array(masks), "flag_meanings": " ".join(words)})
     assert bool(said.bad(np.array([value], np.int8))[0]) == any(value & mask for mask in masks)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("no_land_or_ice free_of_ice no_continental_ice no_bad_data no_missing_values ice_free_ocean", GOOD),
+        ("bad_no_data invalid_no_fix missing_no_measurement rejected_outside_limits ice_free_land bad_not_sea", BAD),
+        ("do_not_use out_of_range reject spurious noisy anomalous nodata no_data fill fill_value not_usable", BAD),
+        ("outside_valid_range not_sea_ice_but_land", BAD),
+        ("not_used unknown evaluation_not_possible no_map", NEITHER),
+    ],
+)
+def test_a_denial_denies_its_own_words(words, wanted):
+    assert {word: verdict(word) for word in words.split()} == dict.fromkeys(words.split(), wanted)

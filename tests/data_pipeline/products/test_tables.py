@@ -69,7 +69,7 @@ def test_columns_in_another_order_are_refused(tmp_path, order, wanted):
 
 
 def test_a_weight_is_no_topography(tmp_path):
-    with pytest.raises(SchemaError, match=r"read as 'days since 1950-01-01', lie outside 1970 to 2100.*--columns"):
+    with pytest.raises(SchemaError, match=r"read as 'days since 1950-01-01', lie outside 1970 to today.*--columns"):
         ingest(written(tmp_path, [(x, y, adt, 1.0) for x, y, _, adt in ROWS]))
     with pytest.raises(SchemaError, match="whole numbers"):
         ingest(written(tmp_path, [(x, y, t, n % 2) for n, (x, y, t, _) in enumerate(ROWS)]))
@@ -105,7 +105,7 @@ def test_single_impossible_times_are_left_out(tmp_path):
     rows = [*ROWS, *((x, y, t + 2, a) for x, y, t, a in ROWS), (5.0, 38.0, 0.3, 0.1)]
     ds = ingest(written(tmp_path, rows))
     assert ds.sizes["obs"] == 48
-    assert "1 times outside 1970 to 2100" in ds.attrs["history"]
+    assert "1 times outside 1970 to today" in ds.attrs["history"]
 
 
 @given(st.permutations(range(4)))
@@ -150,7 +150,7 @@ def test_dates(tmp_path, date):
     assert (ingest(tmp_path / "a.csv")["time"].values == np.datetime64("2014-05-15")).all()
 
 
-@pytest.mark.parametrize("date", ["2300-01-01", "0001-01-01", "2014-02-30", "yesterday"])
+@pytest.mark.parametrize("date", ["2300-01-01", "0001-01-01", "2014-02-30", "yesterday", "now", "today", "12:00"])
 def test_dates_that_a_store_cannot_hold_are_refused(tmp_path, date):
     (tmp_path / "a.csv").write_text(f"lon,lat,time,adt [m]\n5,38,{date},0.1\n")
     with pytest.raises(SchemaError):
@@ -234,3 +234,159 @@ def test_a_real_table_of_moorings_names_its_options(real_data):
 def test_options_overrule_a_header(tmp_path):
     (tmp_path / "a.csv").write_text("lon,lat,time,adt [m]\n5,38,2014-05-15,0.1\n")
     np.testing.assert_allclose(ingest(tmp_path / "a.csv", units={"longitude": "degrees_west"})["longitude"], [-5.0])
+
+
+# Names behind #
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "# lat lon time sla[cm]",
+        "#lat,lon,time,sla [cm]",
+        "# track 7\n# Latitude (degrees_north)\tLongitude (degrees_east)\ttime [days since 1950-01-01]\tsla [cm]",
+        "# lat lon time[days since 1950-01-01] sla[cm]\n# second line",
+    ],
+)
+def test_names_behind_a_hash_are_obeyed(tmp_path, header):
+    ds = ingest(
+        written(tmp_path, [(38.5, 3.0, 23510.0, 31.0), (38.6, 3.1, 23511.0, 32.0)], header),
+        time_units="days since 1950-01-01",
+    )
+    np.testing.assert_allclose(ds["longitude"], [3.0, 3.1])
+    np.testing.assert_allclose(ds["sla"], [0.31, 0.32], rtol=1e-6)
+    assert "adt" not in ds
+    assert ds["time"].values[0] == np.datetime64("2014-05-15")
+
+
+def test_a_unit_of_time_behind_a_hash_is_obeyed(tmp_path):
+    rows = [(3.0, 38.5, 24.0, 0.3), (3.1, 38.6, 48.0, 0.4)]
+    ds = ingest(written(tmp_path, rows, "# lon lat time[hours since 2005-01-01] sla[m]"))
+    assert list(ds["time"].values.astype("M8[D]").astype(str)) == ["2005-01-02", "2005-01-03"]
+
+
+def test_names_behind_a_hash_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(UnknownProductError, match=r"4 columns.*--columns"):
+        ingest(written(tmp_path, [(38.5, 3.0, 23510.0, 31.0)], "# lat lon time sla error"))
+
+
+def test_other_comments_say_nothing(tmp_path):
+    np.testing.assert_allclose(ingest(written(tmp_path, ROWS, "# from the archive, 24 points"))["adt"][:1], [-0.05])
+
+
+# Times in parts, twice, or told otherwise
+
+
+@pytest.mark.parametrize("name", ["hour", "clock", "HHMM", "time_of_day", "UTC"])
+def test_a_clock_of_its_own_is_refused(tmp_path, name):
+    (tmp_path / "a.csv").write_text(f"lon,lat,date,{name},adt [m]\n5,38,2014-05-15,12,0.1\n5,38,2014-05-15,13,0.1\n")
+    with pytest.raises(SchemaError, match="one column"):
+        ingest(tmp_path / "a.csv")
+
+
+def test_a_clock_beside_whole_times_is_no_matter(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat,time,hour,adt [m]\n5,38,2014-05-15T12:00,12,0.1\n")
+    assert ingest(tmp_path / "a.csv")["time"].values[0] == np.datetime64("2014-05-15T12:00")
+
+
+@pytest.mark.parametrize(
+    ("header", "time", "options", "wanted"),
+    [
+        ("time [days since 1950-01-01]", "23510.5", {"time_units": "days since 2000-01-01"}, "of its own"),
+        ("time", "2014-05-15", {"time_units": "garbage"}, "are dates"),
+        ("time", "2014-05-15", {"time": "2014-05-16"}, "leave out --time"),
+        ("time", "23510.5", {"time": "2014-05-16"}, "leave out --time"),
+        ("time [CET]", "2014-05-15T12:00", {}, "in UTC"),
+        ("time [local]", "2014-05-15T12:00", {}, "in UTC"),
+    ],
+)
+def test_times_that_contradict_each_other_are_refused(tmp_path, header, time, options, wanted):
+    (tmp_path / "a.csv").write_text(f"lon,lat,{header},adt [m]\n5,38,{time},0.1\n")
+    with pytest.raises(DinoError, match=wanted):
+        ingest(tmp_path / "a.csv", **options)
+
+
+@pytest.mark.parametrize("header", ["time [UTC]", "time [yyyy-mm-dd]", "time (ISO8601)"])
+def test_what_a_header_says_of_dates(tmp_path, header):
+    (tmp_path / "a.csv").write_text(f"lon,lat,{header},adt [m]\n5,38,2014-05-15,0.1\n5,38,,0.1\n")
+    ds = ingest(tmp_path / "a.csv")
+    assert list(ds["time"].values) == [np.datetime64("2014-05-15")]
+
+
+def test_the_same_reference_twice_is_one(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat,time [days since 1950-01-01],adt [m]\n5,38,23510.5,0.1\n")
+    ds = ingest(tmp_path / "a.csv", time_units="days since 1950-01-01 00:00:00")
+    assert ds["time"].values[0] == np.datetime64("2014-05-15T12:00")
+
+
+def test_observations_do_not_lie_in_the_future(tmp_path):
+    rows = [(x, y, 51282.0 + n, a) for n, (x, y, _, a) in enumerate(ROWS)]  # Modified Julian Days of 1999
+    with pytest.raises(SchemaError, match="--time-units"):
+        ingest(written(tmp_path, rows))
+    ds = ingest(written(tmp_path, rows), time_units="days since 1858-11-17")
+    assert ds["time"].values[0] == np.datetime64("1999-04-14")
+
+
+def test_a_hash_within_a_name_is_no_comment(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat,time,adt [m],name\n5,38,2014-05-15,0.1,A#1\n6,38,2014-05-15,0.2,B # b\n")
+    np.testing.assert_allclose(ingest(tmp_path / "a.csv")["adt"], [0.1, 0.2])
+
+
+def test_names_of_platforms_are_kept_as_written(tmp_path):
+    rows = [("TEMP", name, "MO", "2024-01-01", 7.8, 43.4, 3.0, 14.5, 1, "MF") for name in ("007", "NA", "A#1")]
+    ds = ingest(written(tmp_path, rows, LONG, ",", "a.csv"), keep_repeats=True)
+    assert set(ds["source_name"].values[ds["source"]]) == {"007", "NA", "A#1"}
+
+
+# Qualities and levels of long tables
+
+QC = "variable,platform_id,time,longitude,latitude,depth,value,value_qc,time_qc,position_qc"
+
+
+def profile(tmp_path, rows, header=QC):
+    return written(tmp_path, rows, header, ",", "long.csv")
+
+
+def test_qualities_in_words_are_obeyed(tmp_path):
+    words = ["good", "bad", "probably_good", "suspect", "", "whatever"]
+    rows = [("TEMP", "a", f"2024-01-0{n + 1}", 7.8, 43.4, 1.0, 14.0 + n, w, "", "") for n, w in enumerate(words)]
+    np.testing.assert_allclose(ingest(profile(tmp_path, rows))["temperature"], [14.0, 16.0, 18.0])
+    assert ingest(profile(tmp_path, rows), keep_flagged=True).sizes["obs"] == 6
+
+
+def test_qualities_of_time_and_place_are_obeyed(tmp_path):
+    qualities = [(1, 1), (4, 1), (1, 3), (0, 8), ("", ""), ("bad", "good")]
+    rows = [("TEMP", "a", f"2024-01-0{n + 1}", 7.8, 43.4, 1.0, 14.0 + n, 1, *q) for n, q in enumerate(qualities)]
+    ds = ingest(profile(tmp_path, rows))
+    np.testing.assert_allclose(ds["temperature"], [14.0, 17.0, 18.0])
+    (source,) = json.loads(ds.attrs["sources"])
+    assert source["counts"]["temperature"]["dropped"] == {"with a time_qc or position_qc that condemns": 3}
+
+
+@pytest.mark.parametrize(
+    ("columns", "levels"),
+    [
+        ("depth,pressure", [(500.0, ""), (3.0, "")]),
+        ("depth,pressure", [("", 500.0), ("", 3.0)]),
+        ("depth [km],pressure", [(0.5, ""), (0.003, "")]),
+        ("deph,pres [dbar]", [("", 500.0), (3.0, "")]),
+        ("depth,other", [(500.0, ""), ("surface", "")]),
+        ("elevation,other", [(-500.0, ""), (-3.0, "")]),
+        ("pressure,other", [(500.0, ""), (3.0, "")]),
+    ],
+)
+def test_levels_however_they_are_told(tmp_path, columns, levels):
+    rows = [("TEMP", "2024-01-01", 7.8, 43.4, *level, 13.0 + n) for n, level in enumerate(levels)]
+    path = profile(tmp_path, rows, f"variable,time,longitude,latitude,{columns},value")
+    np.testing.assert_allclose(ingest(path)["temperature"], [14.0])
+    np.testing.assert_allclose(ingest(path, depth=450.0)["temperature"], [13.0])
+
+
+@pytest.mark.parametrize(
+    ("column", "level"),
+    [("depth", "bottom"), ("depth [fathom]", 3.0), ("z", 3.0), ("level", 2), ("pressure [Pa]", 3.0)],
+)
+def test_levels_that_are_no_depth_are_refused(tmp_path, column, level):
+    rows = [("TEMP", "2024-01-01", 7.8, 43.4, level, 13.0)]
+    with pytest.raises(DinoError, match=column.split(" ")[0]):
+        ingest(profile(tmp_path, rows, f"variable,time,longitude,latitude,{column},value"))
