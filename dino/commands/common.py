@@ -31,6 +31,16 @@ Threads = Annotated[
     ),
 ]
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run where there is one.")]
+
+
+def refuse_run(out: Path, run: Path, overwrite: bool) -> None:
+    """ConfigError when a run may not be written at `out`: over the one it comes from, or over another one unasked."""
+    if out.resolve() == run.resolve():
+        raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
+    if (out / "model.json").exists() and not overwrite:
+        raise ConfigError(f"{out} holds a run already; pass --overwrite to replace it, or choose another --out")
+
 
 def console() -> "Console":
     """Where tables and results go; wide enough in a log."""

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..model import Ocean
 from ..model.checkpoint import load_model, load_run_config, save_config, save_model
 from ..model.laying import POOLED
-from .common import AsOf, Overrides, RunFolder, console
+from .common import AsOf, Overrides, Overwrite, RunFolder, console, refuse_run
 
 
 def relocate(
@@ -33,6 +33,7 @@ def relocate(
         typer.Option(help="Size of the tiles; the run's when absent. A sea of smaller eddies wants smaller."),
     ] = None,
     as_of: AsOf = None,
+    overwrite: Overwrite = False,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Lay the tiles of a run over another sea: nothing is trained, the sea's own mean and amplitudes are measured.
@@ -43,8 +44,7 @@ def relocate(
     Example: dino relocate runs/ocean stores/tracks.zarr --out runs/agulhas --until 2014-01-20
     """
     config = load_run_config(run, overrides)
-    if out.resolve() == run.resolve():
-        raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
+    refuse_run(out, run, overwrite)
     first = config.data.stores[0]
     named = channels.split(",") if channels else None
     size = first.tile_degrees if tile_degrees is None else tile_degrees

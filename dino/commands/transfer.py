@@ -10,7 +10,6 @@ from data_pipeline.stores.stream import read_window
 from data_pipeline.system.progress import reported
 
 from ..data.observations import Observations
-from ..errors import ConfigError
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_model, load_run_config, save_config, save_model
 from ..transfer import STRATEGIES
@@ -19,11 +18,13 @@ from .common import (
     AsOf,
     Device,
     Overrides,
+    Overwrite,
     RunFolder,
     Threads,
     calibrate_transferred,
     console,
     open_kind,
+    refuse_run,
     transfer_task,
     use_device,
     use_threads,
@@ -43,6 +44,7 @@ def transfer(
     as_of: AsOf = None,
     device: Device = "cpu",
     threads: Threads = None,
+    overwrite: Overwrite = False,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Adapt a run that learned on simulated grids to sparse observations, and calibrate the spread of its forecasts.
@@ -53,8 +55,7 @@ def transfer(
     """
     config = load_run_config(run, overrides)
     adapt = named(strategy or config.transfer.strategy)
-    if out.resolve() == run.resolve():
-        raise ConfigError(f"--out {out} is the run itself; choose another folder, so that both can be compared")
+    refuse_run(out, run, overwrite)
     use_device(device)
     forecaster = Forecaster(*load_model(run, device), config.assimilation)
     dataset = open_kind(observations, "observations", as_of)

@@ -32,8 +32,8 @@ class Calibration:
     """Factors fitted at a few leads.
 
     leads : (knot,) mean lead in days; factors : (knot, channel, part) of what codes explain and what the basis leaves
-    out; forecasts : (knot,) how many forecasts speak; cut : whether some factor was outside `LEAST` to `MOST`, or was left
-    at 1 because the values' own errors explain the misfit
+    out; forecasts : (knot,) how many forecasts speak; cut : whether some factor was outside `LEAST` to `MOST`, or was
+    left at 1 because the values' own errors explain the misfit
     """
 
     leads: Array
