@@ -63,6 +63,8 @@ measurement edited editing nasa is ku hz 1hz 01 l2p level
 """
 _QUALITY = set(_OF_QUALITY.split())
 _OF_ALL = _QUALITY | set(_OF_PLACE.split())
+# Of the time or the position of a value: POSITION_QC, TIME_QC.
+_PLACE = {"position", "time", "longitude", "latitude", "lon", "lat", "juld"}
 _SEA_LEVEL = {"ssh", "ssha", "sla", "adt", "range"}
 
 
@@ -176,7 +178,8 @@ def _flags_of(ds: xr.Dataset, variable: str, everything: bool) -> list[str]:
             f"{standard} quality_flag",
         ):
             own = True
-        general = everything and _speaks_of_all(tokens, held, _tokens(variable))
+        placed = bool(_QUALITY & set(tokens)) and set(tokens) - _QUALITY and set(tokens) - _QUALITY <= _PLACE
+        general = placed or (everything and _speaks_of_all(tokens, held, _tokens(variable)))
         if own or name in named or general:
             found.append(name)
     return list(dict.fromkeys([*found, *inherited]))

@@ -93,8 +93,8 @@ def read_rows(path: Path, separator: str, header: bool, words: Sequence[int] = (
 
 def _without_comments(path: Path) -> Path | io.StringIO:
     """What pandas may read: it takes every # for a comment, also within a name. Lines keep their numbers."""
-    with path.open("rb") as file:
-        if not any(b"#" in block for block in iter(lambda: file.read(2**20), b"")):
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        if not any("#" in line for line in file):
             return path
     with path.open(encoding="utf-8-sig", newline="") as file:
         return io.StringIO("".join(bare(line).rstrip("\r\n") + "\n" for line in file))

@@ -11,7 +11,7 @@ import xarray as xr
 from data_pipeline.errors import SchemaError
 from data_pipeline.layout.degrees import degrees
 from data_pipeline.products.files import Options
-from data_pipeline.products.flags import MADE_FROM
+from data_pipeline.products.flags import MADE_FROM, notes_on_flags
 from data_pipeline.products.long_table import CONDEMNED, MISPLACED, OTHER_LEVEL, Pivoted, is_long, pivoted
 from data_pipeline.products.observed import Points, screened
 from data_pipeline.products.plausible import check_positions, check_values, numbers
@@ -47,6 +47,8 @@ def read_text(path: Path, product: Product, options: Options) -> Points:
     described = _described(table, units)
     adapted = product.adapt(described, notes)
     readings = choose_readings(adapted, product, options, where)
+    if long is None:
+        notes += notes_on_flags(adapted, product.flags, [reading.variable for reading in readings], ("obs",))
     values = []
     for reading in readings:
         if reading.variable in table:

@@ -8,7 +8,7 @@ from data_pipeline.errors import ConfigError
 from data_pipeline.products import ingest
 
 
-@pytest.mark.parametrize("paths", [5, None, [None], b"a.csv", [b"a.csv"], {"a.csv": 1}, [["a.csv"]]])
+@pytest.mark.parametrize("paths", [5, None, [None], b"a.csv", [b"a.csv"], {5: "a.csv"}, [["a.csv"]]])
 def test_what_is_no_path_is_refused(paths):
     with pytest.raises(ConfigError, match="is no path"):
         ingest(paths)
@@ -36,5 +36,5 @@ def test_arguments_of_another_kind_are_refused_by_name(tmp_path, name, value):
 def test_every_kind_of_path(tmp_path):
     (tmp_path / "a.csv").write_text("lon,lat,time,adt [m]\n5,38,2014-05-15,0.1\n")
     path = Path(tmp_path / "a.csv")
-    for paths in (path, str(path), [path], (str(path),), iter([path])):
+    for paths in (path, str(path), [path], (str(path),), iter([path]), {path: None}):
         assert ingest(paths).sizes["obs"] == 1

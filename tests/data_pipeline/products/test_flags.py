@@ -202,3 +202,16 @@ def test_flags_without_a_sign_are_obeyed(tmp_path, kind):
     attrs = {kind: np.array([1, -128], np.int8), "flag_meanings": words, "_Unsigned": "true"}
     ds = track(sla_qc=("time", np.array([0, 0, 0, -128, 0], np.int8), attrs))
     np.testing.assert_allclose(ingested(ds, tmp_path)["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["TIME_QC", "POSITION_QC", "longitude_qc", "qc_lat"])
+def test_flags_of_times_and_positions_are_obeyed_or_told(tmp_path, name):
+    found = ingested(track(**{name: ("time", FLAG, GOOD_BAD)}), tmp_path)
+    np.testing.assert_allclose(found["sla"], [0.1, 0.2, 0.3, 0.5], rtol=1e-6)
+    silent = ingested(track(**{name: ("time", FLAG)}), tmp_path)
+    assert f"{name} does not say what its values mean" in silent.attrs["history"]
+
+
+def test_a_flag_of_a_table_of_text_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat,time,adt [m],adt_qc\n5,38,2014-05-15,0.1,4\n")
+    assert "adt_qc does not say what its values mean" in ingest(tmp_path / "a.csv").attrs["history"]
