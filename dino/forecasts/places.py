@@ -65,7 +65,7 @@ def _as_written(column: Any, is_name: bool) -> np.ndarray:
     filled = column[~column.isin(_MISSING)]
     if is_name or not len(filled) or not filled.str.fullmatch(_NUMBER).all():
         return column.to_numpy(object)
-    return pd.to_numeric(column.replace(list(_MISSING), "nan")).to_numpy()
+    return np.asarray(pd.to_numeric(column, errors="coerce"))
 
 
 def without_value(made: xr.Dataset, channels: Sequence[str], cover: Cover) -> list[str]:

@@ -29,3 +29,10 @@ def test_rows_that_are_comments_are_told(tmp_path):
     (tmp_path / "a.csv").write_text("name,lon,lat\n#1,3.6,38.1\n")
     with pytest.raises(EmptyDataError, match="begins with #"):
         read_places(tmp_path / "a.csv")
+
+
+def test_a_number_that_is_missing_stays_one(tmp_path):
+    (tmp_path / "a.csv").write_text("name,lon,lat,weight\na,3,38,1\nb,3,38,\nc,,38,nan\n")
+    places = read_places(tmp_path / "a.csv")
+    np.testing.assert_array_equal(places["weight"].values, [1.0, np.nan, np.nan])
+    np.testing.assert_array_equal(places["longitude"].values, [3.0, 3.0, np.nan])
