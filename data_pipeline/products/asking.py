@@ -14,7 +14,7 @@ def require_paths(paths: Any) -> list[str | os.PathLike[str]]:
     """Paths as a list; ConfigError for what is none, such as bytes or a number."""
     if isinstance(paths, (str, os.PathLike)):
         return [paths]
-    listed = list(paths) if isinstance(paths, Iterable) and not isinstance(paths, bytes) else [paths]
+    listed: list[Any] = list(paths) if isinstance(paths, Iterable) and not isinstance(paths, bytes) else [paths]
     for path in listed:
         if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
             raise ConfigError(f"{path!r} is no path; give text or a pathlib.Path, or a list of them")

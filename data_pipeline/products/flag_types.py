@@ -22,7 +22,8 @@ def with_numeric_flags(raw: xr.Dataset, lengths: Any) -> xr.Dataset:
             _drop_signs(held)
         is_flag = any(key in held.attrs for key in _TOLD) or _NAMES.search(str(name))
         if held.dtype == np.dtype("S1") and held.ndim and held.size and held.dims[-1] in along and is_flag:
-            data = held.chunk(lengths(held.sizes)).data.map_blocks(_digits, dtype=np.float32)
+            stored: Any = held.chunk(lengths(held.sizes)).data
+            data = stored.map_blocks(_digits, dtype=np.float32)
             attrs = {key: value for key, value in held.attrs.items() if key not in ("_FillValue", "missing_value")}
             changed[name] = xr.Variable(held.dims, data, attrs)
     return raw.assign(changed) if changed else raw

@@ -48,7 +48,7 @@ def read_bounded(path: Path, most: int = JSON_BYTES) -> bytes:
     """The bytes of a file that describes others; StoreError when it is longer than `most` or cannot be read."""
     try:
         if not path.is_file():  # a pipe would be waited for
-            raise StoreError(f"{str(path)!r} is no file; restore it from a copy")
+            raise StoreError(f"{str(path)!r} cannot be read (it is no file); restore it from a copy")
         if path.stat().st_size > most:
             raise StoreError(f"{str(path)!r} is longer than the {most} bytes of any description; it is not read")
         return path.read_bytes()

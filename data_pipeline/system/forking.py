@@ -36,6 +36,7 @@ def lazy_reading() -> None:
     if locks := sys.modules.get("xarray.backends.locks"):
         for name in ("HDF5_LOCK", "NETCDFC_LOCK", "NETCDF4_PYTHON_LOCK"):
             # The same object is held by open files: what it wraps is made anew.
-            for held in (lock := getattr(locks, name, None), *getattr(lock, "locks", ())):
-                if hasattr(held, "lock"):
+            wrapped = getattr(locks, name, None)
+            for held in (wrapped, *getattr(wrapped, "locks", ())):
+                if held is not None and hasattr(held, "lock"):
                     held.lock = threading.Lock()

@@ -80,6 +80,7 @@ def test_a_run_of_tracks_alone_is_transferred_and_scored(relocated, store, sea, 
     moved, truth, scores = tmp_path / "moved", write_store(sea, tmp_path / "sea.zarr"), tmp_path / "scores.json"
     for strategy in ("statistics", "context"):
         command = ("transfer", relocated, store, "--out", moved, "--stop", "2005-04-22", "--strategy", strategy)
+        command += ("--overwrite",) if moved.exists() else ()
         assert run(*command, *QUICK, *FAST) == 0
     assert load_run_config(moved).data.simulated == load_run_config(relocated).data.simulated
     settings = []
