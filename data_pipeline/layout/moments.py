@@ -18,6 +18,7 @@ _MOST_AHEAD = 18 * 60  # minutes; no zone is farther from UTC
 EXAMPLE = "give one like 2009-08-15, 20090815 or 2009-08-15T12:00"
 _CLOCK = r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?)?"
 _ZONE = r"\s*(Z|UTC|[+-]\d{2}(?::?\d{2})?)?"
+_PLAIN = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?Z?)?")
 _FORMS = (
     re.compile(r"(\d{4})(?:-(\d{2}))?()()"),  # no zone: that of -01 would be a day
     re.compile(rf"(\d{{4}})-(\d{{2}})-(\d{{2}})(?:[T ]{_CLOCK})?{_ZONE}", re.IGNORECASE),
@@ -67,6 +68,8 @@ def moments(values: Any, name: str = "time") -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind == "M":
         return nanoseconds(array, name)
+    if array.dtype.kind == "U" and (alike := _written_alike(array)) is not None:
+        return alike
     if array.dtype.kind in "SUO":
         return np.array([_or_missing(value, name) for value in array.reshape(-1)], "datetime64[ns]").reshape(
             array.shape
@@ -75,6 +78,27 @@ def moments(values: Any, name: str = "time") -> np.ndarray:
         f"{name} is a number ({array.dtype}) without a reference; {EXAMPLE}, or decode it by its units, "
         "e.g. 'days since 1950-01-01'"
     )
+
+
+def _written_alike(texts: np.ndarray) -> np.ndarray | None:
+    """Texts that all have the form of the first one, date and clock with dashes and colons, in UTC, all at once.
+
+    None where they have not, or where one of them is no moment: then each is read by itself, and told.
+    """
+    length = np.strings.str_len(texts)
+    if not texts.size or not _PLAIN.fullmatch(str(texts.flat[0])) or (length != length.flat[0]).any():
+        return None
+    letters = texts.astype(f"U{length.flat[0]}").reshape(-1, 1).view(np.uint32)
+    digit = (letters >= ord("0")) & (letters <= ord("9"))
+    if (digit != digit[0]).any() or (~digit & (letters != letters[0])).any():
+        return None
+    try:
+        found = np.strings.rstrip(texts, "Z").astype("datetime64[us]")
+    except ValueError:
+        return None
+    year = (letters[:, :4].astype(np.int64) - ord("0")) @ np.array([1000, 100, 10, 1])
+    held = ((year >= FIRST_YEAR) & (year <= LAST_YEAR)).all()
+    return nanoseconds(found) if held else None
 
 
 def nanoseconds(times: Any, name: str = "time") -> Any:

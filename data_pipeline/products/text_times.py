@@ -64,8 +64,9 @@ def table_times(
 def _dates(column: Any, name: str) -> np.ndarray:
     """Dates of a column, each distinct text read once; missing where there is none."""
     place, distinct = pd.factorize(column.astype("string").str.strip())
-    texts = [None if str(text).lower() in _NO_DATES else str(text) for text in distinct]
-    read = np.append(moments(np.array([*texts, None], object), name)[:-1], np.datetime64("NaT", "ns"))
+    known = ~np.asarray(distinct.str.lower().isin(_NO_DATES), bool)
+    read = np.full(len(distinct) + 1, np.datetime64("NaT", "ns"))
+    read[:-1][known] = moments(np.asarray(distinct[known], str), name)
     return read[place]  # the last one for what is missing, whose place is -1
 
 

@@ -156,3 +156,28 @@ def test_zones_that_are_none_are_refused(zone):
 def test_the_farthest_zones():
     assert moment("2009-08-15T12:00+14:00") == np.datetime64("2009-08-14T22:00")
     assert moment("2009-08-15T12:00-1200") == np.datetime64("2009-08-16T00:00")
+
+
+@given(
+    st.lists(st.datetimes(dt.datetime(1678, 1, 1), dt.datetime(2261, 12, 31)), min_size=1, max_size=20),
+    st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%MZ"]),
+)
+def test_texts_that_are_written_alike_are_what_each_of_them_is(whens, form):
+    texts = np.array([f"{when.year:04d}" + when.strftime(form.removeprefix("%Y")) for when in whens])
+    np.testing.assert_array_equal(moments(texts), np.array([moment(str(text)) for text in texts]))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2005-03-01", "2005-02-30"],
+        ["2005-03-01", "2300-01-01"],
+        ["2005-03-01", "0001-01-01"],
+        ["2005-03-01", "2005-03-x1"],
+        ["2005-03-01T00:00", "2005-03-01T25:00"],
+        ["2005-03-01", "2005/03/01"],
+    ],
+)
+def test_one_text_that_is_no_moment_is_found_among_its_likes(texts):
+    with pytest.raises(TimeError):
+        moments(np.array(texts * 3))
