@@ -2,7 +2,7 @@
 
 A command prints as it always does. Where it is to be quiet its lines are dropped, and in JSON each line becomes an
 object with `time` (UTC), `level`, `event` and `message`; what goes to stdout is the event "result", what goes to stderr
-a "note". stdout stays empty then.
+a "note", or a "warning" where it says so. stdout stays empty then.
 """
 
 import datetime as dt
@@ -45,7 +45,7 @@ def speaking(wanted: Voice) -> Iterator[None]:
         return
     former = sys.stdout, sys.stderr
     _Speaker.voice, _Speaker.stderr = wanted, former[1]
-    out, err = _Lines("info", "result"), _Lines("warning", "note")
+    out, err = _Lines("info", "result"), _Lines("info", "note")
     sys.stdout, sys.stderr = out, err
     try:
         with warnings.catch_warnings():
@@ -105,5 +105,7 @@ class _Lines(io.TextIOBase):
 
     def _tell(self, line: str) -> None:
         line = line.strip()
-        if any(letter.isalnum() for letter in line):  # frames of tables say nothing
+        if line.startswith("warning: "):
+            tell("warning", "warning", line.removeprefix("warning: "))
+        elif any(letter.isalnum() for letter in line):  # frames of tables say nothing
             tell(self.level, self.event, line.removeprefix("note: "))

@@ -22,7 +22,7 @@ from data_pipeline.stores.writing import write_store
 from data_pipeline.system.exit_codes import ExitCode, exit_code
 from data_pipeline.system.folders import claimed
 from data_pipeline.system.progress import reported
-from data_pipeline.system.voice import Voice, voice
+from data_pipeline.system.voice import Voice, speaking, voice
 
 ROOT = Path(__file__).resolve().parents[3]
 TRACK = "-4.5 36.0 23510.25 0.10\n-4.4 36.1 23510.5 -0.2\n"
@@ -146,7 +146,7 @@ def test_json_is_an_object_a_line(capsys, tmp_path, track, before):
     assert code == 0
     assert ("result", "info") in {(event["event"], event["level"]) for event in found}
     assert any("commit 1" in event["message"] for event in found)
-    assert any(event["level"] == "warning" and "no units in the file" in event["message"] for event in found)
+    assert any(event["level"] == "info" and "no units in the file" in event["message"] for event in found)
     code, (nothing,) = as_json("ingest", track, "--append", "--out", tmp_path / "a")
     assert (code, nothing["event"], nothing["level"], nothing["exit_code"]) == (3, "nothing new", "info", 3)
     with claimed(tmp_path / "a" / "lock", ""):
@@ -268,3 +268,14 @@ def test_an_unsound_store_is_code_one(capsys, tmp_path, toy_fields):
     code, _, err = ended(capsys, "--log-json", "validate", path)
     assert code == 1
     assert any("is infinite" in event["message"] for event in events(err))
+
+
+def test_a_line_that_warns_is_a_warning(capsys):
+    with speaking(Voice.JSON):
+        print("warning: 3 of 4 places have no value", file=sys.stderr)
+        print("note: 5 of 5 values kept", file=sys.stderr)
+    found = [(e["event"], e["level"], e["message"]) for e in events(capsys.readouterr().err)]
+    assert found == [
+        ("warning", "warning", "3 of 4 places have no value"),
+        ("note", "info", "5 of 5 values kept"),
+    ]
