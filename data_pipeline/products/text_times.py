@@ -63,7 +63,8 @@ def table_times(
 
 def _dates(column: Any, name: str) -> np.ndarray:
     """Dates of a column, each distinct text read once; missing where there is none."""
-    place, distinct = pd.factorize(column.astype("string").str.strip())
+    place, found = pd.factorize(column.astype("string").str.strip())
+    distinct: Any = found
     known = ~np.asarray(distinct.str.lower().isin(_NO_DATES), bool)
     read = np.full(len(distinct) + 1, np.datetime64("NaT", "ns"))
     read[:-1][known] = moments(np.asarray(distinct[known], str), name)

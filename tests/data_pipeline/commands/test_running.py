@@ -272,8 +272,7 @@ def test_an_unsound_store_is_code_one(capsys, tmp_path, toy_fields):
 
 def test_a_line_that_warns_is_a_warning(capsys):
     with speaking(Voice.JSON):
-        print("warning: 3 of 4 places have no value", file=sys.stderr)
-        print("note: 5 of 5 values kept", file=sys.stderr)
+        sys.stderr.write("warning: 3 of 4 places have no value\nnote: 5 of 5 values kept\n")
     found = [(e["event"], e["level"], e["message"]) for e in events(capsys.readouterr().err)]
     assert found == [
         ("warning", "warning", "3 of 4 places have no value"),
