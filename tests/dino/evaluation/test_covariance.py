@@ -9,12 +9,12 @@ from data_pipeline.errors import ConfigError, EmptyDataError, SchemaError
 from dino.evaluation.covariance import (
     Component,
     Covariance,
-    _kernel,
-    _Subset,
-    fit_covariance,
+    kernel,
+    kernel_slope,
     positions_km,
     valid_observations,
 )
+from dino.evaluation.covariance_fit import _Subset, fit_covariance
 
 TWO_SCALES = Covariance((Component(0.6, 80.0, 6.0), Component(0.4, 300.0, 30.0)), 0.05, 0.1)
 KERNELS = ["gaussian", "matern32", "exponential"]
@@ -32,24 +32,26 @@ def drawn(covariance, time, lon, lat, source=None, seed=1):
     return np.linalg.cholesky(matrix) @ np.random.default_rng(seed).normal(size=len(time))
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_kernels_fall_from_one_with_their_stated_slope(kernel):
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_fall_from_one_with_their_stated_slope(name):
     separation = np.linspace(0.0, 6.0, 200)
-    value, slope = _kernel(kernel, separation)
+    value, slope = kernel(name, separation), kernel_slope(name, separation)
     assert value[0] == 1.0
     assert (np.diff(value) < 0).all()
     step = 1e-6  # the derivative in the logarithm of the scale, by which separations are divided
-    larger, smaller = (_kernel(kernel, separation * np.exp(sign * step))[0] for sign in (-1, 1))
+    larger, smaller = (kernel(name, separation * np.exp(sign * step)) for sign in (-1, 1))
     np.testing.assert_allclose(slope, (larger - smaller) / (2 * step), atol=1e-8)
 
 
 @settings(max_examples=15, deadline=None)
-@given(kernel=st.sampled_from(KERNELS), seed=st.integers(0, 999), length=st.floats(20.0, 4000.0))
-def test_any_points_of_the_sphere_have_a_proper_covariance(kernel, seed, length):
+@given(
+    name=st.sampled_from(KERNELS), seed=st.integers(0, 999), length=st.floats(20.0, 4000.0), drift=st.floats(-1.0, 1.0)
+)
+def test_any_points_of_the_sphere_have_a_proper_covariance(name, seed, length, drift):
     random = np.random.default_rng(seed)
     place = positions_km(random.uniform(-180, 180, 40), random.uniform(-90, 90, 40))
-    covariance = Covariance((Component(1.0, length, 5.0),), 0.0, space_kernel=kernel, time_kernel=kernel)
-    time = random.uniform(0, 20, 40)
+    covariance = Covariance((Component(1.0, length, 5.0, drift),), 0.0, space_kernel=name, time_kernel=name)
+    time = random.uniform(20_000, 20_020, 40)
     matrix = covariance.between(place, time, place, time)
     np.testing.assert_allclose(matrix, matrix.T)
     np.testing.assert_allclose(np.diag(matrix), covariance.variance)
@@ -78,15 +80,17 @@ def test_what_is_not_finite_is_left_out():
         valid_observations(time, lon, lat, value[:4], None, None)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_likelihood_gradient_against_differences(kernel):
+@pytest.mark.parametrize("drifts", [(), (0.3, -0.7)])
+@pytest.mark.parametrize("name", KERNELS)
+def test_likelihood_gradient_against_differences(name, drifts):
     time, lon, lat = scattered(25)
     value = drawn(TWO_SCALES, time, lon, lat)
     subset = _Subset.of(positions_km(lon, lat), time, value, np.arange(25) % 2, np.full(25, 0.01))
-    parameters = np.log([0.6, 80.0, 6.0, 0.4, 300.0, 30.0, 0.05, 0.1])
-    _, gradient = subset.loss(parameters, kernel, kernel, 2)
+    parameters = np.append(np.log([0.6, 80.0, 6.0, 0.4, 300.0, 30.0, 0.05, 0.1]), drifts)
+    shape = (name, name, 2, 0.1 if drifts else None)
+    _, gradient = subset.loss(parameters, *shape)
     steps = 1e-5 * np.eye(len(parameters))
-    ends = [[subset.loss(parameters + sign * step, kernel, kernel, 2)[0] for sign in (1, -1)] for step in steps]
+    ends = [[subset.loss(parameters + sign * step, *shape)[0] for sign in (1, -1)] for step in steps]
     np.testing.assert_allclose(gradient, [(up - down) / 2e-5 for up, down in ends], rtol=1e-4, atol=1e-6)
 
 
@@ -102,6 +106,28 @@ def test_fit_recovers_the_covariance_and_repeats_itself():
     assert part.time_days == pytest.approx(8.0, rel=0.4)
     assert found.noise_variance == pytest.approx(0.05, rel=0.6)
     assert fit_covariance(time, lon, lat, value, **options) == found
+
+
+def test_a_travelling_pattern_is_found_with_its_speed():
+    """Seven kilometres a day eastward at 37.5 degrees north; a covariance at rest takes it for a short memory."""
+    drift = np.rad2deg(7.0 / (6371.0 * np.cos(np.deg2rad(37.5))))
+    truth = Covariance((Component(1.0, 100.0, 30.0, drift),), 0.01, space_kernel="gaussian", time_kernel="matern32")
+    time, lon, lat = scattered(1000, seed=6)
+    value = drawn(truth, time, lon, lat)
+    options = {"components": 1, "subsets": 4, "subset_size": 250, "space_kernel": "gaussian", "time_kernel": "matern32"}
+    (part,) = fit_covariance(time, lon, lat, value, travelling=True, **options).components
+    assert part.drift == pytest.approx(drift, rel=0.1)
+    assert part.time_days == pytest.approx(30.0, rel=0.5)
+    (still,) = fit_covariance(time, lon, lat, value, **options).components
+    assert still.drift == 0.0
+    assert still.time_days < 0.6 * part.time_days
+
+
+def test_a_drift_carries_patterns_eastward():
+    covariance = Covariance((Component(1.0, 50.0, 1e9, 0.5),), 0.0)
+    here, there = positions_km([10.0], [40.0]), positions_km([12.0, 8.0], [40.0, 40.0])
+    later = covariance.between(here, np.array([20_000.0]), there, np.array([20_004.0, 20_004.0]))
+    np.testing.assert_allclose(later, [[1.0, 0.0]], atol=1e-3)
 
 
 def test_two_components_are_ordered_by_length_and_source_error_is_found():
