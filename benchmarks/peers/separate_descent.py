@@ -21,7 +21,9 @@ class Minimum:
     iterations: int
 
 
-def minimise(objective: Objective, start: Tensor, iterations: int, *, memory: int = 12, settled: float = 1e-5) -> Minimum:
+def minimise(
+    objective: Objective, start: Tensor, iterations: int, *, memory: int = 12, settled: float = 1e-5
+) -> Minimum:
     """Minimise every row of `start` (problem, n) by itself.
 
     objective : from points (problem, n) to values (problem,) and gradients (problem, n)
@@ -44,7 +46,7 @@ def minimise(objective: Objective, start: Tensor, iterations: int, *, memory: in
 
 
 def _direction(gradient: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The quasi-Newton direction (problem, n) from past (step, change of gradient); pairs without curvature are skipped."""
+    """The quasi-Newton direction (problem, n) from steps and changes of gradient; no curvature, no say."""
     if not pairs:
         return -gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
     turned, shares = gradient, []

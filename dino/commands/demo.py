@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from data_pipeline.system.settings import load_settings
 from ..config import Config
 from ..data.observations import Observations
 from ..evaluation.evaluate import Evaluation, evaluate_observations
-from ..evaluation.fitted_interpolation import fitted_interpolation
+from ..evaluation.fitted_interpolation import FittedInterpolation, interpolations
 from ..evaluation.report import report_table, spread_table, write_report
 from ..experiments.demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
 from ..experiments.shipped import find_experiment
@@ -44,6 +45,18 @@ def demo(
 
     Example: dino demo runs/demo
     """
+    run_demo(out, config, seed, quick, threads, overrides)
+
+
+def run_demo(
+    out: Path,
+    config: str = "demo",
+    seed: int = 0,
+    quick: bool = False,
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Evaluation:
+    """What `dino demo` does; returns the evaluation with the forecast maps, for other methods to be compared with."""
     began = time.perf_counter()
     screen = console()
     settings = load_settings(Config, find_experiment(config), [*(QUICK_SETTINGS if quick else []), *overrides])
@@ -71,13 +84,14 @@ def demo(
     save_config(settings, out / "transferred")
     screen.print(f"held-out misfit {result.before:.3f} -> {result.after:.3f}; {spread}")
     screen.print("[bold]4/5[/] forecasting from sparse observations, days that nothing was trained on")
-    evaluation = _evaluate(forecaster, real_store, seen_store, settings)
+    evaluation, fitted = score_demo(forecaster, real_store, seen_store, settings)
     screen.print("[bold]5/5[/] figures")
     from ..plotting import plot_observations
 
     plot_observations(_last_window(seen, settings), out / "figures" / "observations.png")
     draw(evaluation, forecaster, open_store(real_store).isel(trajectory=0), out / "figures")
-    _summary(screen, evaluation, forecaster, out, time.perf_counter() - began, seed)
+    _summary(screen, evaluation, fitted, forecaster, out, time.perf_counter() - began, seed)
+    return evaluation
 
 
 def filled(settings: Config, store: Path, sizes: DemoSizes, seed: int) -> Config:
@@ -102,19 +116,24 @@ def _draw_training(out: Path) -> None:
     plot_training(records, out / "figures" / "training.png")
 
 
-def _evaluate(forecaster: Forecaster, real_store: Path, seen_store: Path, settings: Config) -> Evaluation:
+def score_demo(
+    forecaster: Forecaster, real_store: Path, seen_store: Path, settings: Config
+) -> tuple[Evaluation, dict[str, FittedInterpolation]]:
+    """The scores of a demo's transferred run, and the interpolations that it was compared with."""
     truth = open_store(real_store).isel(trajectory=0).load()
     training = open_store(settings.data.stores[0].path)
     seen = open_store(seen_store).load()
     table = Observations.from_dataset(seen, forecaster.ocean.names)
-    interpolation = fitted_interpolation(table, settings.evaluation.start)
+    fitted = interpolations(table, settings.evaluation.start)
     with reported("evaluating") as report:
-        return evaluate_observations(forecaster, truth, seen, settings.evaluation, training, interpolation, report)
+        made = evaluate_observations(forecaster, truth, seen, settings.evaluation, training, fitted, report)
+    return made, fitted
 
 
 def _summary(
-    screen: Console, evaluation: Evaluation, forecaster: Forecaster, out: Path, seconds: float, seed: int
-) -> None:
+    screen: Console, evaluation: Evaluation, fitted: dict[str, FittedInterpolation], forecaster: Forecaster, out: Path,
+    seconds: float, seed: int,
+) -> None:  # fmt: skip
     channel = evaluation.rows[0]["channel"]
     screen.print(
         "Each cell is the error of a forecast against the true ocean and its ratio to persistence, the analysis of "
@@ -122,10 +141,13 @@ def _summary(
         highlight=False,
     )
     screen.print(report_table(evaluation.rows, channel))
+    chosen = fitted["optimal_interpolation"]
+    screen.print(f"Optimal interpolation: {chosen.preferred}, which forecasts the days before the scored ones best.")
     screen.print(spread_table(evaluation.rows, channel))
     write_report(
         out / "scores.json", evaluation.rows, calibration=evaluation.calibration, starts=evaluation.starts,
         distributions=distributions(evaluation, forecaster), seconds=round(seconds, 1), seed=seed,
+        interpolation={"preferred": chosen.preferred, "validation_misfit": dict(chosen.validation_misfit)},
     )  # fmt: skip
     screen.print(
         f"{evaluation.starts} forecasts in {seconds:.0f} s; scores in {out}/scores.json, figures in {out}/figures"

@@ -9,7 +9,7 @@ from data_pipeline.system.progress import reported
 
 from ..data.observations import Observations
 from ..evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observations
-from ..evaluation.fitted_interpolation import fitted_interpolation
+from ..evaluation.fitted_interpolation import interpolations
 from ..evaluation.report import report_table, spread_table, write_report
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_model, load_run_config
@@ -57,8 +57,10 @@ def evaluate(
             seen = open_kind(observations, "observations").load()
             table = Observations.from_dataset(seen, forecaster.ocean.names)
             single = len(forecaster.ocean.names) == 1
-            interpolation = fitted_interpolation(table, config.evaluation.start) if single else None
-            result = evaluate_observations(forecaster, fields, seen, config.evaluation, training, interpolation, report)
+            # Without a start every day of the store is scored, so that none is left to fit to or to choose by.
+            before = config.evaluation.start or fields["time"].values[0]
+            fitted = interpolations(table, before) if single else None
+            result = evaluate_observations(forecaster, fields, seen, config.evaluation, training, fitted, report)
             from ..plotting import plot_observations
 
             plot_observations(seen, folder / "observations.png")

@@ -54,8 +54,9 @@ def fit_covariance(
 
     time [days], longitude, latitude [degrees], anomaly from the mean field [units] and error [units, standard
     deviation]: (obs,). With `source` (obs,) of integers an error common to each source is fitted too. Components start
-    from a small, fast and a large, slow scale, at rest; `travelling` gives each a drift of its own. A subset is a random half of the observations nearest to a random one,
-    so that it holds both neighbours along a track and crossing tracks. Same seed, same result.
+    from a small, fast and a large, slow scale, at rest; `travelling` gives each a drift of its own. A subset is a
+    random half of the observations nearest to a random one, so that it holds both neighbours along a track and crossing
+    tracks. Same seed, same result.
     Raises EmptyDataError with fewer than ten valid observations or none that vary, ConfigError for a wrong number.
     """
     if components not in (1, 2, 3) or subsets < 1 or subset_size < 10:
@@ -93,7 +94,7 @@ def fit_covariance(
     values = np.exp(found[: 3 * components + 1 + (source is not None)])
     drifts = np.zeros(components) if unit is None else unit * found[-components:]
     parts = sorted(
-        (Component(*map(float, values[3 * i : 3 * i + 3]), float(drifts[i])) for i in range(components)),
+        (Component(*map(float, (*values[3 * i : 3 * i + 3], drifts[i]))) for i in range(components)),
         key=lambda part: part.length_km,
     )
     source_variance = 0.0 if source is None else float(values[-1])
@@ -190,7 +191,7 @@ class _Subset:
         return np.asarray(cdist(moved, moved), dtype=np.float64)
 
     def _drift_slope(self, drift: float, distance: Array, space_slope: Array) -> Array:
-        """Derivative (n, n) of a component in its drift [per degree a day], from that in the logarithm of its length."""
+        """Derivative (n, n) of a component in its drift [per degree a day], from that in the log of its length."""
         x, y, _ = drifting(self.positions, self.time, drift).T
         # The squared distance changes by this much per radian a day.
         squared = 2.0 * (self.time[:, None] - self.time) * (x[:, None] * y - y[:, None] * x)

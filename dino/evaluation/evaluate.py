@@ -1,6 +1,6 @@
 """Scores of a forecaster against baselines on the same starts, leads and cells."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,28 @@ from .scores import area_weights, common_mask, score_forecasts
 from .spread import Honesty, add_honesty, judge
 
 Array = NDArray[np.float64]
+Interpolations = Mapping[str, Callable[[Observations, float], OptimalInterpolation]]
+
+# Of this interpolation the map at the start is shown held still, too.
+PERSISTED = "optimal_interpolation"
+
+
+@dataclass(frozen=True)
+class ScoredMaps:
+    """What the scores were made of, so that other methods can be scored on the same.
+
+    starts : (start,) days since 1950-01-01; truth, forecasts of every method : (start, lead, channel, point), truth NaN
+    where it is not scored; at_start, analyses of some methods : the same without the lead, at the start itself; mean :
+    (channel, point) the climate that anomalies are from; weights : (point,)
+    """
+
+    starts: Array
+    truth: Array
+    forecasts: Mapping[str, Array]
+    at_start: Array
+    analyses: Mapping[str, Array]
+    mean: Array
+    weights: Array
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,7 @@ class Evaluation:
     forecast: Array
     spread: Array
     leads: Array
+    maps: ScoredMaps
 
 
 @dataclass(frozen=True)
@@ -132,13 +155,14 @@ def evaluate_observations(
     observations: xr.Dataset,
     config: EvaluationConfig,
     training: xr.Dataset | None,
-    interpolation: Callable[[Observations, float], OptimalInterpolation] | None,
+    interpolations: Interpolations | None,
     report: Progress,
 ) -> Evaluation:
     """Forecasts from sparse observations, scored on complete maps.
 
-    Persistence is the analysis of the same observations by the same model, held still; `interpolation` builds an
-    optimal-interpolation map of them, which is persisted too.
+    Persistence is the analysis of the same observations by the same model, held still. `interpolations`, by the names
+    that reports give them, estimate the fields of a single channel at later times from the same observations; the one
+    called `optimal_interpolation` is shown held still, too.
     """
     truth = Truth.of(dataset, forecaster.ocean.names)
     first, _ = truth.scored_period(config, None)
@@ -151,19 +175,31 @@ def evaluate_observations(
         )
     leads = np.asarray(config.leads_days, np.float64)
     window = forecaster.assimilation.window_days
-    maps: dict[int, Array] = {}
-    if interpolation is not None and len(forecaster.ocean.names) == 1:
-        mesh = xr.broadcast(dataset["latitude"], dataset["longitude"])
-        for start in starts:
-            now = truth.times[start]
-            seen = everything.window(now - window, now)
-            estimate, _ = interpolation(seen, now).predict(now, mesh[1].values.ravel(), mesh[0].values.ravel())
-            maps[start] = estimate[None]
+    interpolated: dict[str, Array] = {}
+    if interpolations is not None and len(forecaster.ocean.names) == 1:
+        seen = {start: everything.window(truth.times[start] - window, truth.times[start]) for start in starts}
+        interpolated = {name: _interpolated(make, seen, truth, leads) for name, make in interpolations.items()}
 
     def analyse(start: int) -> Analysis:
         return forecaster.analyse(observations, datetime_of(truth.times[start]))
 
-    return _score(forecaster, truth, starts, leads, config, training, first, analyse, maps, report)
+    return _score(forecaster, truth, starts, leads, config, training, first, analyse, interpolated, report)
+
+
+def _interpolated(
+    make: Callable[[Observations, float], OptimalInterpolation],
+    seen: dict[int, Observations],
+    truth: Truth,
+    leads: Array,
+) -> Array:
+    """Estimates (start, 1 + lead, channel, point), from the start itself on."""
+    mesh = xr.broadcast(truth.grid["latitude"], truth.grid["longitude"])
+    latitude, longitude = (part.values.ravel() for part in mesh)
+    maps = [
+        make(window, truth.times[start]).maps(truth.times[start] + np.append(0.0, leads), longitude, latitude)
+        for start, window in seen.items()
+    ]
+    return np.stack(maps)[:, :, None]
 
 
 def _score(
@@ -175,7 +211,7 @@ def _score(
     training: xr.Dataset | None,
     training_end: float | None,
     analyse: Callable[[int], Analysis],
-    interpolated: dict[int, Array],
+    interpolated: Mapping[str, Array],
     report: Progress,
 ) -> Evaluation:
     names = forecaster.ocean.names
@@ -199,9 +235,6 @@ def _score(
         if sparse:
             now_map = np.stack([forecast[name].values[0].ravel() for name in names])
             _append(held, "persistence", np.repeat(now_map[None], len(leads), 0))
-            if start in interpolated:
-                held_map = np.repeat(interpolated[start][None], len(leads), 0)
-                _append(held, "optimal_interpolation_persistence", held_map)
         else:
             _append(held, "persistence", baselines.persistence(history, times, leads))
             _append(held, "half_trend", baselines.half_trend(history, times, leads))
@@ -213,19 +246,34 @@ def _score(
     targets = truth.targets(starts, leads, first, last)
     targets[..., ~truth.valid] = np.nan
     forecasts = {"dino": made, **{name: np.stack(maps) for name, maps in held.items()}}
+    forecasts = _with_interpolations(forecasts, interpolated)
     scores = score_forecasts(targets, forecasts, mean, truth.weights, without_area_mean=config.remove_mean)
     rows = score_rows(scores, names, [c.units for c in forecaster.ocean.channels], list(leads))
     mask = common_mask(targets, forecasts) & np.isfinite(mean)
     persisted = forecasts["persistence"][:, 0]
     honesty = judge(targets, made, spread, persisted, references, truth.weights, mask)
     add_honesty(rows, honesty, names, leads)
+    analyses = {"dino": persisted} if sparse else {}
+    analyses |= {name: maps[:, 0] for name, maps in interpolated.items()}
+    scored = ScoredMaps(truth.times[starts], targets, forecasts, truth.values[starts], analyses, mean, truth.weights)
     complete = [i for i in range(len(starts)) if np.isfinite(targets[i]).any(-1).all()] or [0]
     shown = complete[-1]
     picture = (len(leads), len(names), *truth.shape)
     return Evaluation(
         rows, _calibration(honesty["dino"]), honesty, len(starts),
         targets[shown].reshape(picture), made[shown].reshape(picture), spread[shown].reshape(picture), leads,
+        scored,
     )  # fmt: skip
+
+
+def _with_interpolations(forecasts: dict[str, Array], interpolated: Mapping[str, Array]) -> dict[str, Array]:
+    """The forecasts with those of interpolations before the mean, which closes every table."""
+    added = {name: maps[:, 1:] for name, maps in interpolated.items()}
+    if PERSISTED in interpolated:
+        still = interpolated[PERSISTED]
+        added[f"{PERSISTED}_persistence"] = np.repeat(still[:, :1], still.shape[1] - 1, axis=1)
+    mean = forecasts.pop("mean")
+    return forecasts | added | {"mean": mean}
 
 
 def _climate(

@@ -17,11 +17,14 @@ from .covariance import Covariance, positions_km
 from .covariance_fit import fit_covariance
 from .optimal_interpolation import OptimalInterpolation
 
+Moment = dt.datetime | np.datetime64
+
 FITTED_OBSERVATIONS = 6000
+FEWEST = 10  # observations to fit to, and to choose by
 # The last part of the record before the scored period: its days are forecast from what lies before each.
 VALIDATION_SHARE = 0.2
 VALIDATION_STARTS = 8
-# Leads are told apart, in shares of the validation days: the first days count as much as the last, whose errors are larger.
+# Leads are told apart, in shares of the validation days: the last, whose errors are larger, count as much as the first.
 VALIDATION_LEADS = (0.0, 0.1, 0.3, 0.6, 1.0)
 VALIDATION_WINDOW_DAYS = 15.0
 VALIDATION_TARGETS = 600
@@ -34,6 +37,7 @@ BOX_DAYS = 1.0
 AVERAGED_BEYOND = 1000
 
 CUSTOMARY = "one gaussian scale"
+UNVALIDATED = "two rough scales"  # the best on real tracks, where no day is left to choose by
 CANDIDATES: Mapping[str, dict[str, Any]] = {
     CUSTOMARY: {"components": 1, "space_kernel": "gaussian", "time_kernel": "gaussian"},
     "two rough scales": {"space_kernel": "matern32", "time_kernel": "exponential"},
@@ -66,22 +70,23 @@ class FittedInterpolation:
 
 
 def fitted_interpolation(
-    observations: Observations, before: dt.datetime | None, seed: int = 0, *, customary: bool = False
+    observations: Observations, before: Moment | None, seed: int = 0, *, customary: bool = False
 ) -> FittedInterpolation:
     """Interpolation with the covariance of `CANDIDATES` that forecasts the validation days best.
 
     Only observations before the scored period are used; without `before` all of them, and then a record that is scored
     must not be given. Candidates are fitted by likelihood to the days before the validation days, a random subset of
-    the observations where there are many; the one preferred is fitted to the validation days too. `customary`: one
-    scale, Gaussian in space and time, whatever validation says.
+    the observations where there are many; the one preferred is fitted to the validation days too. A record with nothing
+    before the scored period is fitted whole, two rough scales without a choice. `customary`: one scale, Gaussian in
+    space and time, whatever validation says.
     """
     usable = known_before(observations, before)
-    if customary:
-        return FittedInterpolation(_fit(usable, CUSTOMARY, seed), CUSTOMARY, {})
     split = validation_split(usable)
     early = usable.select(usable.time < split)
-    if len(early) < 10 or len(early) == len(usable):
-        return FittedInterpolation(_fit(usable, CUSTOMARY, seed), CUSTOMARY, {})
+    scored = before is not None and usable.time[-1] >= day_of(before)
+    if customary or scored or min(len(early), len(usable) - len(early)) < FEWEST:
+        name = CUSTOMARY if customary else UNVALIDATED
+        return FittedInterpolation(_fit(usable, name, seed), name, {})
     made = {name: _fit(early, name, seed) for name in CANDIDATES}
     places = validation_places(usable, split, boxes(made[CUSTOMARY]), seed)
     misfit = {name: validation_misfit(covariance, places, usable.time[-1] - split) for name, covariance in made.items()}
@@ -89,7 +94,15 @@ def fitted_interpolation(
     return FittedInterpolation(_fit(usable, preferred, seed), preferred, misfit)
 
 
-def known_before(observations: Observations, before: dt.datetime | None) -> Observations:
+def interpolations(observations: Observations, before: Moment | None, seed: int = 0) -> dict[str, FittedInterpolation]:
+    """The baselines of a report by name: the preferred interpolation and the customary one."""
+    return {
+        "optimal_interpolation": fitted_interpolation(observations, before, seed),
+        "customary_interpolation": fitted_interpolation(observations, before, seed, customary=True),
+    }
+
+
+def known_before(observations: Observations, before: Moment | None) -> Observations:
     """The observations before a moment; the whole record where it begins later, or without a moment."""
     if before is None or observations.time[0] >= day_of(before):
         return observations
@@ -112,9 +125,7 @@ class Place:
     ahead: Observations
 
 
-def validation_places(
-    usable: Observations, split: float, box: tuple[float, float], seed: int = 0
-) -> list[Place]:
+def validation_places(usable: Observations, split: float, box: tuple[float, float], seed: int = 0) -> list[Place]:
     """Starts spread over the validation days, each at a place that chance draws among the observations.
 
     A start has the averages of the window before it that are nearest to its place, and forecasts what is observed later
@@ -128,7 +139,9 @@ def validation_places(
         ahead = usable.select(usable.time >= start)
         if not len(window) or not len(ahead):
             continue
-        seen, count = averaged(window, *box) if len(window) > VALIDATION_OBSERVATIONS else (window, np.ones(len(window)))
+        seen, count = (
+            averaged(window, *box) if len(window) > VALIDATION_OBSERVATIONS else (window, np.ones(len(window)))
+        )
         place = positions_km(ahead.longitude, ahead.latitude)[chance.integers(len(ahead))]
         away = np.linalg.norm(positions_km(seen.longitude, seen.latitude) - place, axis=1)
         if len(seen) > VALIDATION_OBSERVATIONS:
@@ -202,9 +215,7 @@ def _fit(usable: Observations, candidate: str, seed: int) -> Covariance:
     )  # fmt: skip
 
 
-def _interpolation(
-    covariance: Covariance, seen: Observations, count: np.ndarray | None = None
-) -> OptimalInterpolation:
+def _interpolation(covariance: Covariance, seen: Observations, count: np.ndarray | None = None) -> OptimalInterpolation:
     """Interpolation of observations, or of averages of so many."""
     error = _errors(seen)
     if count is not None:

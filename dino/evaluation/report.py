@@ -23,6 +23,7 @@ METHOD_LABELS = {
     "lim": "linear inverse model",
     "optimal_interpolation": "optimal interpolation",
     "optimal_interpolation_persistence": "persisted optimal interpolation",
+    "customary_interpolation": "customary interpolation",
 }
 
 # What a method is called where its distribution is scored.

@@ -20,6 +20,7 @@ METHOD_STYLES = {
     "lim": ("#009E73", "v"),
     "optimal_interpolation": ("#CC79A7", "P"),
     "optimal_interpolation_persistence": ("#E69F00", "X"),
+    "customary_interpolation": ("#56B4E9", "p"),
 }
 
 TRAIN_COLOUR, VALIDATION_COLOUR = "#56B4E9", "#D55E00"

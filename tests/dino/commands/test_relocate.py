@@ -90,7 +90,8 @@ def test_a_run_of_tracks_alone_is_transferred_and_scored(relocated, store, sea, 
     told = json.loads(scores.read_text())["scores"]
     assert {row["lead_days"] for row in told if row["method"] == "dino"} == {1.0, 3.0}
     assert all(np.isfinite(row["rmse"]) for row in told)
-    assert {row["method"] for row in told} == {"dino", "persistence", "optimal_interpolation_persistence", "mean"}
+    interpolated = {"optimal_interpolation", "customary_interpolation", "optimal_interpolation_persistence"}
+    assert {row["method"] for row in told} == {"dino", "persistence", "mean"} | interpolated
     rmse = {(row["method"], row["lead_days"]): row["rmse"] for row in told}
     assert rmse["dino", 1.0] < rmse["mean", 1.0]
 

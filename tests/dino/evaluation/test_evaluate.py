@@ -15,7 +15,8 @@ from dino.data.observations import Observations, days_since_epoch
 from dino.errors import EmptyDataError
 from dino.evaluation import evaluate as module
 from dino.evaluation.evaluate import Truth, evaluate_maps, evaluate_observations
-from dino.evaluation.fitted_interpolation import fitted_interpolation
+from dino.evaluation.fitted_interpolation import interpolations
+from dino.evaluation.scores import score_forecasts
 from dino.model.checkpoint import load_model
 
 CONFIG = EvaluationConfig(leads_days=[1.0, 2.0, 4.0], stride=5)
@@ -136,12 +137,22 @@ def test_sparse_observations_are_scored_against_their_own_persistence(forecaster
     table = Observations.from_dataset(observations, ("adt",))
     start = sea["time"].values[20].astype("datetime64[s]").item()
     config = CONFIG.model_copy(update={"start": start, "stride": 4, "leads_days": [1.0, 2.0]})
-    interpolation = fitted_interpolation(table, start)
-    result = evaluate_observations(forecaster, sea, observations, config, None, interpolation, silent)
+    result = evaluate_observations(forecaster, sea, observations, config, None, interpolations(table, start), silent)
     scores = methods(result)
-    assert set(scores) == {"dino", "persistence", "optimal_interpolation_persistence", "mean"}
+    interpolated = ["optimal_interpolation", "customary_interpolation", "optimal_interpolation_persistence"]
+    assert list(scores) == ["dino", "persistence", *interpolated, "mean"]
     assert all(np.isfinite(values).all() and len(values) == 2 for values in scores.values())
     assert torch.isfinite(torch.as_tensor(result.spread)).any()
+    maps = result.maps
+    assert set(maps.analyses) == {"dino", "optimal_interpolation", "customary_interpolation"}
+    still = maps.forecasts["optimal_interpolation_persistence"]
+    np.testing.assert_array_equal(still[:, 1], maps.analyses["optimal_interpolation"])
+    assert not np.allclose(maps.forecasts["optimal_interpolation"][:, 1], still[:, 1])
+    again = score_forecasts(maps.truth, maps.forecasts, maps.mean, maps.weights)
+    np.testing.assert_allclose(again["customary_interpolation"].rmse[:, 0], scores["customary_interpolation"])
+    first = days_since_epoch(sea["time"].values)[19]
+    np.testing.assert_array_equal(maps.starts[0], first)
+    np.testing.assert_array_equal(maps.at_start[0, 0], sea["adt"].values[19].ravel())
 
 
 def test_what_cannot_be_scored_is_refused(forecaster, sea, scattered):

@@ -135,3 +135,39 @@ def test_wrong_input_is_refused():
         OptimalInterpolation(TWO_SCALES, time, lon, lat, np.zeros(29))
     with pytest.raises(EmptyDataError, match="none of the 30"):
         OptimalInterpolation(TWO_SCALES, time, lon, lat, np.full(30, np.nan))
+
+
+@pytest.mark.parametrize("exact_below", [0, 2000])
+def test_maps_at_several_times_are_the_estimates_for_each(exact_below):
+    """One drifting scale and one at rest; with local cells the observations of a cell serve all its times."""
+    covariance = Covariance((Component(0.6, 60.0, 5.0, 0.1), Component(0.4, 150.0, 20.0)), 0.02)
+    time, lon, lat = scattered(900)
+    time = 20_000.0 + time
+    value = drawn(covariance, time, lon, lat)
+    oi = OptimalInterpolation(covariance, time, lon, lat, value, neighbours=300, exact_below=exact_below)
+    days, grid_lon, grid_lat = (
+        20_018.0 + np.array([0.0, 4.0]),
+        np.linspace(1, 5, 9)[None, :],
+        np.array([[36.0], [39.0]]),
+    )
+    maps = oi.maps(days, grid_lon, grid_lat)
+    assert maps.shape == (2, 2, 9)
+    for made, day in zip(maps, days, strict=True):
+        expected, _ = oi.predict(day, grid_lon, grid_lat)
+        np.testing.assert_allclose(made, expected, atol=1e-9 if exact_below else 0.03)
+    grid_lon = grid_lon.copy()
+    grid_lon[0, 3] = np.nan
+    np.testing.assert_array_equal(
+        np.isnan(oi.maps(days, grid_lon, grid_lat)), np.isnan(grid_lon)[None] & np.full(maps.shape, True)
+    )
+
+
+def test_a_travelling_pattern_is_forecast_where_it_has_gone():
+    """A bump seen at 10 degrees east that moves half a degree a day is two degrees on after four days."""
+    covariance = Covariance((Component(1.0, 60.0, 1000.0, 0.5),), 1e-4)
+    lon = np.linspace(6.0, 14.0, 81)
+    bump = np.exp(-(((lon - 10.0) / 0.8) ** 2))
+    oi = OptimalInterpolation(covariance, np.full(81, 20_000.0), lon, np.full(81, 40.0), bump, mean=0.0)
+    now, later = oi.maps([20_000.0, 20_004.0], lon, 40.0)
+    assert lon[now.argmax()] == pytest.approx(10.0, abs=0.11)
+    assert lon[later.argmax()] == pytest.approx(12.0, abs=0.11)

@@ -19,7 +19,9 @@ def test_quick_demo_ends_with_scores_and_figures(tmp_path):
     scores = json.loads((tmp_path / "scores.json").read_text())
     rmse = {(row["method"], row["lead_days"]): row["rmse"] for row in scores["scores"]}
     methods = {method for method, _ in rmse}
-    assert methods == {"dino", "persistence", "optimal_interpolation_persistence", "mean"}
+    interpolated = {"optimal_interpolation", "customary_interpolation", "optimal_interpolation_persistence"}
+    assert methods == {"dino", "persistence", "mean"} | interpolated
+    assert scores["interpolation"]["preferred"] in scores["interpolation"]["validation_misfit"]
     assert rmse["dino", 1.0] < 0.5 * rmse["mean", 1.0]
     for name in ("maps.png", "skill.png", "observations.png", "training.png", "forecast.gif"):
         with Image.open(tmp_path / "figures" / name) as figure:
