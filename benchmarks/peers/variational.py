@@ -183,7 +183,7 @@ def _errors(stated: Array, default: float) -> Array:
 
 
 def spectral_factor(equations: LayerEquations, psi: Tensor) -> Tensor:
-    """Factors (layer, layer, ky, kx) that colour white noise of unit variance on the grid into fields with psi's spectrum.
+    """Factors (layer, layer, ky, kx) that colour white noise of unit variance on the grid with the spectrum of psi.
 
     psi : (map, layer, ky, kx). Every wave has the covariance of its layers over all maps.
     """
