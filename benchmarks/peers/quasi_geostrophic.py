@@ -25,8 +25,8 @@ HISTORY = "simulated with "  # what the simulator writes before its configuratio
 def forecasts(
     observations: Observations,
     model_ocean: xr.Dataset,
-    starts: Sequence[float],
-    leads: Sequence[float],
+    starts: Sequence[float] | Array,
+    leads: Sequence[float] | Array,
     settings: VariationalConfig | None = None,
 ) -> Array:
     """Sea level [m] forecast on every cell of the model ocean's grid, (start, lead, cell) with rows first.
@@ -46,7 +46,7 @@ def forecasts(
     dtype = torch.float32 if settings.single_precision else torch.float64
     equations = LayerEquations(config, settings.steps_per_day, dtype)
     factor = spectral_factor(equations, climate(equations, model_ocean, settings))
-    windows = [_window(observations, start, settings) for start in starts]
+    windows = [_window(observations, start, settings) for start in np.asarray(starts, np.float64)]
     problem = Assimilation(equations, factor, windows, np.asarray(starts, np.float64), model_ocean, settings)
     maps = problem.forecast(problem.analyse(), int(days.max()))
     if not np.isfinite(maps).all():
@@ -84,9 +84,10 @@ def climate(equations: LayerEquations, model_ocean: xr.Dataset, settings: Variat
         fields = torch.as_tensor(maps.values.reshape(-1, 1, *maps.shape[-2:]).astype(np.float64))
         return equations.forward((fields - fields.mean((-2, -1), keepdim=True)).to(equations.dtype)) / equations.metres
     config = equations.config
-    generators = [
-        np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(settings.climate_runs)
-    ]
+    # Spin-up is rougher than what follows it, and takes shorter steps.
+    equations = LayerEquations(config, 2 * settings.steps_per_day)
+    seeds = np.random.SeedSequence(config.seed).spawn(settings.climate_runs)
+    generators = [np.random.default_rng(seed) for seed in seeds]
     amplitude = config.initial_ssh_std_m / abs(equations.metres)
     upper = np.stack([equations.model.grid.random_field(g, config.initial_wavelength_km) for g in generators])
     psi = torch.as_tensor(amplitude * np.stack([upper, 0.4 * upper], 1)).to(equations.complex_dtype)
@@ -95,6 +96,8 @@ def climate(equations: LayerEquations, model_ocean: xr.Dataset, settings: Variat
         for _ in range(6):
             _, state = equations.run(state, 20 if kept else int(config.spin_up_days))
             kept.append(equations.streamfunction(state))
+    if not bool(torch.isfinite(state.abs()).all()):
+        raise NonFiniteError(f"runs of both layers blew up; raise steps_per_day above {settings.steps_per_day}")
     return torch.cat(kept)
 
 

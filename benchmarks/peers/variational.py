@@ -50,7 +50,7 @@ class VariationalConfig(BaseModel):
     climate_every: int = Field(
         default=10, ge=1, description="one of so many maps of the model ocean enters its spectrum"
     )
-    climate_runs: int = Field(default=64, ge=2, description="own runs of both layers for the spectrum; two layers only")
+    climate_runs: int = Field(default=24, ge=2, description="own runs of both layers for the spectrum; two layers only")
 
     @model_validator(mode="after")
     def _stages_fill_the_window(self) -> "VariationalConfig":
