@@ -8,11 +8,11 @@ import pytest
 
 from dino.data.observations import Observations, day_of
 from dino.evaluation import fitted_interpolation as module
+from dino.evaluation.averages import averaged
 from dino.evaluation.covariance import Component, Covariance, positions_km
 from dino.evaluation.fitted_interpolation import (
     CANDIDATES,
     FittedInterpolation,
-    averaged,
     fitted_interpolation,
     validation_split,
 )
