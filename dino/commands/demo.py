@@ -147,7 +147,11 @@ def _summary(
     write_report(
         out / "scores.json", evaluation.rows, calibration=evaluation.calibration, starts=evaluation.starts,
         distributions=distributions(evaluation, forecaster), seconds=round(seconds, 1), seed=seed,
-        interpolation={"preferred": chosen.preferred, "validation_misfit": dict(chosen.validation_misfit)},
+        interpolation={
+            "preferred": chosen.preferred,
+            "validation_misfit": dict(chosen.validation_misfit),
+            "at_bounds": chosen.at_bounds,
+        },
     )  # fmt: skip
     screen.print(
         f"{evaluation.starts} forecasts in {seconds:.0f} s; scores in {out}/scores.json, figures in {out}/figures"

@@ -101,6 +101,19 @@ def fit_covariance(
     return Covariance(tuple(parts), float(values[3 * components]), source_variance, space_kernel, time_kernel)
 
 
+def at_bounds(covariance: Covariance) -> list[str]:
+    """Length and time scales of a fit that lie at a bound of the search, in words."""
+    found = []
+    for part in covariance.components:
+        for value, bounds, words in (
+            (part.length_km, LENGTH_BOUNDS_KM, f"length {part.length_km:g} km"),
+            (part.time_days, TIME_BOUNDS_DAYS, f"time {part.time_days:g} days"),
+        ):
+            if not bounds[0] * (1 + 1e-6) < value < bounds[1] * (1 - 1e-6):
+                found.append(words)
+    return found
+
+
 def _start(components: int, power: float, with_source: bool) -> tuple[Array, list[tuple[float, float]]]:
     """First guess and bounds of the logarithms of (variance, length, time) of each component, noise[, source]."""
     scales = [(80.0, 10.0), (400.0, 30.0), (1500.0, 60.0)][:components]

@@ -15,7 +15,7 @@ import numpy as np
 from ..data.observations import Observations, day_of
 from .averages import averaged, boxes
 from .covariance import Covariance, positions_km
-from .covariance_fit import fit_covariance
+from .covariance_fit import at_bounds, fit_covariance
 from .optimal_interpolation import OptimalInterpolation
 
 Moment = dt.datetime | np.datetime64
@@ -35,7 +35,10 @@ VALIDATION_OBSERVATIONS = 900
 AVERAGED_BEYOND = 1000
 
 CUSTOMARY = "one gaussian scale"
-UNVALIDATED = "two rough scales"  # the best on real tracks, where no day is left to choose by
+# Taken where no day is left to choose by, and wherever no other forecasts validation days better by more than chance:
+# the three days that fifteen days of tracks leave tell covariances apart to a few per cent.
+DEFAULT = "two rough scales"
+CLEARLY_BETTER = 0.95
 CANDIDATES: Mapping[str, dict[str, Any]] = {
     CUSTOMARY: {"components": 1, "space_kernel": "gaussian", "time_kernel": "gaussian"},
     "two rough scales": {"space_kernel": "matern32", "time_kernel": "exponential"},
@@ -60,6 +63,11 @@ class FittedInterpolation:
     preferred: str
     validation_misfit: Mapping[str, float]
 
+    @property
+    def at_bounds(self) -> list[str]:
+        """The scales that the fit left at a bound of its search: there they are not what is most likely."""
+        return at_bounds(self.covariance)
+
     def __call__(self, seen: Observations, now: float) -> OptimalInterpolation:
         """Interpolation of the observations of a window that ends at `now` [days]; dense ones are averaged first."""
         if len(seen) <= AVERAGED_BEYOND:
@@ -72,6 +80,7 @@ def fitted_interpolation(
 ) -> FittedInterpolation:
     """Interpolation with the covariance of `CANDIDATES` that forecasts the validation days best.
 
+    The default one stays where no other is clearly better.
     Only observations before the scored period are used; without `before` all of them, and then a record that is scored
     must not be given. Candidates are fitted by likelihood to the days before the validation days, a random subset of
     the observations where there are many; the one preferred is fitted to the validation days too. A record with nothing
@@ -83,12 +92,13 @@ def fitted_interpolation(
     early = usable.select(usable.time < split)
     scored = before is not None and usable.time[-1] >= day_of(before)
     if customary or scored or min(len(early), len(usable) - len(early)) < FEWEST:
-        name = CUSTOMARY if customary else UNVALIDATED
+        name = CUSTOMARY if customary else DEFAULT
         return FittedInterpolation(_fit(usable, name, seed), name, {})
     made = {name: _fit(early, name, seed) for name in CANDIDATES}
     places = validation_places(usable, split, boxes(made[CUSTOMARY]), seed)
     misfit = {name: validation_misfit(covariance, places, usable.time[-1] - split) for name, covariance in made.items()}
-    preferred = min(misfit, key=misfit.__getitem__)
+    best = min(misfit, key=misfit.__getitem__)
+    preferred = best if misfit[best] < CLEARLY_BETTER * misfit[DEFAULT] else DEFAULT
     return FittedInterpolation(_fit(usable, preferred, seed), preferred, misfit)
 
 

@@ -14,7 +14,7 @@ from dino.evaluation.covariance import (
     positions_km,
     valid_observations,
 )
-from dino.evaluation.covariance_fit import _Subset, fit_covariance
+from dino.evaluation.covariance_fit import TIME_BOUNDS_DAYS, _Subset, at_bounds, fit_covariance
 
 TWO_SCALES = Covariance((Component(0.6, 80.0, 6.0), Component(0.4, 300.0, 30.0)), 0.05, 0.1)
 KERNELS = ["gaussian", "matern32", "exponential"]
@@ -121,6 +121,15 @@ def test_a_travelling_pattern_is_found_with_its_speed():
     (still,) = fit_covariance(time, lon, lat, value, **options).components
     assert still.drift == 0.0
     assert still.time_days < 0.6 * part.time_days
+
+
+def test_scales_at_the_bounds_of_the_search_are_told():
+    """A field that never changes has no time scale: the fit ends at its bound."""
+    time, lon, lat = scattered(300, seed=2)
+    value = drawn(Covariance((Component(1.0, 100.0, 1e9),), 0.01), time, lon, lat)
+    found = fit_covariance(time, lon, lat, value, components=1, subsets=2, subset_size=100)
+    assert at_bounds(found) == [f"time {TIME_BOUNDS_DAYS[1]:g} days"]
+    assert at_bounds(TWO_SCALES) == []
 
 
 def test_a_drift_carries_patterns_eastward():
