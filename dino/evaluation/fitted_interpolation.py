@@ -35,8 +35,8 @@ VALIDATION_OBSERVATIONS = 900
 AVERAGED_BEYOND = 1000
 
 CUSTOMARY = "one gaussian scale"
-# Taken where no day is left to choose by, and wherever no other forecasts validation days better by more than chance:
-# the three days that fifteen days of tracks leave tell covariances apart to a few per cent.
+# Taken where no day is left to choose by, and wherever no other forecasts validation days clearly better: a few days of
+# tracks tell covariances apart only roughly.
 DEFAULT = "two rough scales"
 CLEARLY_BETTER = 0.95
 CANDIDATES: Mapping[str, dict[str, Any]] = {
