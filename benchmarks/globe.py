@@ -36,7 +36,7 @@ from dino.model import Ocean
 
 TRACKS = {"jason.zarr": [f"alongtrack/GSFC-alt_ssh2022010{day}.nc" for day in range(1, 8)]}
 LEADS = np.arange(1.0, 11.0)
-SETTINGS = {"method": "filter", "window_days": 7.0, "node_days": 1.0, "default_error": 0.05}
+SETTINGS = {"method": "filter", "window_days": 7.0, "node_days": 1.0}
 SMALL = (60.0, 68.0, -42.0, -36.0)  # what the former code analyses too
 
 FORMER = """

@@ -146,6 +146,32 @@ class DynamicsConfig(_Section):
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
 
 
+class SourceErrors(_Section):
+    """Standard deviations [units of the channel] of the errors of one kind of instrument, where a store gives none.
+
+    white : of every point for itself; along : of what neighbours along the track share, over `along_km`; offset : of
+    one overflight; roll, phase, baseline, timing : at the edge of a swath, shared along `shape_km`
+    """
+
+    white: float = Field(default=0.015, gt=0)
+    along: float = Field(default=0.02, ge=0)
+    along_km: float = Field(default=50.0, gt=0)
+    offset: float = Field(default=0.01, ge=0)
+    roll: float = Field(default=0.0, ge=0)
+    phase: float = Field(default=0.0, ge=0)
+    baseline: float = Field(default=0.0, ge=0)
+    timing: float = Field(default=0.0, ge=0)
+    shape_km: float = Field(default=1000.0, gt=0)
+
+
+class ErrorsConfig(_Section):
+    """Errors by how an instrument looks: a line below a satellite, a swath, or single points."""
+
+    nadir: SourceErrors = SourceErrors()
+    swath: SourceErrors = SourceErrors(along_km=30.0, roll=0.01, phase=0.005, timing=0.005)
+    point: SourceErrors = SourceErrors(white=0.03, along=0.0, offset=0.0)
+
+
 class AssimilationConfig(_Section):
     """The window in which sparse observations are analysed."""
 
@@ -155,9 +181,7 @@ class AssimilationConfig(_Section):
     node_days: float = Field(
         default=1.0, gt=0, description="spacing of trajectory nodes between which observations fall"
     )
-    default_error: float = Field(
-        default=0.03, gt=0, description="observation error std where a store gives none [units]"
-    )
+    errors: ErrorsConfig = Field(default=ErrorsConfig(), description="of observations whose store gives none")
     bound: float | None = Field(
         default=3.0, gt=0, description="misfits of more standard deviations are down-weighted; null counts all in full"
     )

@@ -143,7 +143,7 @@ def calibrate_transferred(task: "Task", result: "Transferred", config: "Config")
     factors = ", ".join(f"{f:.2f} at {d:.1f} d" for d, f in zip(fitted.leads, fitted.factors[:, 0, 0], strict=True))
     suspicious = (
         "; some are bounded: the points' own errors explain the misfit, or more than a spread is wrong; check "
-        "assimilation.default_error and the offset of the record"
+        "assimilation.errors and the offset of the record"
         if fitted.cut
         else ""
     )

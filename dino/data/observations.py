@@ -55,6 +55,7 @@ class Observations:
     values : (n, channel) in the channels' units, NaN where a channel was not observed
     error : (n, channel) standard deviation of the observation error, NaN where unknown
     source : (n,) index of the instrument or mission; sources : their names, where they have any
+    correlated_error : (n, channel) standard deviation of the part of `error` that neighbours share, none when absent
     """
 
     time: Array
@@ -65,6 +66,7 @@ class Observations:
     source: NDArray[np.int64]
     channels: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    correlated_error: Array | None = None
 
     def __post_init__(self) -> None:
         count = len(self.time)
@@ -82,7 +84,12 @@ class Observations:
                 f"latitudes reach {np.abs(self.latitude).max():g}, outside -90..90 degrees; "
                 "are longitude and latitude swapped?"
             )
-        if (self.error < 0).any():
+        shared = self.correlated_error
+        if shared is not None and shared.shape != self.values.shape:
+            raise ObservationError(
+                f"correlated_error {shared.shape} must be of the shape of values {self.values.shape}"
+            )
+        if (self.error < 0).any() or (shared is not None and (shared < 0).any()):
             raise ObservationError("observation errors are standard deviations and cannot be negative")
 
     def __len__(self) -> int:
@@ -91,7 +98,8 @@ class Observations:
     def select(self, which: np.ndarray) -> "Observations":
         """The observations that a mask or an index (n,) names."""
         names = ("time", "longitude", "latitude", "values", "error", "source")
-        return replace(self, **{name: getattr(self, name)[which] for name in names})
+        shared = None if self.correlated_error is None else self.correlated_error[which]
+        return replace(self, **{name: getattr(self, name)[which] for name in names}, correlated_error=shared)
 
     def source_of(self, index: int) -> str:
         """The name of a source."""
@@ -131,12 +139,14 @@ class Observations:
         present = [name for name in channels if name in dataset]
         table = dataset if "obs" in dataset.dims else _flatten(dataset, present)
         count = table.sizes["obs"]
-        values, error = np.full((count, len(channels)), np.nan), np.full((count, len(channels)), np.nan)
+        values, error, shared = np.full((3, count, len(channels)), np.nan)
         for index, name in enumerate(channels):
             if name in table:
                 values[:, index] = table[name].values
             if f"{name}_error" in table:
                 error[:, index] = table[f"{name}_error"].values
+            if f"{name}_correlated_error" in table:
+                shared[:, index] = table[f"{name}_correlated_error"].values
         keep = np.flatnonzero(np.isfinite(values).any(1))
         if not len(keep):
             raise EmptyDataError(
@@ -166,6 +176,7 @@ class Observations:
             source=source[keep],
             channels=tuple(channels),
             sources=tuple(str(name) for name in names),
+            correlated_error=shared[keep] if np.isfinite(shared[keep]).any() else None,
         )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from ..data.observations import Observations
 from ..errors import EmptyDataError
 from ..forecaster import Forecaster
+from ..inference.errors import error_variance
 from ..model import Start
 from .samples import Samples, split_variance
 from .spread_factors import Calibration, fit_factors
@@ -33,8 +34,8 @@ def calibrate_from_points(
     reach_days : longest lead that is calibrated; later ones have the factors of the last
     forecasts : how many are made, evenly in time
 
-    The variance of the observations' errors, `default_error` where a record gives none, is taken off the squared
-    misfits: the spread is that of the field. Raises `EmptyDataError` for a record that leaves fewer than two forecasts
+    The variance of the observations' errors, as `assimilation.errors` has it where a record gives none, is taken off the
+    squared misfits: the spread is that of the field. Raises `EmptyDataError` for a record that leaves fewer than two forecasts
     to compare, and leaves the model as it was.
     """
     model, length = forecaster.latent, forecaster.assimilation.window_days
@@ -73,12 +74,12 @@ def samples_of_points(
         place = ahead.longitude, ahead.latitude
         mean, deviation = forecaster.along_track(analysis, ahead.time, *place)
         explained, rest = split_variance(forecaster.ocean, deviation[None], model.unresolved_variance[None], *place)
-        error = np.where(np.isfinite(ahead.error), ahead.error, forecaster.assimilation.default_error)
+        noise = error_variance(ahead, forecaster.assimilation.errors)
         parts.append(
             Samples(
                 lead=ahead.time - end, start=np.full(len(ahead), number), weight=np.ones(len(ahead)),
                 explained=explained[0], unresolved=rest[0], squared=np.square(ahead.values - mean),
-                noise=np.square(error),
+                noise=noise,
             )
         )  # fmt: skip
     return Samples.join(parts)

@@ -159,7 +159,7 @@ class Assimilation:
         scale = torch.as_tensor(self.ocean.scale).to(latent.code_variance)  # (chart, channel)
         variance = (config.bias_error / scale).square()
         prior = prior.with_sources(_offsets(kept), variance) if config.bias_error else prior.without_sources()
-        rows = observed_values(latent, self.ocean, kept, nodes, config.default_error)
+        rows = observed_values(latent, self.ocean, kept, nodes, config.errors)
         if len(kept) and not len(rows):
             self.ocean.cover.check(kept.longitude, kept.latitude)
         layout = Layout(latent.dynamics.code_size, prior.state_size, len(prior.offsets))

@@ -78,6 +78,8 @@ class Problem:
         low, high = torch.searchsorted(self.rows.chart, ends).tolist()
         rows = self.rows.select(slice(low, high))
         rows = replace(rows, chart=rows.chart - charts.start).formed(self.latent.decoder)
+        # Forms that change with the codes are whitened when they are made.
+        rows = rows.whitened() if self.latent.decoder.is_affine else rows
         prior = Gaussian(self.prior.mean[charts], self.prior.covariance[charts])
         return Problem(
             self.latent, self.context[charts] if self.context.shape[-1] else self.context, prior, rows, self.nodes,
@@ -212,23 +214,28 @@ class _Block:
     def _about(self, mean: Tensor, which: Tensor, known: Tensor) -> About:
         """Rows `which` (chart, row) about changes of their charts' means, the same object where nothing changes."""
         decoder, code, size = self.problem.latent.decoder, self.layout.code_size, self.layout.seen
-        values = self.problem.rows.select(which.flatten())
-        group = None if self.problem.group is None else self.problem.group[which.flatten()]
-        precision = torch.where(known, 1.0 / values.variance.view_as(known), 0.0).to(mean)
+        flat, chart = which[known], torch.nonzero(known)[:, 0]
+        values = self.problem.rows.select(flat)
+        group = None if self.problem.group is None else self.problem.group[flat]
         held: list[tuple[ObservedValues, Rows]] = []
+
+        def placed(column: Tensor) -> Tensor:
+            whole = mean.new_zeros(*known.shape, *column.shape[1:])
+            whole[known] = column.to(mean)
+            return whole
 
         def about(change: Tensor) -> Rows:
             codes = (mean[:, :code] + change[:, :code]) * self.scale[:code]
-            places = codes.to(values.value).unsqueeze(1).expand(*which.shape, -1).flatten(0, 1)
-            seen = values.about(decoder, places)
+            seen = values.about(decoder, codes.to(values.value)[chart])
             if held and held[0][0] is seen:
                 return held[0][1]
-            assert seen.form is not None
-            operator = seen.form.operator if group is None else self.layout.operator(seen.form.operator, group)
-            operator = operator.unflatten(0, which.shape).to(mean) * self.scale[:size] * known.unsqueeze(-1)
-            missed = (values.value - seen.form.offset).view_as(known).to(mean)
-            missed = missed - (operator @ mean[:, :size].unsqueeze(-1)).squeeze(-1)
-            held[:] = [(seen, Rows(operator, torch.where(known, missed, 0.0), precision))]
+            white = seen if seen is values else seen.whitened()
+            assert white.form is not None
+            seen_by = white.form.operator
+            operator = seen_by if group is None else self.layout.operator(seen_by, group, white.unit)
+            operator = placed(operator) * self.scale[:size]
+            missed = placed(white.value - white.form.offset) - (operator @ mean[:, :size].unsqueeze(-1)).squeeze(-1)
+            held[:] = [(seen, Rows(operator, torch.where(known, missed, 0.0), placed(1.0 / white.variance)))]
             return held[0][1]
 
         return about

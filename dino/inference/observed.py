@@ -8,10 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..config import ErrorsConfig
 from ..data.observations import Observations
+from ..data.overflights import overflights
 from ..model import LatentModel, Ocean
 from ..numerics.modes import without_gradients
 from ..space.decoders import Basis, Decoder, at_points, relinearised
+from .errors import Errors, errors_of, pieces, whitened
 
 
 class Form(NamedTuple):
@@ -29,10 +32,13 @@ class ObservedValues:
     """Observed values in the charts' normalised units.
 
     chart, channel : (row,) where and what was observed; coordinates : (row, input) of the point on the chart
-    value : (row,); variance : (row,) of its error, that of what the basis cannot represent included
+    value : (row,); variance : (row,) of its whole error, that of what the basis cannot represent included
     node, fraction : (row,) the trajectory node before the observation and the way to the next, 0..1
     observation : (row,) number of the observation that the value belongs to
     form : of the rows about the population's mean, where it was asked for
+    errors, piece : the parts of the error and the piece of an overflight (row,) that shares them; errors of rows are
+    independent where there are none
+    unit : (row,) what a constant shared by all rows is in a row; one unless rows are whitened
     """
 
     chart: Tensor
@@ -44,15 +50,36 @@ class ObservedValues:
     fraction: Tensor
     observation: Tensor
     form: Form | None = None
+    errors: Errors | None = None
+    piece: Tensor | None = None
+    unit: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.value)
 
     def select(self, which: Tensor | slice) -> "ObservedValues":
         """Some of the rows, by a mask, indices or a slice."""
-        columns = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "form"}
         form = None if self.form is None else Form(*(part[which] for part in self.form))
-        return ObservedValues(**columns, form=form)
+        errors = None if self.errors is None else self.errors.select(which)
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("form", "errors")}
+        chosen = {name: None if column is None else column[which] for name, column in columns.items()}
+        return ObservedValues(**chosen, form=form, errors=errors)
+
+    def whitened(self) -> "ObservedValues":
+        """Combinations of the rows of every overflight whose errors are independent and of variance one.
+
+        Rows keep their places in the table. The forms have to be there; an overflight has to be there as a whole.
+        """
+        if self.errors is None or self.piece is None:
+            return self
+        assert self.form is not None
+        missed = self.value - self.form.offset
+        columns = torch.cat([torch.stack([missed, torch.ones_like(missed)], dim=-1), self.form.operator], dim=-1)
+        value, unit, operator = whitened(self.piece, self.errors, columns).split([1, 1, columns.shape[-1] - 2], dim=-1)
+        return replace(
+            self, value=value.squeeze(-1), variance=torch.ones_like(missed), unit=unit.squeeze(-1),
+            form=Form(operator, torch.zeros_like(missed)), errors=None, piece=None,
+        )  # fmt: skip
 
     def formed(self, decoder: Decoder) -> "ObservedValues":
         """The same rows with their form about a code of zero."""
@@ -76,12 +103,12 @@ class ObservedValues:
 
 @without_gradients
 def observed_values(
-    latent: LatentModel, ocean: Ocean, observations: Observations, nodes: NDArray[np.float64], default_error: float
+    latent: LatentModel, ocean: Ocean, observations: Observations, nodes: NDArray[np.float64], errors: ErrorsConfig
 ) -> ObservedValues:
     """The table of observations that charts hold, between `nodes` [days since 1950-01-01], in order of charts.
 
-    The error variance is the instrument's plus that of what the basis cannot represent. Values without an error take
-    `default_error` [units of the channel].
+    The error is the instrument's plus what the basis cannot represent. Values without an error take that of `errors`.
+    Rows of one overflight on a chart, which takes minutes, have the same time.
     """
     like, pairs = latent.code_variance, ocean.cover.pairs(observations.longitude, observations.latitude)
     order = np.argsort(pairs.chart, kind="stable")
@@ -89,12 +116,17 @@ def observed_values(
     seen, back = np.unique(point, return_inverse=True)
     place = observations.longitude[seen], observations.latitude[seen]
     anomaly = observations.values[seen] - ocean.background.at(*place) if len(seen) else observations.values[seen]
-    error = np.where(np.isfinite(observations.error[seen]), observations.error[seen], default_error)
     pair, channel = np.nonzero(np.isfinite(anomaly)[back])
     scale = ocean.scale[chart[pair], channel]
-    position = np.interp(observations.time[point[pair]], nodes, np.arange(len(nodes), dtype=float))
+    passed, channels = overflights(observations), len(ocean.channels)
+    group = (chart[pair] * max(len(passed), 1) + passed.number[point[pair]]) * channels + channel
+    time = _mean_of(observations.time[point[pair]], group)
+    position = np.interp(time, nodes, np.arange(len(nodes), dtype=float))
     node = np.minimum(np.floor(position).astype(np.int64), max(len(nodes) - 2, 0))
-    unresolved = latent.unresolved_variance.double().cpu().numpy()[channel]
+    unresolved = latent.unresolved_variance.double().cpu()[torch.as_tensor(channel)]
+    every = errors_of(observations, passed, errors)
+    made = every.select(torch.as_tensor(point[pair] * channels + channel)).scaled(torch.as_tensor(scale), unresolved)
+    made = made.to(like.device)
 
     def number(values: NDArray) -> Tensor:
         return torch.as_tensor(values, device=like.device)
@@ -104,8 +136,17 @@ def observed_values(
         channel=number(channel),
         coordinates=number(pairs.coordinates[order][pair]).to(like),
         value=number(anomaly[back[pair], channel] / scale).to(like),
-        variance=number((error[back[pair], channel] / scale) ** 2 + unresolved).to(like),
+        variance=made.variance.to(like),
         node=number(node),
         fraction=number(position - node).to(like),
         observation=number(point[pair]),
+        errors=made,
+        piece=pieces(number(group)),
     )
+
+
+def _mean_of(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(row,) the mean of a row's group."""
+    _, place, count = np.unique(group, return_inverse=True, return_counts=True)
+    first = values[0] if len(values) else 0.0
+    return first + (np.bincount(place, values - first) / count)[place]

@@ -118,9 +118,10 @@ class Layout:
         whole.diagonal(dim1=-2, dim2=-1)[..., self.code_size : self.seen] = fill
         return whole
 
-    def operator(self, operator: Tensor, group: Tensor) -> Tensor:
-        """Rows (row, code) of which each also sees the offset `group` (row,)."""
+    def operator(self, operator: Tensor, group: Tensor, unit: Tensor | None = None) -> Tensor:
+        """Rows (row, code) of which each also sees the offset `group` (row,), `unit` (row,) of it, all when absent."""
         one = torch.nn.functional.one_hot(group, self.offsets).to(operator)
+        one = one if unit is None else one * unit.unsqueeze(-1)
         return torch.cat([operator, one], dim=-1)
 
     def _ordered(self, gaussian: Gaussian, order: Tensor) -> Gaussian:

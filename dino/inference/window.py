@@ -116,6 +116,7 @@ class _Block:
         start = problem.prior.mean + (self.root @ control.unsqueeze(-1)).squeeze(-1)
         states, whitened = self._moved(start, self.root)
         rows = problem.rows.about(problem.latent.decoder, problem.rows.along(states[..., : self.layout.code_size]))
+        rows = rows if rows is problem.rows else rows.whitened()
         path = _Path(control, states, whitened, rows, control.new_zeros(len(control), dtype=torch.float64))
         scaled = self._misfit(path).double() / rows.variance.double().sqrt()
         path.cost += 0.5 * control.double().square().sum(-1)
@@ -152,7 +153,9 @@ class _Block:
         return (
             rows.form.operator[which]
             if group is None
-            else self.layout.operator(rows.form.operator[which], group[which])
+            else self.layout.operator(
+                rows.form.operator[which], group[which], None if rows.unit is None else rows.unit[which]
+            )
         )
 
     def _normal_equations(self, path: _Path, with_spread: bool) -> tuple[Tensor, Tensor, Tensor]:

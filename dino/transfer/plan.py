@@ -128,7 +128,7 @@ def episodes(
 
     Raises `DomainError` when no observation of the record lies in the model's area.
     """
-    latent, ocean, error = forecaster.latent, forecaster.ocean, forecaster.assimilation.default_error
+    latent, ocean, error = forecaster.latent, forecaster.ocean, forecaster.assimilation.errors
     ocean.cover.check(observations.longitude, observations.latitude)
     for end in ends:
         seen = observations.between(end - plan.length, end)

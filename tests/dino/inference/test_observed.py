@@ -5,6 +5,7 @@ import pytest
 import torch
 from problems import CODE, make_latent, make_rows, numbers
 
+from dino.config import ErrorsConfig, SourceErrors
 from dino.data.observations import Observations
 from dino.inference.observed import ObservedValues, observed_values
 from dino.model import ChannelSpec, Ocean
@@ -15,6 +16,7 @@ from dino.space.gridmap import GridMap
 
 NODES = 20000.0 + np.array([0.0, 1.0, 2.5, 4.0])
 ERROR = 0.07
+ERRORS = ErrorsConfig(point=SourceErrors(white=ERROR, along=0.0, offset=0.0))
 
 
 def make_ocean(tiled: bool = True) -> Ocean:
@@ -61,7 +63,7 @@ def by_loop(ocean: Ocean, seen: Observations) -> dict[tuple[int, int, int], tupl
 def test_rows_are_those_of_a_loop_over_observations_and_charts(tiled):
     latent, ocean, seen = make_latent(), make_ocean(tiled), make_observations()
     latent.unresolved_variance.copy_(torch.tensor([0.02, 0.04], dtype=torch.float64))
-    rows = observed_values(latent, ocean, seen, NODES, ERROR)
+    rows = observed_values(latent, ocean, seen, NODES, ERRORS)
     expected = by_loop(ocean, seen)
     assert len(rows) == len(expected) > 40
     assert (rows.chart.diff() >= 0).all()
@@ -79,17 +81,17 @@ def test_rows_are_those_of_a_loop_over_observations_and_charts(tiled):
 
 def test_a_single_node_and_no_observation_inside():
     latent, ocean, seen = make_latent(), make_ocean(), make_observations()
-    rows = observed_values(latent, ocean, seen, NODES[-1:], ERROR)
+    rows = observed_values(latent, ocean, seen, NODES[-1:], ERRORS)
     assert not rows.node.any()
     assert not rows.fraction.any()
     away = Observations(**(vars(seen) | {"longitude": seen.longitude * 0.0}))
     for none in (away, seen.select(np.zeros(len(seen), bool))):
-        assert len(observed_values(latent, ocean, none, NODES, ERROR)) == 0
+        assert len(observed_values(latent, ocean, none, NODES, ERRORS)) == 0
 
 
 def test_rows_are_in_the_precision_of_the_model():
     latent, ocean = make_latent().float(), make_ocean()
-    rows = observed_values(latent, ocean, make_observations(), NODES, ERROR)
+    rows = observed_values(latent, ocean, make_observations(), NODES, ERRORS)
     assert {rows.value.dtype, rows.variance.dtype, rows.coordinates.dtype, rows.fraction.dtype} == {torch.float32}
 
 
