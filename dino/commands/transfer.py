@@ -70,7 +70,7 @@ def transfer(
         result = adapt(task, report)
     spread = calibrate_transferred(task, result, config)
     save_model(forecaster.latent, forecaster.ocean, out)
-    save_config(config, out)
+    save_config(config.model_copy(update={"assimilation": forecaster.assimilation}), out)
     console().print(
         f"transferred {out} on {len(seen):,} observations: held-out misfit {result.before:.3f} -> {result.after:.3f}"
     )

@@ -5,6 +5,7 @@ from .base import Dynamics
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
 from .quadratic import QuadraticODE
+from .relaxing import RelaxingODE
 from .tangent import by_modes, mode_flows, tangent_flow
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "HistoryInitialiser",
     "LatentODE",
     "QuadraticODE",
+    "RelaxingODE",
     "by_modes",
     "check_finite",
     "integrate",

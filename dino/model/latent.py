@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..config import DecoderConfig
-from ..dynamics import AdaptedODE, Dynamics, HistoryInitialiser, LatentODE, QuadraticODE, integrate
+from ..dynamics import AdaptedODE, Dynamics, HistoryInitialiser, LatentODE, QuadraticODE, RelaxingODE, integrate
 from ..numerics.forking import compute_in_children
 from ..numerics.gaussian import Gaussian
 from ..space.cover import CONTEXT
-from ..space.decoders import FourierDecoder, SirenDecoder
+from ..space.decoders import FourierDecoder, SirenDecoder, TrendDecoder
 from .ocean import Ocean
 from .spec import LatentSpec
 
@@ -63,11 +63,16 @@ class LatentModel(nn.Module):
         self.spec = spec
         channels, code, d = spec.channels, spec.decoder.code_size, spec.dynamics
         self.decoder = build_decoder(spec.decoder, spec.input_size, channels)
-        if d.form == "quadratic":
+        if spec.relaxing:
+            if spec.input_size == 2:
+                self.decoder = TrendDecoder(self.decoder)  # type: ignore[arg-type]
+            code = self.decoder.code_size
+            self.dynamics = RelaxingODE(code)
+        elif d.form == "quadratic":
             self.dynamics = QuadraticODE(code, d.products)
         else:
             self.dynamics = LatentODE(code, d.order, len(spec.context), d.hidden, d.depth)
-        for residual in spec.residuals:
+        for residual in spec.residuals if not spec.relaxing else []:
             self.dynamics = AdaptedODE(self.dynamics, residual.hidden, residual.drifts, spec.context)
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)
         # The residual field is carried cell by cell with the same kind of dynamics, linear and one for all.

@@ -34,6 +34,7 @@ class LatentSpec(_Spec):
 
     input_size, channels : sizes of coordinates and values; context : names of what places tell the dynamics, see
     `space.cover.CONTEXT`; interval_days : between the maps of training; noise_variance : of what a map's codes leave
+    relaxing : transfer has put `RelaxingODE` in place of the dynamics and polynomials beside the modes of tiles
     """
 
     decoder: DecoderConfig
@@ -45,6 +46,7 @@ class LatentSpec(_Spec):
     noise_variance: float
     data_digest: str
     residuals: list[ResidualSpec] = []
+    relaxing: bool = False
 
 
 class OceanSpec(_Spec):

@@ -71,7 +71,7 @@ class Episode:
     """One analysis: the state (chart, state) at its end, what was seen before and what has to be met after.
 
     seen : values between the analysis' nodes; ahead : values between `days` (node,) after its end
-    overflight : (row of ahead,) which of them were seen together
+    overflight : (row of ahead,) which of them were seen together; later : the observations behind them
     """
 
     analysis: Analysis
@@ -79,6 +79,7 @@ class Episode:
     days: Tensor
     ahead: ObservedValues
     overflight: NDArray[np.int64]
+    later: Observations
 
     @property
     def trajectory(self) -> Trajectory:
@@ -143,7 +144,12 @@ def episodes(
         if len(after):
             overflight = np.floor(ahead.time[after.observation.cpu().numpy()] / OVERFLIGHT_DAYS).astype(np.int64)
             yield Episode(
-                analysis, after if before is None else before, analysis.mean.new_tensor(nodes - end), after, overflight
+                analysis,
+                after if before is None else before,
+                analysis.mean.new_tensor(nodes - end),
+                after,
+                overflight,
+                ahead,
             )
 
 
@@ -169,12 +175,17 @@ def misfit(decoder: Decoder, values: ObservedValues, codes: Tensor, decoder_move
 
 @torch.no_grad()
 def held_out_misfit(
-    forecaster: Forecaster, observations: Observations, plan: Plan, unresolved: Tensor | None = None
+    forecaster: Forecaster,
+    observations: Observations,
+    plan: Plan,
+    unresolved: Tensor | None = None,
+    like: Forecaster | None = None,
 ) -> Verdict:
     """Squared misfit over variance of the forecasts of held-out windows; infinite when no point is met.
 
     unresolved : (channel,) variance of what the basis leaves out that is to count, the model's own when absent: who
     compares models has to give one for all, or the one that expects more is forgiven more
+    like : over the same charts, whose expected errors count, with all of their parts
     """
     latent = forecaster.latent
     reference = latent.unresolved_variance if unresolved is None else unresolved
@@ -183,6 +194,11 @@ def held_out_misfit(
         ahead = episode.ahead
         own = misfit(latent.decoder, ahead, ahead.along(forecast_codes(forecaster, episode)))
         counted = ahead.variance - latent.unresolved_variance[ahead.channel] + reference[ahead.channel]
+        if like is not None:
+            nodes = np.array([episode.analysis.time, episode.analysis.time + plan.horizon])
+            counted = observed_values(
+                like.latent, like.ocean, episode.later, nodes, like.assimilation.errors
+            ).variance.to(own)
         losses.append((own * ahead.variance / counted).double().cpu().numpy())
         passes.append(episode.overflight)
     if not losses:

@@ -7,10 +7,9 @@ from ..numerics.modes import with_gradients
 from .alignment import translate_codes, transport_codes
 from .base import Strategy, Task, Transferred
 from .context import adapt_context
+from .evidence import adapt_modulation, fit_statistics
 from .extension import add_drift, add_residual
-from .modulation import adapt_modulation
 from .plan import cut, held_out_misfit
-from .statistics import fit_statistics
 
 
 def adapt_nothing(task: Task, progress: Progress) -> Transferred:

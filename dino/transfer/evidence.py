@@ -1,0 +1,201 @@
+"""Transfer by the evidence: population, time scales, errors and, if wanted, the decoder's modulation.
+
+What simulation taught, the modes and how much of each there is, is kept; how large the population is, how long codes last,
+what is larger than a tile, and how the instruments err are a dozen numbers that a week of tracks can tell. They are
+found by the density of overflights given the others, `inference.evidence`, with priors about what was learned. The
+dynamics become `RelaxingODE`, whose forecasts are never worse than the analysis held still; they take the place of the
+learned ones where held-out forecasts say so.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_pipeline.system.progress import Progress
+
+from ..data.observations import Observations
+from ..errors import ConfigError, EmptyDataError
+from ..forecaster import Forecaster
+from ..inference.encode import solves_at_once
+from ..inference.evidence import (
+    Covariance,
+    Record,
+    fitted_errors,
+    log_evidence,
+    log_overflights,
+    record_of,
+)
+from ..model import LEADS, LatentModel, Ocean
+from ..numerics.groups import Batch
+from ..space.gridmap import GridMap
+from .base import Task, Transferred
+from .plan import cut, held_out_misfit
+
+STEPS, RATE, MODULATION_RATE = 40, 0.05, 2e-3
+CHARTS = 10  # in a step
+PLACES = 2**13  # rows of charts side by side
+WEIGHT = 0.3  # of the density of a chart: overlapping charts see every point about four times
+PULL = 20.0  # precision of the modulation's departures, in units of its own spread
+MOST_WINDOWS = 4
+
+
+def fit_statistics(task: Task, progress: Progress) -> Transferred:
+    """Fit population, time scales and errors to the observations; see `Strategy`."""
+    return _adapted(task, progress, modulation=False)
+
+
+def adapt_modulation(task: Task, progress: Progress) -> Transferred:
+    """The same with the decoder's modulation, the weights through which codes enter; see `Strategy`."""
+    return _adapted(task, progress, modulation=True)
+
+
+def _adapted(task: Task, progress: Progress, modulation: bool) -> Transferred:
+    forecaster, seen = task.forecaster, task.observations
+    if not solves_at_once(task.latent.decoder):
+        raise ConfigError("the evidence wants a decoder that is affine in its codes; train with decoder.kind=fourier")
+    plan = cut(seen, task.settings, forecaster.assimilation)
+    before = held_out_misfit(forecaster, seen, plan)
+    made = fitted(forecaster, seen, progress, modulation, task.seed)
+    after = held_out_misfit(made, seen, plan, like=forecaster)
+    if not after.beats(before):
+        return Transferred(before.mean, before.mean, [before.mean, after.mean])
+    forecaster.latent, forecaster.ocean, forecaster.assimilation = made.latent, made.ocean, made.assimilation
+    return Transferred(before.mean, after.mean, [before.mean, after.mean])
+
+
+def fitted(
+    forecaster: Forecaster, seen: Observations, progress: Progress, modulation: bool = False, seed: int = 0
+) -> Forecaster:
+    """A forecaster of relaxing codes with the evidence of a record as large as it gets; the one given stays as it is."""
+    latent, assimilation = relaxing(forecaster.latent), forecaster.assimilation
+    ocean = levelled(forecaster.ocean, seen)
+    double = copy.deepcopy(latent).double().cpu()
+    windows = _windows(seen, assimilation.window_days)
+    record = record_of(double, ocean, windows, assimilation.errors, seed)
+    if not len(record.rows):
+        ocean.cover.check(seen.longitude, seen.latitude)
+        raise EmptyDataError(f"{seen.span()}: none of the observations lies in the model's tiles; give others")
+    decoder = double.decoder.requires_grad_(False)
+    covariance = Covariance(double, decoder, record.view)
+    steps = STEPS * (2 if modulation else 1)
+    fit = _Fit(covariance, record, torch.Generator().manual_seed(seed), lambda done: progress(done, steps))
+    fit.run(log_overflights)
+    if modulation:
+        fit.with_modulation(log_evidence)
+    _write(latent, covariance)
+    errors = fitted_errors(assimilation.errors, covariance)
+    return Forecaster(latent.eval(), ocean, assimilation.model_copy(update={"errors": errors, "method": "filter"}))
+
+
+@dataclass
+class _Fit:
+    """Descent on batches of charts."""
+
+    covariance: Covariance
+    record: Record
+    generator: torch.Generator
+    told: Callable[[int], None]
+    done: int = 0
+
+    def run(self, density: Callable[[Covariance, Record, Batch], Tensor], more: list[Tensor] | None = None) -> None:
+        """`STEPS` steps with rates that fall to zero in the second half; `more` weights move at their own rate."""
+        groups = [{"params": list(self.covariance.parameters.values()), "lr": RATE}]
+        origin = [weight.detach().clone() for weight in more or []]
+        if more:
+            groups.append({"params": more, "lr": MODULATION_RATE})
+        optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
+        rates = [group["lr"] for group in groups]
+        everything = list(self.record.batches(PLACES))
+        charts = sum(len(batch.group) for batch in everything)
+        for step in range(STEPS):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * min(1.0, 2 * (1 - step / STEPS))
+            optimiser.zero_grad()
+            loss = self.covariance.prior()
+            for weight, begun in zip(more or [], origin, strict=True):
+                loss = loss + 0.5 * PULL * ((weight - begun) / begun.square().mean().sqrt()).square().sum()
+            for batch in self._drawn(everything, charts):
+                loss = loss - WEIGHT * charts / min(CHARTS, charts) * density(self.covariance, self.record, batch).sum()
+            loss.backward()
+            optimiser.step()
+            self.done += 1
+            self.told(self.done)
+
+    def with_modulation(self, density: Callable[[Covariance, Record, Batch], Tensor]) -> None:
+        """The same with the weights through which codes enter."""
+        weights = self.covariance.decoder.modulation()
+        for weight in weights:
+            weight.requires_grad_(True)
+        self.run(density, weights)
+
+    def _drawn(self, everything: list[Batch], charts: int) -> list[Batch]:
+        """`CHARTS` charts at random, in the batches of their size."""
+        drawn = torch.randperm(charts, generator=self.generator)[:CHARTS].sort().values
+        parts, first = [], 0
+        for batch in everything:
+            mine = drawn[(drawn >= first) & (drawn < first + len(batch.group))] - first
+            first += len(batch.group)
+            if len(mine):
+                width = int(batch.known[mine].sum(-1).max())
+                parts.append(Batch(batch.group[mine], batch.row[mine, :width], batch.known[mine, :width]))
+        return parts
+
+
+def _windows(seen: Observations, days: float) -> list[Observations]:
+    """At most `MOST_WINDOWS` windows of the record, evenly in time."""
+    first, last = float(seen.time[0]), float(seen.time[-1])
+    days = min(days or 15.0, last - first)
+    count = int(np.clip(np.ceil((last - first) / max(days, 1e-3)), 1, MOST_WINDOWS))
+    ends = np.linspace(first + days, last, count) if count > 1 else [last]
+    found = [seen.between(end - days, end) for end in ends]
+    return [window for window in found if len(window) > 1]
+
+
+def relaxing(latent: LatentModel) -> LatentModel:
+    """A model of the same modes whose codes relax, with polynomials beside the modes of tiles."""
+    spec = latent.spec
+    if spec.relaxing:
+        return copy.deepcopy(latent)
+    dynamics = spec.dynamics.model_copy(update={"order": 1, "depth": 0, "form": "network"})
+    made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True, "residuals": []}))
+    made = made.to(latent.code_variance)
+    decoder = made.decoder.base if hasattr(made.decoder, "base") else made.decoder
+    decoder.load_state_dict(latent.decoder.state_dict())
+    size = latent.dynamics.code_size
+    with torch.no_grad():
+        made.code_variance[:size] = latent.code_variance
+        for name in ("unresolved_variance", "unresolved_error"):
+            getattr(made, name).copy_(getattr(latent, name))
+    return made
+
+
+def levelled(ocean: Ocean, seen: Observations) -> Ocean:
+    """The ocean with its mean field moved to the level of the observations, one constant a channel."""
+    departure = seen.values - ocean.background.at(seen.longitude, seen.latitude)
+    inside = np.isfinite(departure).any(1) & ocean.cover.holds(seen.longitude, seen.latitude)
+    level = np.nan_to_num(np.nanmean(departure[inside], axis=0)) if inside.any() else np.zeros(len(ocean.channels))
+    old = ocean.background
+    values = old.values + level.reshape(-1, *[1] * (old.values.ndim - 1))
+    return replace(ocean, background=GridMap(old.longitude, old.latitude, values))
+
+
+@torch.no_grad()
+def _write(latent: LatentModel, covariance: Covariance) -> None:
+    """Put what was fitted into a model: the population, its time scales, the noise that keeps it, the decoder."""
+    dynamics = latent.dynamics
+    dynamics.days.copy_(covariance.time_scales())  # type: ignore[union-attr]
+    latent.code_variance.copy_(covariance.population())
+    latent.state_covariance.copy_(torch.diag(latent.code_variance))
+    factor = float(covariance.parameters["unresolved"].exp())
+    latent.unresolved_variance.mul_(factor)
+    latent.unresolved_error.mul_(factor)
+    day, leads = torch.ones(1), latent.spec.interval_days * torch.arange(LEADS)
+    lost = dynamics.lost(torch.cat([day, leads]).to(latent.code_variance))  # type: ignore[operator]
+    latent.process_noise.copy_(torch.diag(latent.code_variance * lost[0]))
+    latent.lead_error.copy_(latent.code_variance * lost[1:])
+    latent.spread_factor.fill_(1.0)
+    latent.decoder.load_state_dict(covariance.decoder.state_dict())  # type: ignore[attr-defined]
