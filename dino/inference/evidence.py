@@ -30,7 +30,7 @@ from .errors import Errors
 from .observed import ObservedValues, observed_values
 
 GROUPS = 4  # of modes, from large to small scales, that share a time scale
-MOST_ROWS = 600  # of a chart in a window; of more, a random part
+MOST_ROWS = 400  # of a chart in a window; of more, a random part
 STDS = ("along", "offset", "roll", "phase", "baseline", "timing")
 
 

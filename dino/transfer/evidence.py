@@ -25,21 +25,21 @@ from ..inference.evidence import (
     Covariance,
     Record,
     fitted_errors,
-    log_evidence,
     log_overflights,
     record_of,
 )
 from ..model import LEADS, LatentModel, Ocean
 from ..numerics.groups import Batch
+from ..space.decoders import Decoder
 from ..space.gridmap import GridMap
 from .base import Task, Transferred
 from .plan import cut, held_out_misfit
 
 STEPS, RATE, MODULATION_RATE = 40, 0.05, 2e-3
-CHARTS = 10  # in a step
+CHARTS = 8  # in a step
 PLACES = 2**13  # rows of charts side by side
 WEIGHT = 0.3  # of the density of a chart: overlapping charts see every point about four times
-PULL = 20.0  # precision of the modulation's departures, in units of its own spread
+PULL = 300.0  # precision of the departures of the modulation, in units of its own spread
 MOST_WINDOWS = 4
 
 
@@ -83,9 +83,9 @@ def fitted(
     covariance = Covariance(double, decoder, record.view)
     steps = STEPS * (2 if modulation else 1)
     fit = _Fit(covariance, record, torch.Generator().manual_seed(seed), lambda done: progress(done, steps))
-    fit.run(log_overflights)
+    fit.run()
     if modulation:
-        fit.with_modulation(log_evidence)
+        fit.run(_released(decoder))
     _write(latent, covariance)
     errors = fitted_errors(assimilation.errors, covariance)
     return Forecaster(latent.eval(), ocean, assimilation.model_copy(update={"errors": errors, "method": "filter"}))
@@ -101,7 +101,7 @@ class _Fit:
     told: Callable[[int], None]
     done: int = 0
 
-    def run(self, density: Callable[[Covariance, Record, Batch], Tensor], more: list[Tensor] | None = None) -> None:
+    def run(self, more: list[Tensor] | None = None) -> None:
         """`STEPS` steps with rates that fall to zero in the second half; `more` weights move at their own rate."""
         groups = [{"params": list(self.covariance.parameters.values()), "lr": RATE}]
         origin = [weight.detach().clone() for weight in more or []]
@@ -119,18 +119,12 @@ class _Fit:
             for weight, begun in zip(more or [], origin, strict=True):
                 loss = loss + 0.5 * PULL * ((weight - begun) / begun.square().mean().sqrt()).square().sum()
             for batch in self._drawn(everything, charts):
-                loss = loss - WEIGHT * charts / min(CHARTS, charts) * density(self.covariance, self.record, batch).sum()
+                density = log_overflights(self.covariance, self.record, batch).sum()
+                loss = loss - WEIGHT * charts / min(CHARTS, charts) * density
             loss.backward()
             optimiser.step()
             self.done += 1
             self.told(self.done)
-
-    def with_modulation(self, density: Callable[[Covariance, Record, Batch], Tensor]) -> None:
-        """The same with the weights through which codes enter."""
-        weights = self.covariance.decoder.modulation()
-        for weight in weights:
-            weight.requires_grad_(True)
-        self.run(density, weights)
 
     def _drawn(self, everything: list[Batch], charts: int) -> list[Batch]:
         """`CHARTS` charts at random, in the batches of their size."""
@@ -143,6 +137,11 @@ class _Fit:
                 width = int(batch.known[mine].sum(-1).max())
                 parts.append(Batch(batch.group[mine], batch.row[mine, :width], batch.known[mine, :width]))
         return parts
+
+
+def _released(decoder: Decoder) -> list[Tensor]:
+    """The decoder's modulation, set free."""
+    return [weight.requires_grad_(True) for weight in decoder.modulation()]
 
 
 def _windows(seen: Observations, days: float) -> list[Observations]:
