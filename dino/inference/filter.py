@@ -30,6 +30,7 @@ from ..model import LatentModel
 from ..numerics.gaussian import Gaussian
 from ..numerics.groups import batches
 from ..numerics.modes import without_gradients
+from .encode import solves_at_once
 from .observed import ObservedValues
 from .offsets import Layout
 from .update import About, Rows, update
@@ -79,7 +80,7 @@ class Problem:
         rows = self.rows.select(slice(low, high))
         rows = replace(rows, chart=rows.chart - charts.start).formed(self.latent.decoder)
         # Forms that change with the codes are whitened when they are made.
-        rows = rows.whitened() if self.latent.decoder.is_affine else rows
+        rows = rows.whitened() if solves_at_once(self.latent.decoder) else rows
         prior = Gaussian(self.prior.mean[charts], self.prior.covariance[charts])
         return Problem(
             self.latent, self.context[charts] if self.context.shape[-1] else self.context, prior, rows, self.nodes,
