@@ -142,13 +142,21 @@ def _parts(seen: Overflights, config: ErrorsConfig) -> tuple[_Part, _Part, list[
     return along, offset, found
 
 
-def pieces(group: Tensor) -> Tensor:
-    """(row,) numbers of the pieces that overflights `group` (row,) are whitened in, of at most `MOST_TOGETHER` rows."""
+def sharing(piece: Tensor, errors: Errors) -> Tensor:
+    """Numbers of the rows that lie in pieces where errors are shared."""
+    shared = (errors.factor != 0).any(-1)
+    if not bool(shared.any()):
+        return piece[:0]
+    return torch.nonzero(torch.bincount(piece, shared.double())[piece] > 0).squeeze(-1)
+
+
+def pieces(group: Tensor, most: int = MOST_TOGETHER) -> Tensor:
+    """(row,) numbers of the pieces of at most `most` rows that overflights `group` (row,) are cut into."""
     order = torch.argsort(group, stable=True)
     _, back, count = torch.unique_consecutive(group[order], return_inverse=True, return_counts=True)
     rank = torch.arange(len(group), device=group.device) - (count.cumsum(0) - count)[back]
     fresh = torch.ones(len(group), dtype=torch.bool, device=group.device)
-    fresh[1:] = (back[1:] != back[:-1]) | (rank[1:] % MOST_TOGETHER == 0)
+    fresh[1:] = (back[1:] != back[:-1]) | (rank[1:] % most == 0)
     made = torch.empty_like(group)
     made[order] = fresh.cumsum(0) - 1
     return made
@@ -157,10 +165,9 @@ def pieces(group: Tensor) -> Tensor:
 def whitened(piece: Tensor, errors: Errors, columns: Tensor) -> Tensor:
     """L^-1 columns (row, column), with L L' = R of every piece: what is left has independent errors of variance one."""
     made = columns / errors.white.sqrt().unsqueeze(-1).to(columns)
-    shared = (errors.factor != 0).any(-1)
-    if not bool(shared.any()):
+    rows = sharing(piece, errors)
+    if not len(rows):
         return made
-    rows = torch.nonzero(torch.bincount(piece, shared.double())[piece] > 0).squeeze(-1)
     widest = int(torch.bincount(piece[rows]).max())
     for batch in batches(piece[rows], max(BATCH_NUMBERS // widest, widest)):
         which, known = rows[batch.row], batch.known
