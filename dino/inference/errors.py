@@ -5,10 +5,10 @@ The covariance of the errors of one overflight is
     R = white + along along' exp(-d / L) + offset offset' + sum of shapes g g' exp(-s / L_shape)
 
 with d the way along the track and across it and s the way along it: an Ornstein-Uhlenbeck process for what no map
-resolves and for errors of corrections, a constant, and for swaths the errors of the interferometer's geometry, roll (linear
-across the track), phase (linear on each side), baseline (quadratic) and timing (constant on each side; Esteban-Fernandez,
-SWOT error budget, JPL D-79084). Overflights are independent of each other. One Cholesky factor for every overflight on a
-chart whitens values and operator rows alike, and what follows needs to know of white errors only.
+resolves and for errors of corrections, a constant, and for swaths the errors of the interferometer's geometry, roll
+(linear across the track), phase (linear on each side), baseline (quadratic) and timing (constant on each side;
+Esteban-Fernandez, SWOT error budget, JPL D-79084). Overflights are independent of each other. One Cholesky factor for
+every overflight on a chart whitens values and operator rows alike, and what follows needs to know of white errors only.
 """
 
 from dataclasses import dataclass

@@ -68,7 +68,7 @@ class ObservedValues:
         errors = None if self.errors is None else self.errors.select(which)
         columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("form", "errors")}
         chosen = {name: None if column is None else column[which] for name, column in columns.items()}
-        return ObservedValues(**chosen, form=form, errors=errors)
+        return replace(self, **chosen, form=form, errors=errors)
 
     def distrusted(self, population: Gaussian, bound: float) -> "ObservedValues":
         """The same rows, of which those that `bound` refutes beside their neighbours have larger errors (`gross`).

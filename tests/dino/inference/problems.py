@@ -214,8 +214,8 @@ def dense(
 ) -> tuple[Tensor, Tensor]:
     """Means (node, chart, state + offset) and covariances given all rows, from the joint Gaussian of all nodes.
 
-    Of linear dynamics by their matrix exponential, or, `stepped`, by the solver. `by_nearest` takes a row at its nearest node; otherwise it sees the
-    state between its two nodes.
+    Of linear dynamics by their matrix exponential, or, `stepped`, by the solver. `by_nearest` takes a row at its
+    nearest node; otherwise it sees the state between its two nodes.
     """
     rows, count = problem.rows, len(problem.nodes)
     following = (rows.node + 1).clamp_max(count - 1)
