@@ -195,8 +195,8 @@ class AssimilationConfig(_Section):
         if isinstance(settings, dict) and "default_error" in settings:
             raise ValueError(
                 f"default_error: {settings['default_error']} came, of an earlier version; errors go by how an "
-                "instrument looks: write errors.nadir, errors.swath and errors.point with white, along and offset each, "
-                "or leave it out for their defaults"
+                "instrument looks: write errors.nadir, errors.swath and errors.point with white, along and offset "
+                "each, or leave it out for their defaults"
             )
         return settings
 

@@ -79,7 +79,8 @@ def overflights(observations: Observations) -> Overflights:
     """The overflights of some observations, in whatever order these come."""
     count = len(observations)
     if not count:
-        return Overflights(*np.zeros((2, 0), np.int64), *np.zeros((2, 0)))
+        nobody, nowhere = np.zeros(0, np.int64), np.zeros(0)
+        return Overflights(nobody, nobody, nowhere, nowhere)
     # Place decides between points of one moment, so that the order in which they came does not.
     order = np.lexsort((observations.latitude, observations.longitude, observations.time, observations.source))
     seconds, source = 86400.0 * observations.time[order], observations.source[order]
@@ -94,12 +95,11 @@ def overflights(observations: Observations) -> Overflights:
     # Moments of what is no satellite stand for themselves.
     ends |= ~_flies(runs, seconds, place)[runs.of[1:]] & (pause > LINE_SECONDS)
     runs = _Runs.between(ends, pause)
-    kind = np.where(runs.size > 1.5 * runs.lines, View.SWATH, View.NADIR)
+    kind = np.where(runs.size > 1.5 * runs.lines, View.SWATH, View.NADIR).astype(np.int64)
     kind[runs.lines == 1] = View.POINT
     along, across = _places(runs, kind, seconds, place)
-    back = np.empty(count, np.int64)
-    back[order] = np.arange(count)
-    return Overflights(*(part[back] for part in (runs.of, kind[runs.of].astype(np.int64), along, across)))
+    back = np.argsort(order)
+    return Overflights(runs.of[back], kind[runs.of][back], along[back], across[back])
 
 
 def _unit_vectors(longitude: Array, latitude: Array) -> Array:
