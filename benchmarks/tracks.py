@@ -31,11 +31,12 @@ from realdata import (
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.progress import reported
 from dino.commands.common import transfer_task
-from dino.config import Config
+from dino.config import Config, ErrorsConfig
 from dino.data.observations import Observations
 from dino.errors import DinoError
 from dino.evaluation.fitted_interpolation import fitted_interpolation
 from dino.forecaster import Forecaster
+from dino.inference.errors import error_variance
 from dino.model.checkpoint import load_model, load_run_config
 from dino.plotting import plot_tracks
 from dino.transfer import STRATEGIES, strategy
@@ -151,12 +152,17 @@ def score_groups(table: dict[str, NDArray], methods: list[str], days_ahead: int)
     return {"share_of_points": float(usable.mean()), "pooled": pooled, "by_mission": missions}
 
 
-def normalised_error(table: dict[str, NDArray], method: str, noise: float) -> dict[str, float | None]:
+def normalised_error(table: dict[str, NDArray], method: str) -> dict[str, float | None]:
     """Root mean square of errors over their predicted standard deviation, noise included, in the window and after."""
-    ratio = (table[method] - table["truth"]) / np.hypot(table[f"{method}_std"], noise)
+    ratio = (table[method] - table["truth"]) / np.hypot(table[f"{method}_std"], table["noise"])
     parts = {"window": ratio[table["lead"] <= 0], "after": ratio[table["lead"] > 0]}
     parts = {name: part[np.isfinite(part)] for name, part in parts.items()}
     return {name: float(np.sqrt(np.mean(part**2))) if len(part) else None for name, part in parts.items()}
+
+
+def observation_error_cm(table: dict[str, NDArray]) -> float:
+    """Root mean square of the error that withheld values are taken to have."""
+    return 100.0 * float(np.sqrt(np.mean(table["noise"] ** 2)))
 
 
 def alike(table: dict[str, NDArray], methods: list[str]) -> dict[str, float]:
@@ -208,7 +214,8 @@ def collect(
     todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
     todo = todo[: arguments.analyses]
     told: list[dict[str, Any]] = []
-    return predicted(todo, variants(arguments, config, fresh, told)), len(todo), told
+    table = predicted(todo, variants(arguments, config, fresh, told), config.assimilation.errors)
+    return table, len(todo), told
 
 
 def missions(store: Path, channels: tuple[str, ...]) -> tuple[Observations, list[str]]:
@@ -218,13 +225,16 @@ def missions(store: Path, channels: tuple[str, ...]) -> tuple[Observations, list
     return Observations.from_dataset(dataset, channels), names
 
 
-def predicted(todo: Sequence[Split], predict_all: Callable[[Split], Predictions]) -> dict[str, NDArray]:
-    """Everything that is predicted of all splits, in columns, with truth, lead and mission."""
+def predicted(
+    todo: Sequence[Split], predict_all: Callable[[Split], Predictions], errors: ErrorsConfig
+) -> dict[str, NDArray]:
+    """Everything that is predicted of all splits, in columns, with truth, lead, mission and the truth's error."""
     columns: dict[str, list[NDArray]] = {}
     with reported("tracks") as progress:
         for done, split in enumerate(todo):
             made: dict[str, NDArray] = dict(predict_all(split))
             made["truth"], made["lead"] = split.withheld.values[:, 0], split.withheld.time - split.end
+            made["noise"] = np.sqrt(error_variance(split.withheld, errors)[:, 0])
             made["mission"] = np.full(len(split.withheld), split.mission)
             for name, column in made.items():
                 columns.setdefault(name, []).append(column)
@@ -258,20 +268,19 @@ def main() -> None:
         methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence"]
         methods += ["customary_interpolation", "mean"]
         methods += [f"dino_{name}" for name in arguments.strategies]
-        noise = assimilation.default_error
         for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
-            std = np.hypot(table["dino_std"], noise)[where]
+            std = np.hypot(table["dino_std"], table["noise"])[where]
             picture = work / "figures" / f"tracks_{name}.png"
             plot_tracks(table["truth"][where], table["dino"][where], "adt", "m", picture, std=std)
         results = {
             "analyses": analyses,
             "withheld_points": len(table["truth"]),
             "assimilation": assimilation.method,
-            "observation_error_cm": 100.0 * noise,
+            "observation_error_cm": observation_error_cm(table),
             **score_groups(table, methods, arguments.days_ahead),
             "transfers": told,
             "errors_correlate_with_those_of_interpolation": alike(table, methods),
-            "normalised_error": {m: normalised_error(table, m, noise) for m in methods if f"{m}_std" in table},
+            "normalised_error": {m: normalised_error(table, m) for m in methods if f"{m}_std" in table},
         }
     report(arguments, results)
 

@@ -29,6 +29,7 @@ from tracks import (
     mean_departure,
     missions,
     normalised_error,
+    observation_error_cm,
     predict,
     predicted,
     score_groups,
@@ -98,15 +99,14 @@ def gulf_stream(run: Forecaster, domain: DomainConfig, stores: Path, given: argp
 def compared(run: Forecaster, sea: Sea, todo: list[Split], maps: xr.Dataset, seed: int) -> dict[str, Any]:
     """Scores of all methods on the points that were withheld."""
     by_maps, told = sea.from_maps(run, maps), []
-    table = predicted(todo, every_method(run, sea, by_maps, seed, told))
-    noise = run.assimilation.default_error
+    table = predicted(todo, every_method(run, sea, by_maps, seed, told), run.assimilation.errors)
     return {
         "analyses": len(todo),
         "withheld_points": len(table["truth"]),
-        "observation_error_cm": 100.0 * noise,
+        "observation_error_cm": observation_error_cm(table),
         "tiles_from_maps": by_maps.ocean.charts,
         **score_groups(table, METHODS, sea.ahead),
-        "normalised_error": {m: normalised_error(table, m, noise) for m in METHODS if f"{m}_std" in table},
+        "normalised_error": {m: normalised_error(table, m) for m in METHODS if f"{m}_std" in table},
         "told_by_points": told,
     }
 

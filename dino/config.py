@@ -189,6 +189,17 @@ class AssimilationConfig(_Section):
         default=0.0, ge=0, description="std of a constant offset of each source in each channel [units]; 0 for none"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _errors_by_view(cls, settings: object) -> object:
+        if isinstance(settings, dict) and "default_error" in settings:
+            raise ValueError(
+                f"default_error: {settings['default_error']} came, of an earlier version; errors go by how an "
+                "instrument looks: write errors.nadir, errors.swath and errors.point with white, along and offset "
+                "each, or leave it out for their defaults"
+            )
+        return settings
+
 
 class TransferConfig(_Section):
     """Adaptation to sparse observations; what a strategy does not use is without effect."""

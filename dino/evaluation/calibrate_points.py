@@ -34,9 +34,9 @@ def calibrate_from_points(
     reach_days : longest lead that is calibrated; later ones have the factors of the last
     forecasts : how many are made, evenly in time
 
-    The variance of the observations' errors, as `assimilation.errors` has it where a record gives none, is taken off the
-    squared misfits: the spread is that of the field. Raises `EmptyDataError` for a record that leaves fewer than two forecasts
-    to compare, and leaves the model as it was.
+    The variance of the observations' errors, as `assimilation.errors` has it where a record gives none, is taken off
+    the squared misfits: the spread is that of the field. Raises `EmptyDataError` for a record that leaves fewer than
+    two forecasts to compare, and leaves the model as it was.
     """
     model, length = forecaster.latent, forecaster.assimilation.window_days
     first, last = float(observations.time[0]), float(observations.time[-1])

@@ -5,13 +5,14 @@ The covariance of the errors of one overflight is
     R = white + along along' exp(-d / L) + offset offset' + sum of shapes g g' exp(-s / L_shape)
 
 with d the way along the track and across it and s the way along it: an Ornstein-Uhlenbeck process for what no map
-resolves and for errors of corrections, a constant, and for swaths the errors of the interferometer's geometry, roll (linear
-across the track), phase (linear on each side), baseline (quadratic) and timing (constant on each side; Esteban-Fernandez,
-SWOT error budget, JPL D-79084). Overflights are independent of each other. One Cholesky factor for every overflight on a
-chart whitens values and operator rows alike, and what follows needs to know of white errors only.
+resolves and for errors of corrections, a constant, and for swaths the errors of the interferometer's geometry, roll
+(linear across the track), phase (linear on each side), baseline (quadratic) and timing (constant on each side;
+Esteban-Fernandez, SWOT error budget, JPL D-79084). Overflights are independent of each other. One Cholesky factor for
+every overflight on a chart whitens values and operator rows alike, and what follows needs to know of white errors only.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -79,60 +80,83 @@ class Errors:
         return total
 
 
+class _Part(NamedTuple):
+    """A component as the configuration has it: standard deviation (n,) at the points, and length (n,) [km]."""
+
+    std: Array
+    length_km: Array
+
+
 def errors_of(observations: Observations, seen: Overflights, config: ErrorsConfig) -> Errors:
     """The errors of all values (obs * channel,), channels of an observation side by side, in the channels' units.
 
-    What a store says of a value's error is taken, its correlated part along the overflight; where it says nothing, the
-    configuration speaks by the instrument's view.
+    What a store says of a value's error is taken. Of its correlated part the store has the size and the configuration
+    the form: the geometry of a swath where it has one, along the track where it has none. Where a store says nothing,
+    the configuration speaks by the instrument's view.
     """
     channels = len(observations.channels)
-    views = [getattr(config, view.name.lower()) for view in View]
-    view, side = seen.view, np.sign(seen.across_km)
-    columns: list[Array] = []
-    lengths: list[Array] = []
-
-    def add(std: Array, length_km: Array) -> None:
-        columns.append(std)
-        lengths.append(length_km)
-
-    def of_view(name: str) -> Array:
-        return np.array([getattr(errors, name) for errors in views])[view]
-
-    known = np.isfinite(observations.error)
-    shared = observations.correlated_error
+    known, shared = np.isfinite(observations.error), observations.correlated_error
     correlated = np.zeros(known.shape) if shared is None else np.nan_to_num(shared)
-    white = np.where(known, np.sqrt(np.maximum(observations.error**2 - correlated**2, 0.0)), of_view("white")[:, None])
-    add(np.where(known, correlated, of_view("along")[:, None]), of_view("along_km"))
-    if any(errors.offset for errors in views):
-        add(np.where(known, 0.0, of_view("offset")[:, None]), np.full(len(view), ENDLESS_KM))
-    share = seen.across_km / SWATH_KM
-    shapes = {"roll": share, "phase": np.abs(share), "baseline": share**2, "timing": np.ones(len(share))}
-    for name, shape in shapes.items():
-        std = of_view(name) * shape
-        if not std.any():
-            continue
-        for part in [side > 0, side <= 0] if name in SIDES else [np.ones(len(std), bool)]:
-            add(np.where(known, 0.0, (std * part)[:, None]), of_view("shape_km"))
+    independent = np.sqrt(np.maximum(observations.error**2 - correlated**2, 0.0))
+    white = np.where(known, independent, _by_view(seen, config, "white")[:, None])
+    along, offset, shapes = _parts(seen, config)
+    geometry = np.sqrt(sum((part.std**2 for part in shapes), np.zeros(len(seen.view))))
+    factors = [np.where(known, correlated * (geometry == 0)[:, None], along.std[:, None])]
+    factors += [np.where(known, 0.0, offset.std[:, None])]
+    for part in shapes:
+        share = part.std / np.where(geometry > 0, geometry, 1.0)
+        factors.append(np.where(known, correlated * share[:, None], part.std[:, None]))
+    # The first one stays: it is the one that decays across the track too.
+    there = [number for number, factor in enumerate(factors) if factor.any() or not number]
+    lengths = [part.length_km for part in (along, offset, *shapes)]
 
     def flat(values: Array) -> Tensor:
-        return torch.as_tensor(np.broadcast_to(values, (len(view), channels)).reshape(-1).copy())
+        return torch.as_tensor(np.broadcast_to(values, (len(seen.view), channels)).reshape(-1).copy())
 
     return Errors(
         white=flat(white**2),
-        factor=torch.stack([flat(column) for column in columns], dim=-1),
-        length_km=torch.stack([flat(length[:, None]) for length in lengths], dim=-1),
+        factor=torch.stack([flat(factors[number]) for number in there], dim=-1),
+        length_km=torch.stack([flat(lengths[number][:, None]) for number in there], dim=-1),
         along_km=flat(seen.along_km[:, None]),
         across_km=flat(seen.across_km[:, None]),
     )
 
 
-def pieces(group: Tensor) -> Tensor:
-    """(row,) numbers of the pieces that overflights `group` (row,) are whitened in, of at most `MOST_TOGETHER` rows."""
+def _by_view(seen: Overflights, config: ErrorsConfig, name: str) -> Array:
+    """(n,) a setting of every point's view."""
+    return np.array([getattr(getattr(config, view.name.lower()), name) for view in View])[seen.view]
+
+
+def _parts(seen: Overflights, config: ErrorsConfig) -> tuple[_Part, _Part, list[_Part]]:
+    """What is shared along the track, by a whole overflight, and in shapes across a swath, each side for itself."""
+    along = _Part(_by_view(seen, config, "along"), _by_view(seen, config, "along_km"))
+    offset = _Part(_by_view(seen, config, "offset"), np.full(len(seen.view), ENDLESS_KM))
+    # Points of no track have places to the north and east there, and no geometry.
+    share = np.where(seen.view == View.SWATH, seen.across_km / SWATH_KM, 0.0)
+    shapes = {"roll": share, "phase": np.abs(share), "baseline": share**2, "timing": np.ones(len(share))}
+    length, right = _by_view(seen, config, "shape_km"), share > 0
+    found = []
+    for name, shape in shapes.items():
+        std = _by_view(seen, config, name) * shape * (seen.view == View.SWATH)
+        found += [_Part(std * side, length) for side in ((right, ~right) if name in SIDES else (1.0,))]
+    return along, offset, found
+
+
+def sharing(piece: Tensor, errors: Errors) -> Tensor:
+    """Numbers of the rows that lie in pieces where errors are shared."""
+    shared = (errors.factor != 0).any(-1)
+    if not bool(shared.any()):
+        return piece[:0]
+    return torch.nonzero(torch.bincount(piece, shared.double())[piece] > 0).squeeze(-1)
+
+
+def pieces(group: Tensor, most: int = MOST_TOGETHER) -> Tensor:
+    """(row,) numbers of the pieces of at most `most` rows that overflights `group` (row,) are cut into."""
     order = torch.argsort(group, stable=True)
     _, back, count = torch.unique_consecutive(group[order], return_inverse=True, return_counts=True)
     rank = torch.arange(len(group), device=group.device) - (count.cumsum(0) - count)[back]
     fresh = torch.ones(len(group), dtype=torch.bool, device=group.device)
-    fresh[1:] = (back[1:] != back[:-1]) | (rank[1:] % MOST_TOGETHER == 0)
+    fresh[1:] = (back[1:] != back[:-1]) | (rank[1:] % most == 0)
     made = torch.empty_like(group)
     made[order] = fresh.cumsum(0) - 1
     return made
@@ -140,20 +164,20 @@ def pieces(group: Tensor) -> Tensor:
 
 def whitened(piece: Tensor, errors: Errors, columns: Tensor) -> Tensor:
     """L^-1 columns (row, column), with L L' = R of every piece: what is left has independent errors of variance one."""
-    if not bool(errors.factor.any()):
-        return columns / errors.white.sqrt().unsqueeze(-1).to(columns)
-    made = torch.empty_like(columns)
-    widest = max(int(torch.bincount(piece).max()), 1) if len(piece) else 1
-    for batch in batches(piece, max(BATCH_NUMBERS // widest, widest)):
-        here = errors.select(batch.row)
-        covariance = here.covariance()
+    made = columns / errors.white.sqrt().unsqueeze(-1).to(columns)
+    rows = sharing(piece, errors)
+    if not len(rows):
+        return made
+    widest = int(torch.bincount(piece[rows]).max())
+    for batch in batches(piece[rows], max(BATCH_NUMBERS // widest, widest)):
+        which, known = rows[batch.row], batch.known
+        covariance = errors.select(which).covariance()
         # Padding repeats a row of the piece: it is set apart.
-        apart = batch.known.unsqueeze(-1) & batch.known.unsqueeze(-2)
+        apart = known.unsqueeze(-1) & known.unsqueeze(-2)
         identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
         factor = cholesky(torch.where(apart, covariance, identity)).to(columns)
-        given = columns[batch.row] * batch.known.unsqueeze(-1)
-        found = torch.linalg.solve_triangular(factor, given, upper=False)
-        made[batch.row[batch.known]] = found[batch.known]
+        found = torch.linalg.solve_triangular(factor, columns[which] * known.unsqueeze(-1), upper=False)
+        made[which[known]] = found[known]
     return made
 
 

@@ -30,6 +30,7 @@ from ..model import LatentModel
 from ..numerics.gaussian import Gaussian
 from ..numerics.groups import batches
 from ..numerics.modes import without_gradients
+from .encode import solves_at_once
 from .observed import ObservedValues
 from .offsets import Layout
 from .update import About, Rows, update
@@ -78,8 +79,9 @@ class Problem:
         low, high = torch.searchsorted(self.rows.chart, ends).tolist()
         rows = self.rows.select(slice(low, high))
         rows = replace(rows, chart=rows.chart - charts.start).formed(self.latent.decoder)
+        rows = rows.distrusted(self.latent.code_prior, self.bound)
         # Forms that change with the codes are whitened when they are made.
-        rows = rows.whitened() if self.latent.decoder.is_affine else rows
+        rows = rows.whitened() if solves_at_once(self.latent.decoder) else rows
         prior = Gaussian(self.prior.mean[charts], self.prior.covariance[charts])
         return Problem(
             self.latent, self.context[charts] if self.context.shape[-1] else self.context, prior, rows, self.nodes,
@@ -136,8 +138,8 @@ class _Block:
         self.covariance = problem.prior.covariance / (self.scale * self.scale[:, None])
         noise = problem.latent.process_noise.to(self.mean)
         self.noise = self.layout.of_state(noise, 0.0) / self.scale / self.scale[:, None]
-        self.weight = torch.ones_like(problem.rows.value)
         rows = problem.rows
+        self.weight = torch.ones_like(rows.value)
         self.node_of = rows.node + (rows.fraction > 0.5).long()
 
     def run(self) -> Assimilated:
@@ -154,8 +156,8 @@ class _Block:
                 seen.append(self.covariance.clone())
         trajectory = self._smoothed(steps, means, seen) if problem.smooth else None
         covariance = self.covariance * self.scale * self.scale[:, None]
-        like = problem.prior.mean
-        return Assimilated(Gaussian((self.mean * self.scale).to(like), covariance.to(like)), trajectory, self.weight)
+        like, end = problem.prior.mean, self.mean * self.scale
+        return Assimilated(Gaussian(end.to(like), covariance.to(like)), trajectory, problem.rows.trusted(self.weight))
 
     def _predict(self, days: float) -> Callable[[Tensor], Tensor]:
         """Carry mean and covariance over an interval; returns the transposed flow, for the smoother."""

@@ -1,5 +1,6 @@
 """Point observations as one table: a row for every observed value and every chart that holds its point."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
@@ -12,9 +13,11 @@ from ..config import ErrorsConfig
 from ..data.observations import Observations
 from ..data.overflights import overflights
 from ..model import LatentModel, Ocean
+from ..numerics.gaussian import Gaussian
 from ..numerics.modes import without_gradients
 from ..space.decoders import Basis, Decoder, at_points, relinearised
 from .errors import Errors, errors_of, pieces, whitened
+from .gross import raised
 
 
 class Form(NamedTuple):
@@ -39,6 +42,7 @@ class ObservedValues:
     errors, piece : the parts of the error and the piece of an overflight (row,) that shares them; errors of rows are
     independent where there are none
     unit : (row,) what a constant shared by all rows is in a row; one unless rows are whitened
+    trust : (row,) share of its weight that a value is left with beside its neighbours; all of it when absent
     """
 
     chart: Tensor
@@ -53,6 +57,7 @@ class ObservedValues:
     errors: Errors | None = None
     piece: Tensor | None = None
     unit: Tensor | None = None
+    trust: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.value)
@@ -63,7 +68,20 @@ class ObservedValues:
         errors = None if self.errors is None else self.errors.select(which)
         columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("form", "errors")}
         chosen = {name: None if column is None else column[which] for name, column in columns.items()}
-        return ObservedValues(**chosen, form=form, errors=errors)
+        return replace(self, **chosen, form=form, errors=errors)
+
+    def distrusted(self, population: Gaussian, bound: float) -> "ObservedValues":
+        """The same rows, of which those that `bound` refutes beside their neighbours have larger errors (`gross`).
+
+        population : of codes (code,); the forms have to be there
+        """
+        if self.errors is None or self.piece is None or bound == math.inf:
+            return self
+        assert self.form is not None
+        missed = self.value - self.form.offset - self.form.operator @ population.mean
+        white = raised(self.piece, self.errors, missed, self.form.operator, population.covariance, bound)
+        trust = (self.errors.white / white).to(self.value)
+        return replace(self, errors=replace(self.errors, white=white), trust=trust)
 
     def whitened(self) -> "ObservedValues":
         """Combinations of the rows of every overflight whose errors are independent and of variance one.
@@ -80,6 +98,10 @@ class ObservedValues:
             self, value=value.squeeze(-1), variance=torch.ones_like(missed), unit=unit.squeeze(-1),
             form=Form(operator, torch.zeros_like(missed)), errors=None, piece=None,
         )  # fmt: skip
+
+    def trusted(self, weight: Tensor) -> Tensor:
+        """Huber's weights (row,) of rows, with what neighbours have taken off."""
+        return weight if self.trust is None else weight * self.trust
 
     def formed(self, decoder: Decoder) -> "ObservedValues":
         """The same rows with their form about a code of zero."""

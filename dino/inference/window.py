@@ -150,13 +150,10 @@ class _Block:
         """(row, seen) operator of some rows, with the columns of offsets."""
         assert rows.form is not None
         group = self.problem.group
-        return (
-            rows.form.operator[which]
-            if group is None
-            else self.layout.operator(
-                rows.form.operator[which], group[which], None if rows.unit is None else rows.unit[which]
-            )
-        )
+        if group is None:
+            return rows.form.operator[which]
+        unit = None if rows.unit is None else rows.unit[which]
+        return self.layout.operator(rows.form.operator[which], group[which], unit)
 
     def _normal_equations(self, path: _Path, with_spread: bool) -> tuple[Tensor, Tensor, Tensor]:
         """1 + sum H'R^-1 H and sum H'R^-1 d of every chart, H the derivative by the control, and the weights in R.
@@ -195,6 +192,7 @@ class _Block:
         turn = torch.linalg.solve_triangular(factor, identity, upper=True).to(path.control)
         moved = path.whitened[-1] @ turn
         end = Gaussian(path.states[-1], moved @ moved.mT)
+        weight = path.rows.trusted(weight)
         if not self.problem.smooth:
             return Assimilated(end, None, weight)
         code = path.whitened[:, :, : self.layout.code_size] @ turn

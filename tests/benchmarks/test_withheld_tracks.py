@@ -9,7 +9,7 @@ import tracks_alone
 from tracks import Split, predicted, score_groups, splits
 
 from data_pipeline.stores.writing import write_store
-from dino.config import DomainConfig
+from dino.config import DomainConfig, ErrorsConfig, SourceErrors
 from dino.data.observations import Observations
 from dino.forecaster import Forecaster
 
@@ -38,14 +38,21 @@ def test_every_mission_is_withheld_in_turn_and_never_seen(missions):
 
 
 def test_scores_are_of_the_same_points_in_bands_of_lead(missions):
-    todo = list(splits(missions, ["alpha", "beta", "gamma"], 10.0, 4, every=30.0))
+    silent = replace(missions, error=np.where(missions.source[:, None] == 2, np.nan, missions.error))
+    todo = list(splits(silent, ["alpha", "beta", "gamma"], 10.0, 4, every=30.0))
 
     def off(split: Split):
         truth = split.withheld.values[:, 0]
         far = split.withheld.time > split.end + 2.0
         return {"near": truth + np.where(far, 0.03, 0.01), "gappy": np.where(far, np.nan, truth)}
 
-    table = predicted(todo, off)
+    table = predicted(todo, off, ErrorsConfig(point=SourceErrors(white=0.04, along=0.03, offset=0.0)))
+    # What the record says, or else the configuration by view.
+    assert table["noise"] == pytest.approx(np.where(table["mission"] == "gamma", 0.05, 0.01))
+    assert tracks.observation_error_cm(table) == pytest.approx(100 * np.sqrt((table["noise"] ** 2).mean()))
+    table |= {"near_std": np.full(len(table["truth"]), 0.03)}
+    ratio = ((table["near"] - table["truth"]) / np.hypot(0.03, table["noise"]))[table["lead"] <= 0]
+    assert tracks.normalised_error(table, "near")["window"] == pytest.approx(np.sqrt((ratio**2).mean()))
     assert len(table["truth"]) == sum(len(split.withheld) for split in todo)
     both = score_groups(table, ["near", "gappy"], 4)
     assert both["pooled"]["1-2"]["near"]["rmse_cm"] == pytest.approx(1.0)

@@ -182,6 +182,8 @@ def test_overrides_do_not_touch_the_file(minimal):
         ("dynamics.scaled_push=true", "dynamics.scaled_push.*known keys"),
         ("dynamics.shrink=false", "dynamics.shrink.*known keys"),
         ("dynamics.lead_weight=1", "dynamics.lead_weight.*known keys"),
+        ("assimilation.default_error=0.04", "assimilation: default_error: 0.04 came.*write errors.nadir"),
+        ("assimilation.errors.nadir.white=0", "assimilation.errors.nadir.white.*greater than 0"),
         ("transfer.strategy=full", "transfer.strategy.*'statistics'"),
     ],
 )

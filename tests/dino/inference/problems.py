@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dino.config import DecoderConfig, DynamicsConfig
-from dino.dynamics import Dynamics
+from dino.dynamics import Dynamics, tangent_flow
+from dino.inference.errors import Errors
 from dino.inference.filter import Problem
 from dino.inference.observed import ObservedValues
 from dino.inference.offsets import Layout
@@ -123,6 +124,55 @@ def make_problem(
     return Problem(latent, context, prior, rows, nodes, layout, group, bound, smooth)
 
 
+def correlated(problem: Problem) -> Problem:
+    """The same charts with rows in pieces of up to nine that share errors, a node, a channel and an offset.
+
+    Two components along the track, one of them across it too, an offset, and sides of a swath that have one each.
+    """
+    rows, count = problem.rows, len(problem.rows)
+    group = torch.zeros(count, dtype=torch.long) if problem.group is None else problem.group
+    kind = (rows.chart * 2 + rows.channel) * 8 + group
+    piece = torch.zeros(count, dtype=torch.long)
+    for number, value in enumerate(kind.unique()):
+        mine = torch.nonzero(kind == value).squeeze(-1)
+        piece[mine] = 10 * number + torch.arange(len(mine)) // 9
+    piece = piece.unique(return_inverse=True)[1]
+    first = torch.stack([torch.nonzero(piece == p)[0, 0] for p in piece])
+    side = (torch.arange(count) % 2).double()
+    share = numbers(count, seed=21)
+    factor = torch.stack([0.5 + 0.1 * share, 0.2 + 0 * share, 0.3 * share * side, 0.3 * share * (1 - side)], dim=1)
+    errors = Errors(
+        white=0.05 + 0.1 * numbers(count, seed=22).square(),
+        factor=factor,
+        length_km=torch.tensor([50.0, 1e12, 300.0, 300.0], dtype=torch.float64).expand(count, -1),
+        along_km=100 * numbers(count, seed=23),
+        across_km=40 * numbers(count, seed=24),
+    )
+    rows = replace(
+        rows, node=rows.node[first], fraction=rows.fraction[first], errors=errors, piece=piece, variance=errors.variance
+    )
+    return replace(problem, rows=rows)
+
+
+def error_covariance(rows: ObservedValues) -> Tensor:
+    """(row, row) of rows' errors, by a loop over pairs."""
+    errors = rows.errors
+    if errors is None or rows.piece is None:
+        return torch.diag(rows.variance)
+    made = torch.diag(torch.maximum(errors.white, 1e-4 * errors.factor.square().sum(-1)))
+    for one in range(len(rows)):
+        for other in range(len(rows)):
+            if rows.piece[one] != rows.piece[other]:
+                continue
+            along = abs(float(errors.along_km[one] - errors.along_km[other]))
+            across = abs(float(errors.across_km[one] - errors.across_km[other]))
+            for part in range(errors.factor.shape[1]):
+                way = along + across * (part == 0)
+                decay = math.exp(-way / float(errors.length_km[one, part]))
+                made[one, other] += errors.factor[one, part] * errors.factor[other, part] * decay
+    return made
+
+
 def alone(problem: Problem, chart: int) -> Problem:
     """The problem of one chart, put together by hand."""
     which = problem.rows.chart == chart
@@ -151,11 +201,21 @@ def designs(problem: Problem, places: Tensor) -> Tensor:
     return places[:, :, None] * seen[:, None]
 
 
-def dense(problem: Problem, by_nearest: bool, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def solver_flow(problem: Problem, elapsed: float) -> Tensor:
+    """(state, state) what linear dynamics make of a state in some days, as the solver's steps have it."""
+    latent, start = problem.latent, torch.zeros(1, STATE, dtype=torch.float64)
+    tangents, between = torch.eye(STATE, dtype=torch.float64)[None], torch.tensor([0.0, elapsed], dtype=torch.float64)
+    turned = tangent_flow(latent.dynamics, problem.context, start, tangents, between, latent.method, latent.step_days)
+    return turned[1][-1, 0]
+
+
+def dense(
+    problem: Problem, by_nearest: bool, noise: Tensor | None = None, stepped: bool = False
+) -> tuple[Tensor, Tensor]:
     """Means (node, chart, state + offset) and covariances given all rows, from the joint Gaussian of all nodes.
 
-    Of linear dynamics by their matrix exponential. `by_nearest` takes a row at its nearest node; otherwise it sees the
-    state between its two nodes.
+    Of linear dynamics by their matrix exponential, or, `stepped`, by the solver. `by_nearest` takes a row at its
+    nearest node; otherwise it sees the state between its two nodes.
     """
     rows, count = problem.rows, len(problem.nodes)
     following = (rows.node + 1).clamp_max(count - 1)
@@ -172,7 +232,8 @@ def dense(problem: Problem, by_nearest: bool, noise: Tensor | None = None) -> tu
         joint[0, 0] = start.covariance[chart]
         for k, elapsed in enumerate(np.diff(problem.nodes), start=1):
             flow = torch.eye(size, dtype=torch.float64)
-            flow[:STATE, :STATE] = torch.linalg.matrix_exp(matrix_of(problem.latent) * elapsed)
+            exact = torch.linalg.matrix_exp(matrix_of(problem.latent) * elapsed)
+            flow[:STATE, :STATE] = solver_flow(problem, elapsed) if stepped else exact
             mean.append(flow @ mean[-1])
             for j in range(k):
                 joint[k, j] = flow @ joint[k - 1, j]
@@ -185,7 +246,7 @@ def dense(problem: Problem, by_nearest: bool, noise: Tensor | None = None) -> tu
         prior, whole = torch.cat(mean), joint.permute(0, 2, 1, 3).reshape(count * size, count * size)
         assert rows.form is not None
         surprise = (rows.value - rows.form.offset)[mine] - design @ prior
-        gain = whole @ design.T @ torch.linalg.inv(design @ whole @ design.T + torch.diag(rows.variance[mine]))
+        gain = whole @ design.T @ torch.linalg.inv(design @ whole @ design.T + error_covariance(rows.select(mine)))
         after = (whole - gain @ design @ whole).reshape(count, size, count, size)
         covariance = torch.stack([after[k, :, k] for k in range(count)])
         found.append(((prior + gain @ surprise).reshape(count, size), covariance))

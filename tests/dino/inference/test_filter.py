@@ -6,7 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from problems import CODE, COUNTS, NODES, STATE, alone, dense, make_latent, make_problem, numbers
+from problems import (
+    CODE,
+    COUNTS,
+    NODES,
+    STATE,
+    alone,
+    correlated,
+    dense,
+    error_covariance,
+    make_latent,
+    make_problem,
+    numbers,
+)
 
 from dino.dynamics import integrate, tangent_flow
 from dino.inference import filter as filter_module
@@ -16,6 +28,7 @@ from dino.numerics.gaussian import Gaussian
 from dino.space.decoders import values_at_points
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # what the solver's steps leave
+EXACT = {"rtol": 1e-8, "atol": 1e-8}
 
 
 @pytest.mark.parametrize("dynamics", ["modes", "coupled"])
@@ -34,6 +47,71 @@ def test_filter_and_smoother_are_conditioning_of_all_states(dynamics, noise, off
     torch.testing.assert_close(made.trajectory.mean, means[..., :STATE], **CLOSE)
     torch.testing.assert_close(made.trajectory.covariance, covariances[..., :CODE, :CODE], **CLOSE)
     assert (made.weight == 1).all()
+
+
+@pytest.mark.parametrize("dynamics", ["modes", "coupled"])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("offsets", [0, 2])
+@pytest.mark.parametrize("longest", [512, 4])
+def test_with_errors_that_rows_share_filter_and_smoother_are_conditioning_with_the_whole_covariance(
+    dynamics, noise, offsets, longest, monkeypatch
+):
+    """Also where a piece is a batch of its own, and where its rows are far from each other in the table."""
+    monkeypatch.setattr("dino.inference.errors.BATCH_NUMBERS", longest)
+    latent = make_latent(dynamics, noise=noise)
+    problem = correlated(make_problem(latent, (*COUNTS[:3], 60), offsets=offsets))
+    assert (problem.rows.piece.diff() < 0).any()
+    made = filtered(problem)
+    means, covariances = dense(problem, by_nearest=True, noise=latent.process_noise, stepped=True)
+    end = problem.layout.parted(made.end)
+    torch.testing.assert_close(end.mean, means[-1], **EXACT)
+    torch.testing.assert_close(end.covariance, covariances[-1], **EXACT)
+    torch.testing.assert_close(made.trajectory.mean, means[..., :STATE], **EXACT)
+    torch.testing.assert_close(made.trajectory.covariance, covariances[..., :CODE, :CODE], **EXACT)
+    # What white errors of the same variance make of it is something else.
+    white = filtered(replace(problem, rows=replace(problem.rows, errors=None, piece=None)))
+    assert (white.end.mean - made.end.mean).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("offsets", [0, 2])
+@pytest.mark.parametrize("method", [filtered, minimised])
+def test_with_a_sine_decoder_shared_errors_are_whitened_about_the_codes_that_are_found(method, offsets):
+    """One node: the minimum of the cost with the whole covariance, by a general search."""
+    latent = make_latent(decoder="siren")
+    problem = correlated(make_problem(latent, (24, 0, 9), NODES[:1], offsets))
+    size = STATE + offsets
+    spread = 0.3 * torch.eye(size, dtype=torch.float64)
+    prior = problem.layout.augmented(Gaussian(0.1 * numbers(3, size, seed=1), spread.expand(3, -1, -1)))
+    rows, which = problem.rows, torch.arange(33)
+    codes = 0.5 * numbers(3, CODE, seed=2)[rows.chart]
+    value = values_at_points(latent.decoder, rows.coordinates, codes)[which, rows.channel] + 0.2 * rows.value
+    problem = replace(problem, prior=prior, rows=replace(rows, value=value))
+    made = problem.layout.parted(method(problem, 60).end if method is minimised else method(problem).end)
+    inverse, parted = torch.linalg.inv(error_covariance(rows)), problem.layout.parted(prior)
+
+    def misfit(state: torch.Tensor) -> torch.Tensor:
+        seen = values_at_points(latent.decoder, rows.coordinates, state[rows.chart, :CODE])[which, rows.channel]
+        return value - seen - (state[rows.chart, STATE + problem.group] if offsets else 0.0)
+
+    def cost(state: torch.Tensor) -> torch.Tensor:
+        return 0.5 * misfit(state) @ inverse @ misfit(state) + 0.5 * (state - parted.mean).square().sum() / 0.3
+
+    found = parted.mean.clone().requires_grad_()
+    search = torch.optim.LBFGS([found], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        search.zero_grad()
+        value = cost(found)
+        value.backward()
+        return value
+
+    search.step(closure)
+    torch.testing.assert_close(made.mean, found.detach(), atol=5e-3, rtol=0)
+    slope = torch.func.jacrev(misfit)(made.mean).flatten(1)
+    curvature = slope.T @ inverse @ slope + torch.eye(3 * size).double() / 0.3
+    expected = torch.linalg.inv(curvature).view(3, size, 3, size)
+    for chart in range(3):
+        torch.testing.assert_close(made.covariance[chart], expected[chart, :, chart], atol=1e-3, rtol=0)
 
 
 def test_without_a_trajectory_the_end_is_the_same():

@@ -1,9 +1,11 @@
 """Offsets of sources beside the state: against conditioning written out with correlated errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from problems import CODE, STATE, make_latent, make_problem, matrix_of, numbers, positive
+from problems import CODE, STATE, correlated, error_covariance, make_latent, make_problem, matrix_of, numbers, positive
 from torch import Tensor
 
 from dino.inference.filter import Problem, filtered
@@ -30,7 +32,7 @@ def by_hand(problem: Problem, chart: int) -> tuple[Gaussian, Gaussian]:
     operator, value = rows.form.operator[mine], (rows.value - rows.form.offset)[mine]
     design = torch.einsum("rc,rcs->rs", operator, flows[(rows.node + rows.fraction.long())[mine], :CODE])
     share, variance = torch.nn.functional.one_hot(problem.group[mine], SOURCES).double(), torch.diag(VARIANCE[chart])
-    error = torch.diag(rows.variance[mine]) + share @ variance @ share.T
+    error = error_covariance(rows.select(mine)) + share @ variance @ share.T
     inverse = torch.linalg.inv(design @ covariance @ design.T + error)
     surprise = value - design @ mean
     gain, pull = covariance @ design.T @ inverse, variance @ share.T @ inverse
@@ -90,6 +92,28 @@ def test_a_row_sees_the_offset_of_its_source():
     made = Layout(CODE, STATE, SOURCES).operator(rows, torch.tensor([0, 1, 1, 0]))
     assert torch.equal(made[:, :CODE], rows)
     assert made[:, CODE:].tolist() == [[1, 0], [0, 1], [0, 1], [1, 0]]
+
+
+def test_a_whitened_row_sees_as_much_of_an_offset_as_is_left_of_it():
+    rows, unit = numbers(3, CODE), torch.tensor([1.0, 0.25, -0.5], dtype=torch.float64)
+    made = Layout(CODE, STATE, SOURCES).operator(rows, torch.tensor([0, 1, 1]), unit)
+    assert torch.equal(made[:, :CODE], rows)
+    assert made[:, CODE:].tolist() == [[1, 0], [0, 0.25], [0, -0.5]]
+
+
+@pytest.mark.parametrize("method", [minimised, filtered])
+def test_offsets_beside_errors_that_rows_share(method):
+    """Against the dense solution, a constant offset of a source being one more error that all of its rows share."""
+    problem = correlated(make_problem(make_latent("modes"), COUNTS, NODES, SOURCES, at_nodes=True))
+    joint = states().with_sources([Offset("a", 0, 0.0), Offset("b", 1, 0.0)], VARIANCE)
+    problem = replace(problem, prior=problem.layout.augmented(Gaussian(joint.mean, joint.covariance)))
+    end = problem.layout.parted(method(problem).end)
+    for chart in range(3):
+        state, offsets = by_hand(problem, chart)
+        close = {"rtol": 1e-4, "atol": 1e-5}
+        torch.testing.assert_close(end.mean[chart, :STATE], state.mean, **close)
+        torch.testing.assert_close(end.mean[chart, STATE:], offsets.mean, **close)
+        torch.testing.assert_close(end.covariance[chart, STATE:, STATE:], offsets.covariance, **close)
 
 
 def test_sources_come_and_go():

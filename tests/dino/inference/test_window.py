@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from problems import CODE, COUNTS, NODES, ORDER, STATE, Coupled, dense, make_latent, make_problem, numbers
+from problems import CODE, COUNTS, NODES, ORDER, STATE, Coupled, correlated, dense, make_latent, make_problem, numbers
 from torch import Tensor
 
 from dino.dynamics import Dynamics, integrate, tangent_flow
@@ -35,6 +35,20 @@ def test_linear_window_is_the_kalman_smoother_without_process_noise(dynamics, of
     short = minimised(replace(problem, smooth=False), 3)
     assert short.trajectory is None
     torch.testing.assert_close(short.end.mean, window.end.mean)
+
+
+@pytest.mark.parametrize("dynamics", ["modes", "coupled"])
+@pytest.mark.parametrize("offsets", [0, 2])
+def test_with_errors_that_rows_share_the_window_is_conditioning_with_the_whole_covariance(dynamics, offsets):
+    """Rows lie between nodes."""
+    problem = correlated(make_problem(make_latent(dynamics), (7, 0, 2, 60), offsets=offsets))
+    window = minimised(problem, 3)
+    means, covariances = dense(problem, by_nearest=False, stepped=True)
+    end, exact = problem.layout.parted(window.end), {"rtol": 1e-8, "atol": 1e-8}
+    torch.testing.assert_close(end.mean, means[-1], **exact)
+    torch.testing.assert_close(end.covariance, covariances[-1], **exact)
+    torch.testing.assert_close(window.trajectory.mean, means[..., :STATE], **exact)
+    torch.testing.assert_close(window.trajectory.covariance, covariances[..., :CODE, :CODE], **exact)
 
 
 def test_flow_does_not_depend_on_whether_steps_meet_the_nodes():
