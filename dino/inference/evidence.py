@@ -26,7 +26,7 @@ from ..model import LatentModel, Ocean
 from ..numerics.gaussian import cholesky
 from ..numerics.groups import Batch, batches
 from ..space.decoders import Decoder, TrendDecoder
-from .errors import Errors
+from .errors import ENDLESS_KM, Errors
 from .observed import ObservedValues, observed_values
 
 GROUPS = 4  # of modes, from large to small scales, that share a time scale
@@ -196,8 +196,10 @@ class Covariance:
         def factor(name: str) -> Tensor:
             return torch.where(here, self.parameters[name].exp()[view], 1.0)
 
-        columns = [factor("along"), factor("offset")] + [factor("shapes")] * (made.factor.shape[-1] - 2)
-        std = made.factor * torch.stack(columns[: made.factor.shape[-1]], dim=-1)
+        # Constants of an overflight have no end to their length; components that nothing has are not there.
+        endless = made.length_km[..., 1:] >= ENDLESS_KM
+        others = torch.where(endless, factor("offset").unsqueeze(-1), factor("shapes").unsqueeze(-1))
+        std = made.factor * torch.cat([factor("along").unsqueeze(-1), others], dim=-1)
         length = made.length_km.clone()
         length[..., 0] = made.length_km[..., 0] * factor("length")
         unresolved = (self.unresolved * self.parameters["unresolved"].exp())[record.rows.channel[which]]

@@ -44,11 +44,11 @@ def ocean():
 
 
 def passes(count: int, points: int, seed: int = 0, days: float = 8.0, at_noon: bool = False) -> Observations:
-    """Passes from south to north at random longitudes and times, a point every five seconds."""
+    """Passes from south to north at random longitudes and times, as fast as a satellite."""
     chance = np.random.default_rng(seed)
     start = np.sort(chance.uniform(0, days, count))
     start = np.round(start) if at_noon else start
-    seconds = 5.0 * np.arange(points)
+    seconds = 667.0 / points / 6.6 * np.arange(points)
     time = DAY + (start[:, None] + seconds / 86400.0).ravel()
     latitude = np.tile(30.0 + 6.0 * (np.arange(points) + 0.5) / points, count)
     longitude = np.repeat(chance.uniform(0.5, 8.5, count), points) + 0.1 * np.tile(np.arange(points) / points, count)
@@ -174,15 +174,17 @@ def test_known_sizes_come_back_from_a_record_drawn_with_them(latent, ocean):
     slopes = torch.autograd.grad(value, list(fit.parameters.values()), create_graph=True)
     flat = torch.cat(slopes)
     rows = [torch.cat(torch.autograd.grad(slope, list(fit.parameters.values()), retain_graph=True)) for slope in flat]
-    deviation = dict(zip(names, torch.linalg.inv(torch.stack(rows)).diagonal().sqrt().split([len(v) for v in slopes])))
+    deviation = dict(
+        zip(names, torch.linalg.inv(torch.stack(rows)).diagonal().sqrt().split([len(v) for v in slopes]), strict=True)
+    )
     known["days"] = np.log(8.0)
     for name, wanted in known.items():
         places = len(fit.parameters[name]) if name == "days" else 1
         for place in range(places):
             off = float(fit.parameters[name][place].detach()) - wanted
             assert abs(off) < 3 * float(deviation[name][place]), (name, place)
-        # Nothing tells white errors from what no mode resolves.
-        assert name == "white" or float(deviation[name][0]) < 0.5, name
+        # Nothing tells white errors from what no mode resolves, and days are few in eight codes.
+        assert name in ("white", "days") or float(deviation[name][0]) < 0.5, name
     errors = fitted_errors(ERRORS, fit)
     assert errors.nadir.along == pytest.approx(NADIR.along * float(fit.parameters["along"][0].detach().exp()), rel=1e-3)
     assert errors.point == ERRORS.point
