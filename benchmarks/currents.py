@@ -62,7 +62,10 @@ def methods(run: Forecaster, split: Split, box: Box, domain: DomainConfig, seed:
     for name in ("statistics", "modulation"):
         began = time.process_time()
         adapted = fitted(laid, split.seen, lambda *told: None, name == "modulation", seed)
-        told[name] = {"processor_seconds": time.process_time() - began, "errors": adapted.assimilation.errors.model_dump()}
+        told[name] = {
+            "processor_seconds": time.process_time() - began,
+            "errors": adapted.assimilation.errors.model_dump(),
+        }
         made |= predict(adapted, split, length, f"dino_{name}", 0.0)
         error = np.sqrt(error_variance(split.withheld, adapted.assimilation.errors)[:, 0])
         made[f"dino_{name}_std"] = np.hypot(made[f"dino_{name}_std"], error)
@@ -73,7 +76,9 @@ def methods(run: Forecaster, split: Split, box: Box, domain: DomainConfig, seed:
     return made, told
 
 
-def compared(run: Forecaster, observations: Observations, box: Box, domain: DomainConfig, which: str, seed: int) -> dict:
+def compared(
+    run: Forecaster, observations: Observations, box: Box, domain: DomainConfig, which: str, seed: int
+) -> dict:
     """Scores of all methods on the points of one sea that were withheld."""
     columns: dict[str, list[Array]] = {}
     told = []
@@ -136,7 +141,9 @@ def measured(folder: Path, work: Path, arguments: argparse.Namespace) -> dict[st
     """One run in all seas."""
     run = Forecaster(*load_model(folder), load_run_config(folder).assimilation)
     week = Observations.from_dataset(open_store(work / "stores" / "jason.zarr"), ("sla",))
-    domain = DomainConfig(kind="tiles", tile_degrees=arguments.tile_degrees, overlap=arguments.overlap, minimum_valid=0.4)
+    domain = DomainConfig(
+        kind="tiles", tile_degrees=arguments.tile_degrees, overlap=arguments.overlap, minimum_valid=0.4
+    )
     made: dict[str, Any] = {}
     for which in arguments.which:
         for name, (west, east, south, north) in SEAS.items():

@@ -208,6 +208,7 @@ class TransferConfig(_Section):
         "none",
         "statistics",
         "modulation",
+        "pace",
         "context",
         "shared-residual",
         "adversarial",

@@ -40,6 +40,7 @@ class Record:
 
     rows : with errors as configured, unresolved variance not in them; key : (row,) number of window and chart
     days : (row,) time; overflight, view : (row,); open : (row,) whose error no store has told
+    once : what a chart's density counts for, since overlapping charts see a value several times
     """
 
     rows: ObservedValues
@@ -49,6 +50,7 @@ class Record:
     overflight: Tensor
     view: Tensor
     open: Tensor
+    once: float = 1.0
 
     @property
     def charts(self) -> int:
@@ -69,10 +71,11 @@ def record_of(
     most: int = MOST_ROWS,
 ) -> Record:
     """The observed values of some windows in the charts of an ocean, in double precision."""
-    chance, parts = np.random.default_rng(seed), []
+    chance, parts, values, seen_by = np.random.default_rng(seed), [], 0, 0
     for number, seen in enumerate(windows):
         nodes = np.array([seen.time[0], seen.time[-1] + 1e-6])
         rows = observed_values(latent, ocean, seen, nodes, errors)
+        values, seen_by = values + len(torch.unique(rows.observation)), seen_by + len(rows)
         chosen = _thinned(rows.chart.cpu().numpy(), chance, most)
         rows = rows.select(torch.as_tensor(chosen, device=rows.chart.device))
         passed, which = overflights(seen), rows.observation.cpu().numpy()
@@ -91,7 +94,7 @@ def record_of(
                 open=~told,
             )
         )
-    return _joined(parts)
+    return replace(_joined(parts), once=values / max(seen_by, 1))
 
 
 def _thinned(chart: np.ndarray, chance: np.random.Generator, most: int) -> np.ndarray:

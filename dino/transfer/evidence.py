@@ -38,7 +38,6 @@ from .plan import cut, held_out_misfit
 STEPS, RATE, MODULATION_RATE = 40, 0.05, 2e-3
 CHARTS = 8  # in a step
 PLACES = 2**13  # rows of charts side by side
-WEIGHT = 0.3  # of the density of a chart: overlapping charts see every point about four times
 PULL = 300.0  # precision of the departures of the modulation, in units of its own spread
 MOST_WINDOWS = 4
 
@@ -120,7 +119,7 @@ class _Fit:
                 loss = loss + 0.5 * PULL * ((weight - begun) / begun.square().mean().sqrt()).square().sum()
             for batch in self._drawn(everything, charts):
                 density = log_overflights(self.covariance, self.record, batch).sum()
-                loss = loss - WEIGHT * charts / min(CHARTS, charts) * density
+                loss = loss - self.record.once * charts / min(CHARTS, charts) * density
             loss.backward()
             optimiser.step()
             self.done += 1

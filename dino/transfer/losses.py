@@ -1,4 +1,4 @@
-"""What strategies minimise: misfits to observations seen and to come, and the pull to what simulation taught."""
+"""What strategies minimise: misfits to observations to come, and the pull to what simulation taught."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,8 +7,6 @@ from torch import Tensor
 
 from .base import Task
 from .plan import Episode, forecast_codes, misfit
-
-BATCH = 8192  # observations a step
 
 
 class Pull:
@@ -26,27 +24,6 @@ class Pull:
             for weight, origin, spread in zip(self.weights, self.origin, self.spread, strict=True)
         ]
         return self.strength * torch.stack(parts).sum()
-
-
-def seen_misfit(task: Task, episodes: list[Episode], generator: torch.Generator) -> Callable[[], Tensor]:
-    """The mean misfit to a random part of the observations inside the windows, their smoothed codes held."""
-    latent = task.latent
-    size = latent.dynamics.code_size
-    codes = [episode.seen.along(episode.codes(size)) for episode in episodes]
-    ends = torch.tensor([len(part) for part in codes]).cumsum(0)
-
-    def loss() -> Tensor:
-        total, count = int(ends[-1]), 0
-        chosen = torch.randint(total, (min(BATCH, total),), generator=generator)
-        parts = []
-        for number, (episode, held) in enumerate(zip(episodes, codes, strict=True)):
-            first = int(ends[number]) - len(held)
-            here = chosen[(chosen >= first) & (chosen < int(ends[number]))] - first
-            parts.append(misfit(latent.decoder, episode.seen.select(here), held[here]).sum())
-            count += len(here)
-        return torch.stack(parts).sum() / count
-
-    return loss
 
 
 def future_misfit(task: Task, episodes: list[Episode], generator: torch.Generator) -> Callable[[], Tensor]:

@@ -1,4 +1,4 @@
-"""Fit the statistics of the latent state to the observed ocean: its population, its pace, and how much the model errs.
+"""Keep the learned dynamics, fit what is around them: the population, the pace, and how much the model errs.
 
 The population of states, the errors that the model gains and what the basis leaves out were measured on the simulated
 ocean. An ocean with more energy has all of them larger by its ratio of energies, and one with other eddies has a
@@ -27,7 +27,7 @@ MODEL_ERROR = ("process_noise", "lead_error", "unresolved_error")
 STEP, STEPS, WORTH = 3.0, 3, 1e-3  # of the search for the size of the model error
 
 
-def fit_statistics(task: Task, progress: Progress) -> Transferred:
+def fit_pace_and_energy(task: Task, progress: Progress) -> Transferred:
     """Fit the covariances of the latent state and the pace to the observed ocean; see `Strategy`."""
     model, searched = task.latent, False
 

@@ -10,6 +10,7 @@ from .context import adapt_context
 from .evidence import adapt_modulation, fit_statistics
 from .extension import add_drift, add_residual
 from .plan import cut, held_out_misfit
+from .statistics import fit_pace_and_energy
 
 
 def adapt_nothing(task: Task, progress: Progress) -> Transferred:
@@ -24,6 +25,7 @@ _STRATEGIES: dict[str, Strategy] = {
     "statistics": fit_statistics,
     "modulation": adapt_modulation,
     "none": adapt_nothing,
+    "pace": fit_pace_and_energy,
     "context": adapt_context,
     "shared-residual": add_residual,
     "physics": add_drift,

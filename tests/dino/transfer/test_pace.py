@@ -10,7 +10,7 @@ from dino.dynamics import AdaptedODE, LatentODE, QuadraticODE, integrate
 from dino.errors import NonFiniteError
 from dino.transfer import Task
 from dino.transfer.pace import MOVES, change_pace, fit_pace, search
-from dino.transfer.statistics import fit_statistics
+from dino.transfer.statistics import fit_pace_and_energy
 
 
 def vector_field(name):
@@ -89,7 +89,7 @@ def test_the_pace_of_an_ocean_is_found(make_twin, rate, true):
     twin.latent.dynamics.change_pace(1 / true)
     settings = TransferConfig(rounds=1, window_days=6, horizon_days=4, stride_days=2)
     forecaster = twin.forecaster(method="filter", window_days=6, node_days=0.5)
-    result = fit_statistics(Task(forecaster, observations, settings), lambda *told: None)
+    result = fit_pace_and_energy(Task(forecaster, observations, settings), lambda *told: None)
     if true != 1.0:
         assert result.kept
         assert result.after < 0.7 * result.before
