@@ -154,7 +154,9 @@ def score_groups(table: dict[str, NDArray], methods: list[str], days_ahead: int)
 
 def normalised_error(table: dict[str, NDArray], method: str) -> dict[str, float | None]:
     """Root mean square of errors over their predicted standard deviation, noise included, in the window and after."""
-    ratio = (table[method] - table["truth"]) / np.hypot(table[f"{method}_std"], table["noise"])
+    ratio = (table[method] - table["truth"]) / np.hypot(
+        table[f"{method}_std"], table.get(f"{method}_noise", table["noise"])
+    )
     parts = {"window": ratio[table["lead"] <= 0], "after": ratio[table["lead"] > 0]}
     parts = {name: part[np.isfinite(part)] for name, part in parts.items()}
     return {name: float(np.sqrt(np.mean(part**2))) if len(part) else None for name, part in parts.items()}
@@ -163,6 +165,34 @@ def normalised_error(table: dict[str, NDArray], method: str) -> dict[str, float 
 def observation_error_cm(table: dict[str, NDArray]) -> float:
     """Root mean square of the error that withheld values are taken to have."""
     return 100.0 * float(np.sqrt(np.mean(table["noise"] ** 2)))
+
+
+def spread_over_error(table: dict[str, NDArray], method: str) -> dict[str, float | None]:
+    """Predicted standard deviation, the truth's error included, over root mean square error, in the window and after."""
+    noise = table.get(f"{method}_noise", table["noise"])
+    variance, squared = table[f"{method}_std"] ** 2 + noise**2, (table[method] - table["truth"]) ** 2
+    made: dict[str, float | None] = {}
+    for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
+        keep = where & np.isfinite(squared + variance)
+        made[name] = float(np.sqrt(variance[keep].mean() / squared[keep].mean())) if keep.any() else None
+    return made
+
+
+def over_interpolation(table: dict[str, NDArray], method: str, methods: list[str]) -> dict[str, list[float]]:
+    """RMSE over that of the fitted interpolation with the 90 % interval of a bootstrap of overflights."""
+    usable = np.all([np.isfinite(table[m]) for m in methods], axis=0)
+    made = {}
+    for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
+        keep = where & usable
+        number = np.cumsum(np.abs(np.diff(table["lead"], prepend=0.0)) > 60 / 86400)[keep]
+        _, number = np.unique(number, return_inverse=True)
+        ours, theirs = (
+            np.bincount(number, (table[m] - table["truth"])[keep] ** 2) for m in (method, "optimal_interpolation")
+        )
+        drawn = np.random.default_rng(0).integers(0, len(ours), (1000, len(ours)))
+        ratios = np.sqrt(ours[drawn].sum(1) / theirs[drawn].sum(1))
+        made[name] = [float(np.sqrt(ours.sum() / theirs.sum())), *(float(q) for q in np.quantile(ratios, [0.05, 0.95]))]
+    return made
 
 
 def alike(table: dict[str, NDArray], methods: list[str]) -> dict[str, float]:
@@ -188,8 +218,11 @@ def variants(
             adapted = transferred(fresh, split, offset, config, name, told)
             if told[-1].get("kept"):
                 made |= predict(adapted, split, window, f"dino_{name}", offset)
+                made[f"dino_{name}_noise"] = np.sqrt(error_variance(split.withheld, adapted.assimilation.errors)[:, 0])
             else:
                 made |= {f"dino_{name}": made["dino"], f"dino_{name}_std": made["dino_std"]}
+                made[f"dino_{name}_noise"] = np.sqrt(error_variance(split.withheld, config.assimilation.errors)[:, 0])
+            made[f"mean_of_{name}_and_interpolation"] = 0.5 * (made[f"dino_{name}"] + made["optimal_interpolation"])
         return made
 
     return all_methods
@@ -268,6 +301,7 @@ def main() -> None:
         methods = ["dino", "dino_raw", "optimal_interpolation", "optimal_interpolation_persistence"]
         methods += ["customary_interpolation", "mean"]
         methods += [f"dino_{name}" for name in arguments.strategies]
+        methods += [f"mean_of_{name}_and_interpolation" for name in arguments.strategies]
         for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
             std = np.hypot(table["dino_std"], table["noise"])[where]
             picture = work / "figures" / f"tracks_{name}.png"
@@ -280,6 +314,8 @@ def main() -> None:
             **score_groups(table, methods, arguments.days_ahead),
             "transfers": told,
             "errors_correlate_with_those_of_interpolation": alike(table, methods),
+            "over_interpolation": {m: over_interpolation(table, m, methods) for m in methods},
+            "spread_over_error": {m: spread_over_error(table, m) for m in methods if f"{m}_std" in table},
             "normalised_error": {m: normalised_error(table, m) for m in methods if f"{m}_std" in table},
         }
     report(arguments, results)

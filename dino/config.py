@@ -214,7 +214,7 @@ class TransferConfig(_Section):
         "adversarial",
         "optimal-transport",
         "physics",
-    ] = "statistics"
+    ] = "modulation"
     rounds: int = Field(default=3, ge=1, description="alternations of analysis and adaptation")
     steps: int = Field(default=60, ge=1, description="steps of descent a round")
     learning_rate: float = Field(default=3e-3, gt=0)

@@ -164,10 +164,16 @@ def pieces(group: Tensor, most: int = MOST_TOGETHER) -> Tensor:
 
 def whitened(piece: Tensor, errors: Errors, columns: Tensor) -> Tensor:
     """L^-1 columns (row, column), with L L' = R of every piece: what is left has independent errors of variance one."""
+    return whitened_with_roots(piece, errors, columns)[0]
+
+
+def whitened_with_roots(piece: Tensor, errors: Errors, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, and the logarithm (row,) of the diagonal of L, by whose sum a density is changed."""
     made = columns / errors.white.sqrt().unsqueeze(-1).to(columns)
+    roots = 0.5 * errors.white.log()
     rows = sharing(piece, errors)
     if not len(rows):
-        return made
+        return made, roots
     widest = int(torch.bincount(piece[rows]).max())
     for batch in batches(piece[rows], max(BATCH_NUMBERS // widest, widest)):
         which, known = rows[batch.row], batch.known
@@ -178,7 +184,8 @@ def whitened(piece: Tensor, errors: Errors, columns: Tensor) -> Tensor:
         factor = cholesky(torch.where(apart, covariance, identity)).to(columns)
         found = torch.linalg.solve_triangular(factor, columns[which] * known.unsqueeze(-1), upper=False)
         made[which[known]] = found[known]
-    return made
+        roots[which[known]] = factor.diagonal(dim1=-2, dim2=-1)[known].log().to(roots)
+    return made, roots
 
 
 def error_variance(observations: Observations, config: ErrorsConfig) -> Array:

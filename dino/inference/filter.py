@@ -47,11 +47,16 @@ class Trajectory(NamedTuple):
 
 
 class Assimilated(NamedTuple):
-    """States at the last node, the trajectory where it was asked for, and Huber's weights (row,)."""
+    """States at the last node, the trajectory where it was asked for, Huber's weights (row,), and the evidence.
+
+    evidence : (chart,) logarithm of the density of the rows, by the filter's innovations (Schweppe 1965); the window, which
+    has no innovations, tells none. Rows that count less have it count less.
+    """
 
     end: Gaussian
     trajectory: Trajectory | None
     weight: Tensor
+    evidence: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -94,15 +99,16 @@ class Problem:
             torch.empty_like(self.prior.mean),
             self.prior.covariance.new_empty(self.prior.covariance.shape),
         )
-        weights, kept, first = [], [], 0
+        weights, kept, told, first = [], [], [], 0
         for part in parts:
             here = slice(first, first + len(part.end.mean))
             mean[here], covariance[here] = part.end.mean, part.end.covariance
             weights.append(part.weight)
+            told += [part.evidence] if part.evidence is not None else []
             kept += [part.trajectory] if part.trajectory is not None else []
             first = here.stop
         path = Trajectory(*(torch.cat(t, dim=1) for t in zip(*kept, strict=True))) if kept else None
-        return Assimilated(Gaussian(mean, covariance), path, torch.cat(weights))
+        return Assimilated(Gaussian(mean, covariance), path, torch.cat(weights), torch.cat(told) if told else None)
 
 
 @without_gradients
@@ -140,6 +146,7 @@ class _Block:
         self.noise = self.layout.of_state(noise, 0.0) / self.scale / self.scale[:, None]
         rows = problem.rows
         self.weight = torch.ones_like(rows.value)
+        self.evidence = self.mean.new_zeros(len(self.mean)).index_add_(0, rows.chart, -rows.stretched().to(self.mean))
         self.node_of = rows.node + (rows.fraction > 0.5).long()
 
     def run(self) -> Assimilated:
@@ -157,7 +164,9 @@ class _Block:
         trajectory = self._smoothed(steps, means, seen) if problem.smooth else None
         covariance = self.covariance * self.scale * self.scale[:, None]
         like, end = problem.prior.mean, self.mean * self.scale
-        return Assimilated(Gaussian(end.to(like), covariance.to(like)), trajectory, problem.rows.trusted(self.weight))
+        return Assimilated(
+            Gaussian(end.to(like), covariance.to(like)), trajectory, problem.rows.trusted(self.weight), self.evidence
+        )
 
     def _predict(self, days: float) -> Callable[[Tensor], Tensor]:
         """Carry mean and covariance over an interval; returns the transposed flow, for the smoother."""
@@ -209,6 +218,7 @@ class _Block:
             made = update(mean, self.covariance[chart], rows, problem.bound, about, problem.smooth)
             self.mean[chart], self.covariance[chart] = made.mean, made.covariance
             self.weight[which[batch.known]] = made.weight[batch.known].to(self.weight)
+            self.evidence[chart] += made.evidence
             if made.information is not None and made.pull is not None:
                 information[chart], pull[chart] = made.information, made.pull
         return information, pull

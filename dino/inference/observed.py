@@ -16,7 +16,7 @@ from ..model import LatentModel, Ocean
 from ..numerics.gaussian import Gaussian
 from ..numerics.modes import without_gradients
 from ..space.decoders import Basis, Decoder, at_points, relinearised
-from .errors import Errors, errors_of, pieces, whitened
+from .errors import Errors, errors_of, pieces, whitened_with_roots
 from .gross import raised
 
 
@@ -42,6 +42,7 @@ class ObservedValues:
     errors, piece : the parts of the error and the piece of an overflight (row,) that shares them; errors of rows are
     independent where there are none
     unit : (row,) what a constant shared by all rows is in a row; one unless rows are whitened
+    stretch : (row,) logarithm of what a row was divided by when it was whitened
     trust : (row,) share of its weight that a value is left with beside its neighbours; all of it when absent
     """
 
@@ -58,6 +59,7 @@ class ObservedValues:
     piece: Tensor | None = None
     unit: Tensor | None = None
     trust: Tensor | None = None
+    stretch: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.value)
@@ -93,11 +95,20 @@ class ObservedValues:
         assert self.form is not None
         missed = self.value - self.form.offset
         columns = torch.cat([torch.stack([missed, torch.ones_like(missed)], dim=-1), self.form.operator], dim=-1)
-        value, unit, operator = whitened(self.piece, self.errors, columns).split([1, 1, columns.shape[-1] - 2], dim=-1)
+        made, roots = whitened_with_roots(self.piece, self.errors, columns)
+        value, unit, operator = made.split([1, 1, columns.shape[-1] - 2], dim=-1)
         return replace(
-            self, value=value.squeeze(-1), variance=torch.ones_like(missed), unit=unit.squeeze(-1),
+            self, value=value.squeeze(-1), variance=torch.ones_like(missed), unit=unit.squeeze(-1), stretch=roots,
             form=Form(operator, torch.zeros_like(missed)), errors=None, piece=None,
         )  # fmt: skip
+
+    def stretched(self) -> Tensor:
+        """(row,) logarithm of what a row is divided by when it is whitened."""
+        if self.stretch is not None:
+            return self.stretch
+        if self.errors is None or self.piece is None:
+            return torch.zeros_like(self.value)
+        return whitened_with_roots(self.piece, self.errors, self.value[:, None])[1]
 
     def trusted(self, weight: Tensor) -> Tensor:
         """Huber's weights (row,) of rows, with what neighbours have taken off."""

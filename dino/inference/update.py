@@ -43,12 +43,14 @@ class Updated(NamedTuple):
     """The state given the rows, and what a smoother wants of the update.
 
     mean : (chart, state); covariance : (chart, state, state); weight : (chart, row) Huber's
+    evidence : (chart,) logarithm of the density of the innovations, N(0, S)
     information : (chart, seen, seen) H' S^-1 H and pull : (chart, seen) H' S^-1 d, with S = H P H' + R
     """
 
     mean: Tensor
     covariance: Tensor
     weight: Tensor
+    evidence: Tensor
     information: Tensor | None = None
     pull: Tensor | None = None
 
@@ -100,7 +102,8 @@ class _ByInnovations:
         whitened = torch.linalg.solve_triangular(factor, root.unsqueeze(-1) * self.cross, upper=False)
         target = torch.linalg.solve_triangular(factor, (root * self.rows.innovation).unsqueeze(-1), upper=False)
         updated = torch.baddbmm(covariance, whitened.mT, whitened, alpha=-1)
-        made = Updated(mean + (whitened.mT @ target).squeeze(-1), updated, weight)
+        evidence = _density(self.rows.precision * weight, target, factor)
+        made = Updated(mean + (whitened.mT @ target).squeeze(-1), updated, weight, evidence)
         if not smooth:
             return made
         seen = torch.linalg.solve_triangular(factor, root.unsqueeze(-1) * self.rows.operator, upper=False)
@@ -139,7 +142,10 @@ class _ByInformation:
         before = torch.linalg.solve_triangular(self.root, covariance[:, :size], upper=False)
         after = torch.linalg.solve_triangular(factor, before, upper=False)
         updated = torch.baddbmm(torch.baddbmm(covariance, before.mT, before, alpha=-1), after.mT, after)
-        made = Updated(mean + (after.mT @ target).squeeze(-1), updated, weight)
+        precision = self.rows.precision * weight
+        evidence = _density(precision, target, factor) + target.square().sum((-2, -1))
+        evidence = evidence - 0.5 * (precision * self.rows.innovation.square()).sum(-1)
+        made = Updated(mean + (after.mT @ target).squeeze(-1), updated, weight, evidence)
         if not smooth:
             return made
         # S^-1 by Woodbury's identity: H' S^-1 H = L^-T M^-1 (M - 1) L^-1, without a difference of large numbers.
@@ -158,6 +164,13 @@ class _ByInformation:
         factor = cholesky(normal)
         target = torch.linalg.solve_triangular(factor, weighted.mT @ self.rows.innovation.unsqueeze(-1), upper=False)
         return factor, target, normal
+
+
+def _density(precision: Tensor, target: Tensor, factor: Tensor) -> Tensor:
+    """(chart,) logarithm of a density with the square of `target` in its exponent and a determinant by its `factor`."""
+    known = precision > 0
+    independent = torch.where(known, precision, 1.0).log().sum(-1) - math.log(2 * math.pi) * known.sum(-1)
+    return 0.5 * (independent - target.square().sum((-2, -1))) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def _solver(covariance: Tensor, rows: Rows) -> _ByInnovations | _ByInformation:

@@ -10,7 +10,11 @@ from dino.data.observations import Observations
 from dino.data.overflights import overflights
 from dino.forecaster import Forecaster
 from dino.inference.evidence import Covariance, fitted_errors, log_evidence, log_overflights, record_of
+from dino.inference.filter import Problem, filtered
+from dino.inference.observed import observed_values
+from dino.inference.offsets import Layout
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
+from dino.numerics.gaussian import Gaussian
 from dino.space.cover import Cover
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
@@ -220,3 +224,29 @@ def test_the_filter_of_relaxing_codes_is_the_dense_analysis(latent, ocean):
             made = (ahead.factor[index, chart] @ ahead.factor[index, chart].mT).numpy()
             made = made + np.diag(ahead.model_error[index].numpy())
             np.testing.assert_allclose(made, spread, atol=2e-5)
+
+
+@pytest.mark.parametrize("points", [3, 25])
+def test_the_filter_tells_the_dense_evidence(latent, ocean, points):
+    """By its innovations, whether a node has fewer or more rows than a code has entries."""
+    seen = passes(9, points, seed=5, days=5.0, at_noon=True)
+    record = record_of(latent, ocean, [seen], ERRORS)
+    covariance = Covariance(latent, latent.decoder, record.view)
+    _write(latent, covariance)
+    nodes = np.arange(np.floor(seen.time[0]), np.ceil(seen.time[-1]) + 1.0)
+    rows = observed_values(latent, ocean, seen, nodes, ERRORS)
+    prior = Gaussian(latent.state_prior.mean.expand(2, -1), latent.state_prior.covariance.expand(2, -1, -1))
+    layout = Layout(latent.dynamics.code_size, latent.dynamics.state_size)
+    context = torch.zeros(2, 0, dtype=torch.float64)
+    made = filtered(Problem(latent, context, layout.augmented(prior), rows, nodes - nodes[0], layout))
+    for chart in range(2):
+        missed, total, _ = dense(covariance, record, ocean, seen, chart)
+        mine = torch.nonzero(record.key == chart)[:, 0]
+        modes = latent.decoder.basis(record.rows.coordinates[mine].double()).modes[:, 0].numpy()
+        node = np.round(seen.time[record.rows.observation[mine].numpy()])
+        days, population = latent.dynamics.days.numpy(), latent.code_variance.numpy()
+        between = np.exp(-np.abs(node[:, None] - node)[..., None] / days)
+        exact = np.exp(-np.abs((record.days[mine, None] - record.days[mine]).numpy())[..., None] / days)
+        total += np.einsum("ik,k,jk,ijk->ij", modes, population, modes, between - exact)
+        expected = multivariate_normal(np.zeros(len(missed)), total).logpdf(missed)
+        assert float(made.evidence[chart]) == pytest.approx(expected, rel=1e-6)
