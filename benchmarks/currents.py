@@ -1,9 +1,10 @@
 """Jason-3 in three western boundary currents: a week of one mission, predicted where and when it was not assimilated.
 
-ahead: five days are assimilated and the two days after them predicted. across: all seven days, four of five overflights
-assimilated and the fifth predicted, every fifth in turn. The run is laid over each sea by the assimilated observations
-alone, as it is and adapted by its evidence; beside it two optimal interpolations, fitted to the same observations, and
-the mean of the adapted run and the better of them. Differences come with the 90 % interval of a bootstrap of overflights.
+ahead: five days are assimilated and the two days after them predicted. across: all seven days, four of five
+overflights assimilated and the fifth predicted, every fifth in turn. The run is laid over each sea by the assimilated
+observations alone, as it is and adapted by its evidence; beside it two optimal interpolations, fitted to the same
+observations, and the mean of the adapted run and the better of them. Differences come with the 90 % interval of a
+bootstrap of overflights.
 """
 
 import argparse
@@ -68,7 +69,7 @@ def methods(run: Forecaster, split: Split, box: Box, domain: DomainConfig, seed:
         }
         made |= predict(adapted, split, length, f"dino_{name}", 0.0)
         error = np.sqrt(error_variance(split.withheld, adapted.assimilation.errors)[:, 0])
-        made[f"dino_{name}_std"] = np.hypot(made[f"dino_{name}_std"], error)
+        made[f"dino_{name}_std"] = np.sqrt(np.square(made[f"dino_{name}_std"]) + np.square(error)).astype(np.float64)
     points = split.withheld
     for name in INTERPOLATIONS:
         interpolation = fitted_interpolation(split.seen, None, seed, customary=name.startswith("customary"))

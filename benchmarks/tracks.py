@@ -168,7 +168,7 @@ def observation_error_cm(table: dict[str, NDArray]) -> float:
 
 
 def spread_over_error(table: dict[str, NDArray], method: str) -> dict[str, float | None]:
-    """Predicted standard deviation, the truth's error included, over root mean square error, in the window and after."""
+    """Predicted standard deviation, error of the truth included, over RMSE, in the window and after."""
     noise = table.get(f"{method}_noise", table["noise"])
     variance, squared = table[f"{method}_std"] ** 2 + noise**2, (table[method] - table["truth"]) ** 2
     made: dict[str, float | None] = {}

@@ -1,8 +1,9 @@
 """Codes that relax to the population's mean, every mode at its own rate: what is left where no dynamics are known.
 
-With noise that keeps the population as it is, every code is an Ornstein-Uhlenbeck process of its own, whose covariance at
-a lag of t days is s exp(-t / T). It is the model of optimal interpolation with an exponential kernel in time, in a learned
-basis. Its forecast is the best one of such codes: never worse than the analysis held still, and at last the mean.
+With noise that keeps the population as it is, every code is an Ornstein-Uhlenbeck process of its own, whose
+covariance at a lag of t days is s exp(-t / T). It is the model of optimal interpolation with an exponential kernel in
+time, in a learned basis. Its forecast is the best one of such codes: never worse than the analysis held still, and at
+last the mean.
 """
 
 import torch

@@ -1,19 +1,20 @@
 """The evidence of sparse observations: their likelihood with the codes integrated out.
 
-Codes of a population S that relax at time scales T (`RelaxingODE`) and errors of overflights R make the values of a chart
-Gaussian, with covariance
+Codes of a population S that relax at time scales T (`RelaxingODE`) and errors of overflights R make the values of a
+chart Gaussian, with covariance
 
     C = sum over groups g of modes  Phi_g S_g Phi_g' exp(-|t - t'| / T_g)  +  R,
 
-dense over the points of a window. Its log-density is a smooth function of everything in it: of the weights of the decoder
-through which codes enter, of population, time scales and errors (Rasmussen & Williams 2006, chapter 5). Beside the joint
-density there is that of every overflight given all the others (the same, 5.4.2): which asks what is wanted, how well an
-overflight is predicted that was not there, and is not misled by what neighbours on one track tell of each other when the
-covariance is not quite right.
+dense over the points of a window. Its log-density is a smooth function of everything in it: of the weights of the
+decoder through which codes enter, of population, time scales and errors (Rasmussen & Williams 2006, chapter 5).
+Beside the joint density there is that of every overflight given all the others (the same, 5.4.2): which asks what is
+wanted, how well an overflight is predicted that was not there, and is not misled by what neighbours on one track tell
+of each other when the covariance is not quite right.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,7 +108,8 @@ def _thinned(chart: np.ndarray, chance: np.random.Generator, most: int) -> np.nd
 
 def _joined(parts: list[Record]) -> Record:
     columns = [[vars(part.rows)[name] for part in parts] for name in _COLUMNS]
-    rows = ObservedValues(*(torch.cat(column) for column in columns))
+    columns_of: dict[str, Any] = {name: torch.cat(column) for name, column in zip(_COLUMNS, columns, strict=True)}
+    rows = ObservedValues(**columns_of)
     width = max(part.errors.factor.shape[-1] for part in parts)
     # Windows without swaths have fewer components.
     padded = [torch.nn.functional.pad(part.errors.factor, (0, width - part.errors.factor.shape[-1])) for part in parts]
@@ -120,7 +122,8 @@ def _joined(parts: list[Record]) -> Record:
         torch.cat([part.errors.along_km for part in parts]), torch.cat([part.errors.across_km for part in parts]),
     )  # fmt: skip
     rest = ("key", "days", "overflight", "view", "open")
-    return Record(rows, errors, *(torch.cat([getattr(part, name) for part in parts]) for name in rest))
+    others: dict[str, Any] = {name: torch.cat([vars(part)[name] for part in parts]) for name in rest}
+    return Record(rows=rows, errors=errors, **others)
 
 
 _COLUMNS = ("chart", "channel", "coordinates", "value", "variance", "node", "fraction", "observation")

@@ -49,8 +49,8 @@ class Trajectory(NamedTuple):
 class Assimilated(NamedTuple):
     """States at the last node, the trajectory where it was asked for, Huber's weights (row,), and the evidence.
 
-    evidence : (chart,) logarithm of the density of the rows, by the filter's innovations (Schweppe 1965); the window, which
-    has no innovations, tells none. Rows that count less have it count less.
+    evidence : (chart,) logarithm of the density of the rows, by the filter's innovations (Schweppe 1965); the window,
+    which has no innovations, tells none. Rows that count less have it count less.
     """
 
     end: Gaussian

@@ -1,10 +1,10 @@
 """Transfer by the evidence: population, time scales, errors and, if wanted, the decoder's modulation.
 
-What simulation taught, the modes and how much of each there is, is kept; how large the population is, how long codes last,
-what is larger than a tile, and how the instruments err are a dozen numbers that a week of tracks can tell. They are
-found by the density of overflights given the others, `inference.evidence`, with priors about what was learned. The
-dynamics become `RelaxingODE`, whose forecasts are never worse than the analysis held still; they take the place of the
-learned ones where held-out forecasts say so.
+What simulation taught, the modes and how much of each there is, is kept; how large the population is, how long codes
+last, what is larger than a tile, and how the instruments err are a dozen numbers that a week of tracks can tell. They
+are found by the density of overflights given the others, `inference.evidence`, with priors about what was learned.
+The dynamics become `RelaxingODE`, whose forecasts are never worse than the analysis held still; they take the place
+of the learned ones where held-out forecasts say so.
 """
 
 import copy
@@ -30,7 +30,7 @@ from ..inference.evidence import (
 )
 from ..model import LEADS, LatentModel, Ocean
 from ..numerics.groups import Batch
-from ..space.decoders import Decoder
+from ..space.decoders import Decoder, TrendDecoder
 from ..space.gridmap import GridMap
 from .base import Task, Transferred
 from .plan import cut, held_out_misfit
@@ -69,7 +69,7 @@ def _adapted(task: Task, progress: Progress, modulation: bool) -> Transferred:
 def fitted(
     forecaster: Forecaster, seen: Observations, progress: Progress, modulation: bool = False, seed: int = 0
 ) -> Forecaster:
-    """A forecaster of relaxing codes with the evidence of a record as large as it gets; the one given stays as it is."""
+    """A forecaster of relaxing codes with the largest evidence of a record; the one given stays as it is."""
     latent, assimilation = relaxing(forecaster.latent), forecaster.assimilation
     ocean = levelled(forecaster.ocean, seen)
     double = copy.deepcopy(latent).double().cpu()
@@ -161,7 +161,7 @@ def relaxing(latent: LatentModel) -> LatentModel:
     dynamics = spec.dynamics.model_copy(update={"order": 1, "depth": 0, "form": "network"})
     made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True, "residuals": []}))
     made = made.to(latent.code_variance)
-    decoder = made.decoder.base if hasattr(made.decoder, "base") else made.decoder
+    decoder = made.decoder.base if isinstance(made.decoder, TrendDecoder) else made.decoder
     decoder.load_state_dict(latent.decoder.state_dict())
     size = latent.dynamics.code_size
     with torch.no_grad():

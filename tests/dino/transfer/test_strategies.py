@@ -31,7 +31,7 @@ def moved(latent, run) -> set[str]:
 
 def test_the_best_round_stays(done, box_run):
     """The observed ocean is half as strong and moved upwards: whatever fits the decoder must gain."""
-    name, task, result, calls = done
+    _, task, result, calls = done
     assert len(result.rounds) == 3
     assert len(set(result.rounds)) == 3  # every round did something
     assert all(map(math.isfinite, result.rounds))
