@@ -31,6 +31,7 @@ from .errors import ENDLESS_KM, Errors
 from .observed import ObservedValues, observed_values
 
 GROUPS = 4  # of modes, from large to small scales, that share a time scale
+TREND = [0.3, 0.15, 0.05]  # standard deviations of constant, slopes, curvatures over that of the field, as a first guess
 MOST_ROWS = 400  # of a chart in a window; of more, a random part
 STDS = ("along", "offset", "roll", "phase", "baseline", "timing")
 
@@ -153,7 +154,7 @@ class Covariance:
         }
         if trend:
             # In the charts' units: a large scale as strong as the field itself, slopes and curvatures less so.
-            begin["trend"] = power + 2 * torch.tensor([0.9, 0.35, 0.17], dtype=torch.float64).log()
+            begin["trend"] = power + 2 * torch.tensor(TREND, dtype=torch.float64).log()
             begin["trend_days"] = torch.full((1,), 60.0, dtype=torch.float64).log()
         self.origin = {name: value.clone() for name, value in begin.items()}
         self.spread = {"size": 2.0, "unresolved": 2.0, "trend": 1.5, "white": 0.75, "along": 0.75, "offset": 0.75}
