@@ -31,7 +31,7 @@ QUICK = DemoSizes(
     runs=12, trajectories=12, days=24, grid=24, real_days=40, scored_from="2000-01-21", length_km=500.0, spin_up_days=40
 )
 QUICK_SETTINGS = [
-    "decoder.code_size=64", "decoder.hidden=64", "data.translations=2", "field.steps=80", "dynamics.steps=150",
+    "decoder.code_size=160", "decoder.hidden=96", "data.translations=2", "field.steps=120", "dynamics.steps=150",
     "dynamics.hidden=64", "dynamics.points=24",
     "assimilation.window_days=8", "transfer.rounds=1", "transfer.steps=20", "transfer.window_days=8",
     "transfer.horizon_days=3", "transfer.stride_days=3",
