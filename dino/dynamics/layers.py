@@ -1,4 +1,4 @@
-"""Two layers of quasi-geostrophic flow as a latent vector field: the equations' form is given, their numbers are learned.
+"""Two layers of quasi-geostrophic flow as a latent vector field: the form is given, its numbers are learned.
 
 The decoder has two channels, the sea level and a lower layer that no satellite sees, both streamfunctions psi_i up to a
 unit. Their potential vorticity and its change (Vallis, Atmospheric and Oceanic Fluid Dynamics, section 6.6)
@@ -205,7 +205,7 @@ class _Operators:
         return (found.unflatten(1, (LAYERS, -1)) / self.units[:, None]).flatten(1)
 
     def _back(self, projection: Tensor) -> Tensor:
-        """(code, place) from a tendency of q at the points: the adjoint of all that follows, on the projection's rows."""
+        """(code, place) from a tendency of q at the points: the adjoint of what follows, on the projection's rows."""
         shape = (-1, LAYERS, self.points, self.points)
         rows = torch.fft.rfft2(projection.view(shape))
         return torch.fft.irfft2(self._inverted(rows, transposed=True), s=shape[-2:]).flatten(1)

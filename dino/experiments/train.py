@@ -28,8 +28,8 @@ from ..training.collocation import fit_quadratic
 from ..training.descent_stage import DescentStage
 from ..training.dynamics_stage import UNRESOLVED_CELLS, DynamicsStage, shrink_network
 from ..training.field_stage import FieldStage
-from ..training.layers_fit import fit_layers, lay_layers
 from ..training.held_out import measure_held_out
+from ..training.layers_fit import fit_layers, lay_layers
 from ..training.loop import Loop
 from ..training.model_error import measure_model_error, state_population
 from ..training.prepare import Split, found_stores, open_fields, prepare

@@ -85,8 +85,8 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
     names = [*config.data.channels, *config.data.hidden]
     if target.channels is not None and target.channels != names:
         raise ConfigError(
-            f"data.stores.0.channels is {target.channels} but data.channels (and data.hidden) are {names}: a run has the "
-            "names of its first store; write these in data.channels, and other stores' own in their channels"
+            f"data.stores.0.channels is {target.channels} but data.channels (and data.hidden) are {names}: a run has "
+            "the names of its first store; write these in data.channels, and other stores' own in their channels"
         )
     dataset = open_fields(target)
     start, end = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))

@@ -14,8 +14,8 @@ CONFIG = QuasiGeostrophicConfig(grid=POINTS, length_km=LENGTH_KM, deformation_ra
 
 def numbers_of(config):
     model = QuasiGeostrophicModel(config, np.float64)
-    rate = 24 / config.hyperviscosity_hours
-    return LayerNumbers(*model.stretching, model.flow[0], config.beta, 1 / config.drag_days, rate)
+    rates = 1 / config.drag_days, 24 / config.hyperviscosity_hours
+    return LayerNumbers(*map(float, (*model.stretching, model.flow[0], config.beta, *rates)))
 
 
 def all_waves():

@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_the_numbers_of_a_simulation_are_found():
     dynamics = LayeredODE(len(axes), POINTS).double()
     fields = torch.as_tensor(np.vstack([axes, np.zeros(2 * POINTS**2)])).view(-1, 2, POINTS, POINTS)
     dynamics.lay(fields, torch.as_tensor(spread / model.metres), LENGTH_KM, first_numbers(config.reference_latitude))
-    stub = SimpleNamespace(
+    stub: Any = SimpleNamespace(
         dynamics=dynamics, spec=SimpleNamespace(interval_days=0.5),
         integrate=lambda states, days: integrate(dynamics.bind(), states, days, "rk4", 0.125),
     )  # fmt: skip
@@ -99,5 +100,6 @@ def test_the_numbers_of_a_simulation_are_found():
     series = CodeSeries(codes, none, none, none, none, 1.0)
     fit = fit_layers(stub, [series], torch.Generator().manual_seed(0))
     assert fit.errors[-1] < 1e-3
+    assert config.drag_days is not None
     truth = (*model.stretching, model.flow[0], config.beta, 1 / config.drag_days)
     assert fit.numbers[:5] == pytest.approx(truth, rel=0.1)
