@@ -17,10 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..numerics.gaussian import cholesky
 from .base import Dynamics
 
 LAYERS, HYPERVISCOSITY_ORDER = 2, 4  # the latter a power of the squared wave number
+RIDGE = 1e-10  # of the mean square of a mode: modes that are nearly alike still have a projection
 
 
 class LayerNumbers(NamedTuple):
@@ -201,7 +201,9 @@ class _Operators:
     def _projection(self) -> Tensor:
         """(code, place) least squares of the modes, in normalised units, from streamfunctions at the points."""
         modes = self.normal[:-1].flatten(1)
-        found = torch.cholesky_solve(modes, cholesky(modes @ modes.T))
+        gram = modes @ modes.T
+        gram.diagonal().add_(RIDGE * gram.diagonal().mean())
+        found = torch.cholesky_solve(modes, torch.linalg.cholesky(gram))
         return (found.unflatten(1, (LAYERS, -1)) / self.units[:, None]).flatten(1)
 
     def _back(self, projection: Tensor) -> Tensor:
