@@ -132,7 +132,9 @@ class DynamicsConfig(_Section):
     """
 
     form: Literal["network", "quadratic", "layers"] = "network"
-    points: int = Field(default=40, ge=8, le=512, description="layers: points a side at which products are taken")
+    points: int = Field(
+        default=28, ge=8, le=512, description="layers: points a side at which products are taken, two a wave at least"
+    )
     rounds: int = Field(default=5, ge=2, description="least-squares rounds of the quadratic form")
     ridge: float = Field(default=1e-6, gt=0, description="least penalty on coefficients of the quadratic form")
     products: int = Field(default=5000, ge=1, description="products of modes that the quadratic form keeps at most")

@@ -154,7 +154,8 @@ class _Operators:
         device, unit = ode.fields.device, 2 * math.pi / float(ode.length_km)
         rows = torch.fft.fftfreq(count, 1 / count, dtype=torch.float64, device=device)[:, None]
         across = torch.arange(columns, dtype=torch.float64, device=device)[None]
-        cutoff = (count - 1) // 3  # products of what is kept are free of aliasing
+        # Products of two short waves come back as long ones. They are weak: keeping more waves is worth more.
+        cutoff = (count - 1) // 2
         self.kept = (rows.abs() <= cutoff) & (across <= cutoff)
         self.along_x, self.along_y = 1j * unit * across, 1j * unit * rows
         self.squared = unit**2 * (across.square() + rows.square())

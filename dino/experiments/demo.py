@@ -32,7 +32,7 @@ QUICK = DemoSizes(
 )
 QUICK_SETTINGS = [
     "decoder.code_size=160", "decoder.hidden=96", "data.translations=2", "field.steps=120", "dynamics.steps=150",
-    "dynamics.hidden=64", "dynamics.points=24",
+    "dynamics.hidden=64", "dynamics.points=16",
     "assimilation.window_days=8", "transfer.rounds=1", "transfer.steps=20", "transfer.window_days=8",
     "transfer.horizon_days=3", "transfer.stride_days=3",
     "evaluation.stride=5", "evaluation.leads_days=[1, 3, 5]", "dynamics.horizons=[3, 6]",

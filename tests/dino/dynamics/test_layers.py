@@ -14,7 +14,9 @@ CONFIG = QuasiGeostrophicConfig(grid=POINTS, length_km=LENGTH_KM, deformation_ra
 
 def numbers_of(config):
     model = QuasiGeostrophicModel(config, np.float64)
-    rates = 1 / config.drag_days, 24 / config.hyperviscosity_hours
+    # The simulator names the damping of its largest wave, a third of the points; here it is that of the grid's.
+    kept, largest = (POINTS - 1) // 3, (POINTS - 1) // 2
+    rates = 1 / config.drag_days, 24 / config.hyperviscosity_hours * (largest / kept) ** 8
     return LayerNumbers(*map(float, (*model.stretching, model.flow[0], config.beta, *rates)))
 
 
