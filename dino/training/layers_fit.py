@@ -21,6 +21,8 @@ EARTH_RADIUS_KM = 6371.0
 RADIUS_KM, SHEAR_KM_PER_DAY, DRAG_DAYS, VISCOSITY_PER_DAY = 30.0, 0.05 * 86.4, 20.0, 1.0
 # More pairs of maps change the numbers in the third digit.
 PAIRS, ROUNDS, STEP = 256, 12, 1e-3
+# A weak belief in the first guess, of the change of codes: what data do not tell, as in a sea that stands still, stays.
+BELIEF = 1e-5
 SETTLED = 1e-4  # of the error, below which a round's gain ends the search
 
 
@@ -81,7 +83,7 @@ def fit_layers(model: LatentModel, training: list[CodeSeries], generator: torch.
         values = torch.where(signed, first.cpu() * (1 + control), first.cpu() * control.exp())
         dynamics.take(LayerNumbers(*values.tolist()))
         ahead = model.integrate(before, torch.tensor([model.spec.interval_days]))[0]
-        return (ahead - after).double().flatten().cpu()
+        return torch.cat([(ahead - after).double().flatten().cpu(), math.sqrt(BELIEF * moved) * control])
 
     control, damping, errors = torch.zeros(len(first), dtype=torch.float64), 1e-3, []
     now = missed(control)
