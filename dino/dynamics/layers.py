@@ -20,6 +20,8 @@ from torch import Tensor
 from .base import Dynamics
 
 LAYERS, HYPERVISCOSITY_ORDER = 2, 4  # the latter a power of the squared wave number
+REACH = 1.25  # times the longest training code: how far the equations are stepped
+UNBOUNDED = 1e12  # not infinite, of which gradients are no numbers
 RIDGE = 1e-10  # of the mean square of a mode: modes that are nearly alike still have a projection
 
 
@@ -44,6 +46,9 @@ class LayeredODE(Dynamics):
     fields : (code + 1, layer, row, column) the modes and, last, the mean, at the points of the box, in normalised units
     units : (layer,) streamfunction [km²/day] of a normalised unit; length_km : () side of the box, zero until `lay`
     numbers : (6,) float64, those of `LayerNumbers`; pace, decay : () what transfer changes
+    extent : () length of a code up to which the equations are stepped, without end until `trust` sets it. A longer code
+        moves as the one of that length in its direction, and is pulled back at `pull` per day: steps of a day cannot
+        follow a flow twice as strong as the one that was learned from.
     """
 
     fields: Tensor
@@ -52,6 +57,8 @@ class LayeredODE(Dynamics):
     numbers: Tensor
     pace: Tensor
     decay: Tensor
+    extent: Tensor
+    pull: Tensor
     velocity: Tensor
     gradient: Tensor
     linear: Tensor
@@ -70,6 +77,8 @@ class LayeredODE(Dynamics):
         self.register_buffer("numbers", torch.zeros(len(LayerNumbers._fields), dtype=torch.float64))
         self.register_buffer("pace", torch.tensor(1.0))
         self.register_buffer("decay", torch.tensor(0.0))
+        self.register_buffer("extent", torch.tensor(UNBOUNDED))
+        self.register_buffer("pull", torch.tensor(0.0))
         # For the interface only: the state is the code itself, in its own units.
         self.register_buffer("rates", torch.ones(1), persistent=False)
         # Made of the above by `refresh`: velocity and vorticity gradient (east and north) of every mode at the points,
@@ -102,24 +111,35 @@ class LayeredODE(Dynamics):
 
     def derivative(self, state: Tensor, context: Tensor | None = None) -> Tensor:
         """d(state)/dt per day for states (..., code); the context is taken for the interface and unused."""
-        whole = torch.cat([state, torch.ones_like(state[..., :1])], dim=-1)
+        inside = state * self._share(state)
+        whole = torch.cat([inside, torch.ones_like(state[..., :1])], dim=-1)
         (east, north), (eastward, northward) = (
             [whole @ part.T for part in pair] for pair in (self.velocity, self.gradient)
         )
         carried = east * eastward + north * northward
-        return self.pace * (whole @ self.linear.T - carried @ self.back.T) - self.decay * state
+        change = self.pace * (whole @ self.linear.T - carried @ self.back.T)
+        return change - self.decay * inside + self.pull * (inside - state)
 
     @torch.no_grad()
     def push(self, bundle: Tensor, context: Tensor | None = None) -> Tensor:
         """The derivative of a state and its changes along tangents; see `Dynamics`."""
-        moved = torch.empty_like(bundle)
-        moved[..., 0] = self.derivative(bundle[..., 0])
-        for row, state in enumerate(bundle[..., 0]):
-            moved[row, :, 1:] = self._jacobian(state) @ bundle[row, :, 1:]
+        state, tangents = bundle[..., 0], bundle[..., 1:]
+        share = self._share(state)
+        along = (state.unsqueeze(-2) @ tangents) / state.square().sum(-1).clamp_min(1e-30)[..., None, None]
+        turned = torch.where(share.unsqueeze(-1) < 1, tangents - state.unsqueeze(-1) * along, tangents)
+        kept, moved = share.unsqueeze(-1) * turned, torch.empty_like(bundle)
+        moved[..., 0] = self.derivative(state)
+        moved[..., 1:] = self.pull * (kept - tangents)
+        for row, inside in enumerate(state * share):
+            moved[row, :, 1:] += self._jacobian(inside) @ kept[row]
         return moved
 
+    def _share(self, state: Tensor) -> Tensor:
+        """(..., 1) of states (..., code), the share of them that lies within the extent."""
+        return (self.extent / state.norm(dim=-1, keepdim=True).clamp_min(1e-12)).clamp_max(1.0)
+
     def _jacobian(self, state: Tensor) -> Tensor:
-        """(code, code) of one state (code,)."""
+        """(code, code) of one state (code,) within the extent."""
         size, whole = self.code_size, torch.cat([state, state.new_ones(1)])
         product = state.new_zeros(len(self.velocity[0]), size)
         for velocity, gradient in zip(self.velocity, self.gradient, strict=True):
@@ -130,10 +150,16 @@ class LayeredODE(Dynamics):
         return jacobian
 
     @torch.no_grad()
+    def trust(self, codes: Tensor, interval: float) -> None:
+        """Step a little longer codes than codes (..., code) are; pull longer ones back over `interval` days."""
+        self.extent.copy_(REACH * codes.norm(dim=-1).max())
+        self.pull.fill_(1.0 / interval)
+
+    @torch.no_grad()
     def change_pace(self, factor: float) -> None:
         """Run through the same trajectories `factor` times as fast."""
-        self.pace.mul_(factor)
-        self.decay.mul_(factor)
+        for rate in (self.pace, self.decay, self.pull):
+            rate.mul_(factor)
 
     @torch.no_grad()
     def damp(self, rate: float) -> None:

@@ -105,6 +105,7 @@ def fit_layers(model: LatentModel, training: list[CodeSeries], generator: torch.
         if gained <= SETTLED * cost:
             break
     missed(control)
+    dynamics.trust(training[0].codes, model.spec.interval_days)
     return LayersFit(errors, LayerNumbers(*dynamics.numbers.tolist()))
 
 

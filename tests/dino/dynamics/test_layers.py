@@ -6,7 +6,8 @@ import torch
 
 from data_pipeline.simulators.layer_model import QuasiGeostrophicModel
 from data_pipeline.simulators.layer_settings import QuasiGeostrophicConfig
-from dino.dynamics import LayeredODE, LayerNumbers
+from dino.dynamics import LayeredODE, LayerNumbers, integrate
+from dino.dynamics.layers import REACH
 
 POINTS, LENGTH_KM, UNITS = 12, 600.0, (3000.0, 500.0)
 CONFIG = QuasiGeostrophicConfig(grid=POINTS, length_km=LENGTH_KM, deformation_radius_km=45.0, layer_depth_ratio=0.3)
@@ -72,8 +73,12 @@ def test_a_mean_and_fewer_modes_move_as_the_projection_of_all(ode, randomly):
     torch.testing.assert_close(few.derivative(code), expected)
 
 
-def test_push_is_the_derivative_and_its_jacobian(ode, randomly):
+@pytest.mark.parametrize("trusted", [None, 0.1, 10.0])
+def test_push_is_the_derivative_and_its_jacobian(ode, randomly, trusted):
+    """Where the equations hold everywhere, outside of what is trusted, and inside."""
     points, tangents = 0.3 * randomly(3, ode.code_size), randomly(3, ode.code_size, 2)
+    if trusted is not None:
+        ode.trust(trusted * points[:1], 0.5)
     ode.damp(0.2)
     ode.change_pace(1.7)
     moved = ode.push(torch.cat([points.unsqueeze(-1), tangents], dim=-1))
@@ -89,6 +94,18 @@ def test_pace_and_decay_change_the_derivative_as_they_say(ode, randomly):
     torch.testing.assert_close(ode.derivative(code), before - 0.1 * code)
     ode.change_pace(2.0)
     torch.testing.assert_close(ode.derivative(code), 2 * (before - 0.1 * code))
+
+
+def test_within_what_is_trusted_nothing_changes_and_beyond_codes_come_back(ode, randomly):
+    code = randomly(ode.code_size)
+    before = ode.derivative(code)
+    ode.trust(code, 0.5)
+    torch.testing.assert_close(ode.derivative(code), before)
+    farther = 100.0 * code
+    at_edge = REACH * code
+    torch.testing.assert_close(ode.derivative(farther), ode.derivative(at_edge) + (at_edge - farther) / 0.5)
+    end = integrate(ode.bind(), farther[None], torch.tensor([20.0]), "rk4", 0.05)[0]
+    assert float(end.norm()) < 3 * float(code.norm())
 
 
 def test_a_restored_field_needs_no_laying(ode, randomly):
