@@ -29,7 +29,7 @@ from ..training.descent_stage import DescentStage
 from ..training.dynamics_stage import UNRESOLVED_CELLS, DynamicsStage, shrink_network
 from ..training.field_stage import FieldStage
 from ..training.held_out import measure_held_out
-from ..training.layers_fit import fit_layers, lay_layers
+from ..training.layers_fit import add_error_of_numbers, fit_layers, lay_layers
 from ..training.loop import Loop
 from ..training.model_error import measure_model_error, state_population
 from ..training.prepare import Split, found_stores, open_fields, prepare
@@ -104,6 +104,9 @@ def train(
         loop.run(stage, report)  # to its end: errors may rise while the rate does
     model.state_covariance.copy_(state_population(model, seen))
     measure_model_error(model, held)
+    if config.dynamics.form == "layers":
+        # With draws of its own: the same again when a finished run is resumed.
+        add_error_of_numbers(model, seen, torch.Generator().manual_seed(config.seed))
     model.eval()
     shown, ocean = without_hidden(model, ocean, len(config.data.channels))
     forecaster = Forecaster(shown, ocean, config.assimilation)

@@ -13,6 +13,7 @@ from ..model import LatentModel, Ocean
 from ..numerics.gaussian import cholesky
 from ..space.decoders import Decoder, decode
 from ..space.domain import PeriodicBox
+from .model_error import shrunk
 
 ROTATION_PER_DAY = 86400 * 7.2921159e-5  # of the Earth, radians
 GRAVITY_KM_PER_DAY2 = 9.81e-3 * 86400.0**2
@@ -23,6 +24,7 @@ RADIUS_KM, SHEAR_KM_PER_DAY, DRAG_DAYS, VISCOSITY_PER_DAY = 30.0, 0.05 * 86.4, 2
 PAIRS, ROUNDS, STEP = 256, 12, 1e-3
 # A weak belief in the first guess, of the change of codes: what data do not tell, as in a sea that stands still, stays.
 BELIEF = 1e-5
+UNSURE = 0.1  # relative: about as much as the numbers of oceans alike differ
 SETTLED = 1e-4  # of the error, below which a round's gain ends the search
 
 
@@ -109,10 +111,25 @@ def fit_layers(model: LatentModel, training: list[CodeSeries], generator: torch.
     return LayersFit(errors, LayerNumbers(*dynamics.numbers.tolist()))
 
 
-def _pairs(training: list[CodeSeries], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def add_error_of_numbers(model: LatentModel, training: list[CodeSeries], generator: torch.Generator) -> None:
+    """Let the process noise hold what numbers do that are off by `UNSURE`, each by itself: other oceans have others."""
+    dynamics, interval = cast(LayeredODE, model.dynamics), model.spec.interval_days
+    before, _ = _pairs(training, generator, PAIRS * 4)
+    found, times = LayerNumbers(*dynamics.numbers.tolist()), torch.tensor([interval])
+    ahead, added = model.integrate(before, times)[0], torch.zeros_like(model.process_noise, dtype=torch.float64)
+    for name, value in found._asdict().items():
+        dynamics.take(found._replace(**{name: (1 + UNSURE) * value}))
+        changed = (model.integrate(before, times)[0] - ahead).double()
+        added += changed.T @ changed / len(before)
+    dynamics.take(found)
+    model.process_noise += (shrunk(added, model) / interval).to(model.process_noise)
+
+
+def _pairs(training: list[CodeSeries], generator: torch.Generator, count: int = PAIRS) -> tuple[Tensor, Tensor]:
     """Random codes (pair, code) and those one interval later, of the first store."""
     codes = training[0].codes
-    series = torch.randint(codes.shape[0], (PAIRS,), generator=generator).to(codes.device)
-    start = torch.randint(codes.shape[1] - 1, (PAIRS,), generator=generator).to(codes.device)
+    series = torch.randint(codes.shape[0], (count,), generator=generator).to(codes.device)
+    start = torch.randint(codes.shape[1] - 1, (count,), generator=generator).to(codes.device)
     both = gather_steps(codes, series, start, range(2))
     return both[:, 0], both[:, 1]

@@ -20,7 +20,7 @@ from dino.space.cover import Cover
 from dino.space.decoders import decode
 from dino.space.domain import PeriodicBox
 from dino.space.gridmap import GridMap
-from dino.training.layers_fit import first_numbers, fit_layers, lay_layers
+from dino.training.layers_fit import add_error_of_numbers, first_numbers, fit_layers, lay_layers
 
 POINTS, LENGTH_KM, LATITUDE = 16, 640.0, 38.0
 
@@ -100,6 +100,13 @@ def test_the_numbers_of_a_simulation_are_found():
     series = CodeSeries(codes, none, none, none, none, 1.0)
     fit = fit_layers(stub, [series], torch.Generator().manual_seed(0))
     assert fit.errors[-1] < 1e-3
+    stub.process_noise = torch.zeros(len(axes), len(axes)).double()
+    before = dynamics.numbers.clone()
+    add_error_of_numbers(stub, [series], torch.Generator().manual_seed(1))
+    assert torch.equal(dynamics.numbers, before)
+    assert (torch.linalg.eigvalsh(stub.process_noise) > -1e-9 * stub.process_noise.trace()).all()
+    change = (codes[:, 1:] - codes[:, :-1]).square().sum(-1).mean() / 0.5
+    assert 1e-4 * change < stub.process_noise.trace() < 0.1 * change
     assert config.drag_days is not None
     truth = (*model.stretching, model.flow[0], config.beta, 1 / config.drag_days)
     assert fit.numbers[:5] == pytest.approx(truth, rel=0.1)
