@@ -22,7 +22,7 @@ from data_pipeline.layout.datasets import fields_dataset
 from data_pipeline.stores.writing import write_store
 from dino.numerics.threads import CHOSEN_BY_USER, WAITING, Moment, allowed_threads
 
-CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo-sea-level.yaml"
 CHILD = """
 import json, sys, time
 from pathlib import Path

@@ -29,7 +29,7 @@ from dino.errors import ConfigError, DinoError
 from dino.evaluation.report import write_report
 from dino.transfer import STRATEGIES, strategy
 
-CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo-sea-level.yaml"
 
 
 def options() -> argparse.ArgumentParser:

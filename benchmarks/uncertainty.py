@@ -49,7 +49,7 @@ def oceans(folder: Path, seed: int, figure: Path | None) -> dict[str, Any]:
     if not all(path.exists() for path in paths):
         with reported("simulating") as progress:
             make_oceans(folder, SIZES, seed, progress)
-    config = load_settings(Config, ROOT / "configs" / "demo.yaml", [*SETTINGS, f"seed={seed}"])
+    config = load_settings(Config, ROOT / "configs" / "demo-sea-level.yaml", [*SETTINGS, f"seed={seed}"])
     store = config.data.stores[0].model_copy(update={"path": paths[0]})
     config = config.model_copy(update={"data": config.data.model_copy(update={"stores": [store]})})
     if not (folder / "run" / "model.json").exists():

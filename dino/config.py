@@ -40,6 +40,11 @@ class DataConfig(_Section):
 
     stores: list[StoreConfig] = Field(min_length=1)
     channels: list[str] = Field(min_length=1)
+    hidden: list[str] = Field(
+        default=[],
+        description="channels of simulations that nobody observes: the decoder learns them behind the others, the "
+        "dynamics use them, and the finished run shows only what they say of the others",
+    )
     simulated: "DataConfig | None" = Field(
         default=None, description="of a relocated run: what it was trained on, and when; transfer compares with it"
     )
@@ -120,9 +125,16 @@ class FieldConfig(_Section):
 
 
 class DynamicsConfig(_Section):
-    """Training of the latent ODE: a network by multiple shooting, or a quadratic form by linear least squares."""
+    """Training of the latent ODE.
 
-    form: Literal["network", "quadratic"] = "network"
+    A network by multiple shooting, a quadratic form by linear least squares, or the six numbers of two layers of
+    quasi-geostrophic flow, the lower of which is a hidden channel.
+    """
+
+    form: Literal["network", "quadratic", "layers"] = "network"
+    points: int = Field(
+        default=28, ge=8, le=512, description="layers: points a side at which products are taken, two a wave at least"
+    )
     rounds: int = Field(default=5, ge=2, description="least-squares rounds of the quadratic form")
     ridge: float = Field(default=1e-6, gt=0, description="least penalty on coefficients of the quadratic form")
     products: int = Field(default=5000, ge=1, description="products of modes that the quadratic form keeps at most")
@@ -260,6 +272,16 @@ class Config(_Section):
             raise ValueError(f"dynamics.horizons must ascend within 1..{LONGEST_HORIZON} frames")
         if self.dynamics.form == "quadratic" and (self.dynamics.order != 1 or self.domain.kind == "tiles"):
             raise ValueError("dynamics.form=quadratic wants dynamics.order=1 and a single chart, not tiles")
+        if self.dynamics.form == "layers":
+            if len(self.data.channels) != 1 or len(self.data.hidden) != 1 or self.domain.kind != "periodic_box":
+                raise ValueError(
+                    "dynamics.form=layers wants domain.kind=periodic_box, the sea level in data.channels and the lower "
+                    f"layer in data.hidden; came {self.domain.kind}, {self.data.channels} and {self.data.hidden}"
+                )
+            if self.dynamics.order != 1 or self.decoder.kind != "fourier":
+                raise ValueError("dynamics.form=layers wants dynamics.order=1 and decoder.kind=fourier")
+        elif self.data.hidden:
+            raise ValueError("data.hidden wants dynamics.form=layers; other dynamics learn from data.channels alone")
         if self.dynamics.descent_steps and self.dynamics.form != "quadratic":
             raise ValueError("dynamics.descent_steps wants dynamics.form=quadratic; a network has dynamics.steps")
         if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):

@@ -93,7 +93,11 @@ class QuasiGeostrophicModel:
 
     def sea_level(self, state: np.ndarray) -> np.ndarray:
         """f0 psi1 / g [m], shape (run, grid, grid)."""
-        psi = self.grid.inverse(self.streamfunction(state)[:, 0])
+        return self.levels(state)[:, 0]
+
+    def levels(self, state: np.ndarray) -> np.ndarray:
+        """f0 psi / g [m] of every layer, shape (run, layer, grid, grid): sea level, and what those below would make."""
+        psi = self.grid.inverse(self.streamfunction(state))
         return psi * psi.dtype.type(self.metres)
 
 

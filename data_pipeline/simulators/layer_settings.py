@@ -32,6 +32,9 @@ class QuasiGeostrophicConfig(BaseModel):
     deformation_radius_km: float = Field(default=40, gt=0)
     layer_depth_ratio: float = Field(default=0.25, gt=0, description="upper over lower layer depth")
     shear_m_s: float = Field(default=0.14, description="eastward flow of the upper layer over a lower layer at rest")
+    lower_layer: bool = Field(
+        default=False, description="also store the lower layer's streamfunction, as the sea level it would make"
+    )
     drag_days: float | None = Field(default=10, gt=0, description="damping of the lowest layer; null: none")
     hyperviscosity_hours: float | None = Field(default=3, gt=0, description="damping of the smallest wave; null: none")
     forcing_m_per_day: float = Field(default=0, ge=0, description="standard deviation of the random sea-level tendency")
@@ -51,6 +54,8 @@ class QuasiGeostrophicConfig(BaseModel):
             )
         if self.output_interval_days > self.days:
             raise ValueError(f"output_interval_days={self.output_interval_days:g} exceeds days={self.days:g}")
+        if self.lower_layer and self.layers == 1:
+            raise ValueError("lower_layer=true wants layers=2; one layer has none below it")
         if self.runs is not None and self.runs > self.trajectories:
             raise ValueError(f"runs={self.runs} exceeds trajectories={self.trajectories}")
         return self

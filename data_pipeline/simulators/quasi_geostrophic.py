@@ -27,11 +27,14 @@ from data_pipeline.system.progress import Progress
 
 COURANT = 2.4  # of 2.83, where fourth-order Runge-Kutta loses stability to advection
 LARGEST_SPEED_M_S = 20.0
+LOWER_LAYER = "lower_layer"
 BATCH = 4  # runs integrated together: large enough to amortise Python, small enough for the cache
 
 
 def simulate(config: QuasiGeostrophicConfig, *, progress: Progress | None = None) -> xr.Dataset:
     """Integrate `config` and return the field dataset: `ssh` [m], dims (trajectory, time, latitude, longitude).
+
+    With `lower_layer` there is a channel of this name beside it, f0 psi2 / g [m].
 
     Sea level is the anomaly about the mean slope that `shear_m_s` implies, with zero mean over the box. Trajectories of
     one run follow each other, `gap_days` apart. progress: called with (maps done, maps in all), from `workers` threads.
@@ -53,11 +56,13 @@ def parts(config: QuasiGeostrophicConfig) -> FieldParts:
 
     def make(part: int, report: Report) -> Mapping[str, np.ndarray]:
         block = blocks[part]
-        ssh = np.empty((len(block), cuts, frames, config.grid, config.grid), np.float32)
-        for cut, frame, sea_level in _integrate(model, seeds[block.start : block.stop], block.start, cuts, frames):
-            ssh[:, cut, frame] = sea_level
+        names = _channels(config)
+        maps = np.empty((len(names), len(block), cuts, frames, config.grid, config.grid), np.float32)
+        for cut, frame, levels in _integrate(model, seeds[block.start : block.stop], block.start, cuts, frames):
+            maps[:, :, cut, frame] = np.moveaxis(levels, 1, 0)
             report((cut * frames + frame + 1) / (cuts * frames))
-        return {"ssh": ssh.reshape(-1, frames, config.grid, config.grid)[: sizes[part]]}
+        flat = maps.reshape(len(names), -1, frames, config.grid, config.grid)[:, : sizes[part]]
+        return dict(zip(names, flat, strict=True))
 
     return FieldParts(_fields(config, frames), sizes, make, config.model_dump_json(), config.workers)
 
@@ -65,8 +70,9 @@ def parts(config: QuasiGeostrophicConfig) -> FieldParts:
 def _integrate(
     model: QuasiGeostrophicModel, seeds: list[np.random.SeedSequence], first_run: int, cuts: int, frames: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield (cut, frame, sea level (run, y, x)) of a batch of runs, spin-up and gaps passed over."""
+    """Yield (cut, frame, levels (run, channel, y, x)) of a batch of runs, spin-up and gaps passed over."""
     config = model.config
+    channels = len(_channels(config))
     generators = [np.random.default_rng(seed) for seed in seeds]
     state = _initial_state(model, generators)
     forcing = Forcing(model, generators)
@@ -80,7 +86,7 @@ def _integrate(
             if frame:
                 state = _advance(model, state, forcing, day, config.output_interval_days, first_run)
                 day += config.output_interval_days
-            yield cut, frame, model.sea_level(state)
+            yield cut, frame, model.levels(state)[:, :channels]
 
 
 def _intervals(days: float) -> list[float]:
@@ -139,5 +145,12 @@ def _fields(config: QuasiGeostrophicConfig, frames: int) -> xr.Dataset:
         **box_attributes(*place),
     }
     shape = (config.trajectories, frames, config.grid, config.grid)
-    ssh = dask.array.zeros(shape, dtype=np.float32, chunks=(1, *shape[1:]))
-    return fields_dataset(frame_times(frames, config.output_interval_days), longitude, latitude, {"ssh": ssh}, attrs)
+    empty = dask.array.zeros(shape, dtype=np.float32, chunks=(1, *shape[1:]))
+    fields = dict.fromkeys(_channels(config), empty)
+    times = frame_times(frames, config.output_interval_days)
+    return fields_dataset(times, longitude, latitude, fields, attrs, units={LOWER_LAYER: "m"})
+
+
+def _channels(config: QuasiGeostrophicConfig) -> tuple[str, ...]:
+    """Names of what is stored, from the surface down."""
+    return ("ssh", LOWER_LAYER) if config.lower_layer else ("ssh",)

@@ -4,6 +4,7 @@ from .adapted import AdaptedODE
 from .base import Dynamics
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
+from .layers import LayeredODE, LayerNumbers
 from .quadratic import QuadraticODE
 from .relaxing import RelaxingODE
 from .tangent import by_modes, mode_flows, tangent_flow
@@ -13,6 +14,8 @@ __all__ = [
     "Dynamics",
     "HistoryInitialiser",
     "LatentODE",
+    "LayerNumbers",
+    "LayeredODE",
     "QuadraticODE",
     "RelaxingODE",
     "by_modes",

@@ -31,7 +31,8 @@ QUICK = DemoSizes(
     runs=12, trajectories=12, days=24, grid=24, real_days=40, scored_from="2000-01-21", length_km=500.0, spin_up_days=40
 )
 QUICK_SETTINGS = [
-    "decoder.code_size=32", "data.translations=2", "field.steps=80", "dynamics.steps=150", "dynamics.hidden=64",
+    "decoder.code_size=160", "decoder.hidden=96", "data.translations=2", "field.steps=120", "dynamics.steps=150",
+    "dynamics.hidden=64", "dynamics.points=16",
     "assimilation.window_days=8", "transfer.rounds=1", "transfer.steps=20", "transfer.window_days=8",
     "transfer.horizon_days=3", "transfer.stride_days=3",
     "evaluation.stride=5", "evaluation.leads_days=[1, 3, 5]", "dynamics.horizons=[3, 6]",
@@ -51,8 +52,9 @@ def make_oceans(folder: Path, sizes: DemoSizes, seed: int, report: Progress) -> 
         "spin_up_days": sizes.spin_up_days,
         "workers": 2,
     }
+    # Of the ocean that is learned from the layer below the surface is known too, of the observed one sea level alone.
     known = QuasiGeostrophicConfig(
-        runs=sizes.runs, trajectories=sizes.trajectories, days=sizes.days, seed=seed + 1, **box
+        runs=sizes.runs, trajectories=sizes.trajectories, days=sizes.days, seed=seed + 1, lower_layer=True, **box
     )
     model = simulate(known, progress=report)
     truth = simulate(

@@ -18,6 +18,7 @@ from ..evaluation.calibrate_maps import Segment, calibrate_from_maps, segments_o
 from ..forecaster import Forecaster
 from ..model import LatentModel
 from ..model.checkpoint import load_run_config, save_config, save_model
+from ..model.hidden import without_hidden
 from ..numerics.memory import release_freed_memory
 from ..numerics.modes import with_gradients
 from ..numerics.parallel import ALONE, Group
@@ -28,6 +29,7 @@ from ..training.descent_stage import DescentStage
 from ..training.dynamics_stage import UNRESOLVED_CELLS, DynamicsStage, shrink_network
 from ..training.field_stage import FieldStage
 from ..training.held_out import measure_held_out
+from ..training.layers_fit import add_error_of_numbers, fit_layers, lay_layers
 from ..training.loop import Loop
 from ..training.model_error import measure_model_error, state_population
 from ..training.prepare import Split, found_stores, open_fields, prepare
@@ -87,6 +89,10 @@ def train(
         if config.dynamics.form == "quadratic":
             loop.record("dynamics", fit_quadratic(model, seen, held, report, group))
             loop.checkpoint(model, generator)
+        elif config.dynamics.form == "layers":
+            lay_layers(model, ocean)
+            loop.record("dynamics", fit_layers(model, seen, generator).errors)
+            loop.checkpoint(model, generator)
         else:
             stage = DynamicsStage(model, seen, held, config.dynamics, generator, group)
             loop.run(stage, report, config.dynamics.patience)
@@ -98,19 +104,24 @@ def train(
         loop.run(stage, report)  # to its end: errors may rise while the rate does
     model.state_covariance.copy_(state_population(model, seen))
     measure_model_error(model, held)
+    if config.dynamics.form == "layers":
+        # With draws of its own: the same again when a finished run is resumed.
+        add_error_of_numbers(model, seen, torch.Generator().manual_seed(config.seed))
     model.eval()
-    forecaster = Forecaster(model, ocean, config.assimilation)
+    shown, ocean = without_hidden(model, ocean, len(config.data.channels))
+    forecaster = Forecaster(shown, ocean, config.assimilation)
     calibrate_from_maps(forecaster, held_out_maps(config, forecaster, splits[0]))
     loop.checkpoint(model, generator)
     if group.leads:
         measure_held_out(model, splits[0].validation.to(group.device), held).write(folder)
-        save_model(model, ocean, folder)
+        save_model(shown, ocean, folder)
     return forecaster
 
 
 def latent_trajectories(config: Config, model: LatentModel) -> list[CodeSeries]:
     """Codes of the maps that a trained model has learned from, one entry a store of `config`."""
-    splits, _, _ = prepare(config)
+    seen = config.data.model_copy(update={"hidden": []})  # of what the finished run no longer shows
+    splits, _, _ = prepare(config.model_copy(update={"data": seen}))
     device = str(model.device)
     return [_training_codes(_codes(model, split.series.to(device), ALONE), split) for split in splits]
 

@@ -177,7 +177,9 @@ def _numbers(spec: LatentSpec) -> float:
     of_products = (
         min(dynamics.products, decoder.code_size**2) * float(decoder.code_size) * (dynamics.form == "quadratic")
     )
-    return float(of_decoder + of_network + of_residuals + of_readout) + of_products + 2.0 * state**2
+    # Fields at the points, and of products what four matrices of twice as many rows hold.
+    of_layers = 12.0 * dynamics.points**2 * (decoder.code_size + 1) * (dynamics.form == "layers")
+    return of_layers + float(of_decoder + of_network + of_residuals + of_readout) + of_products + 2.0 * state**2
 
 
 def _described(description: Path) -> dict:

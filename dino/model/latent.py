@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ..config import DecoderConfig
-from ..dynamics import AdaptedODE, Dynamics, HistoryInitialiser, LatentODE, QuadraticODE, RelaxingODE, integrate
+from ..dynamics import (
+    AdaptedODE,
+    Dynamics,
+    HistoryInitialiser,
+    LatentODE,
+    LayeredODE,
+    QuadraticODE,
+    RelaxingODE,
+    integrate,
+)
 from ..numerics.forking import compute_in_children
 from ..numerics.gaussian import Gaussian
 from ..space.cover import CONTEXT
@@ -70,6 +79,8 @@ class LatentModel(nn.Module):
             self.dynamics = RelaxingODE(code)
         elif d.form == "quadratic":
             self.dynamics = QuadraticODE(code, d.products)
+        elif d.form == "layers":
+            self.dynamics = LayeredODE(code, d.points)
         else:
             self.dynamics = LatentODE(code, d.order, len(spec.context), d.hidden, d.depth)
         for residual in spec.residuals if not spec.relaxing else []:

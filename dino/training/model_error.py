@@ -49,7 +49,7 @@ def measure_model_error(model: LatentModel, validation: CodeSeries) -> None:
         jumps = _state_jumps(model, part, segments)
         jump, starts = jump + jumps.T @ jumps, starts + len(jumps)
     squared, rest = squared / known[:, None], rest / known
-    model.process_noise.copy_(_shrunk(jump / starts, model) / model.spec.interval_days)
+    model.process_noise.copy_(shrunk(jump / starts, model) / model.spec.interval_days)
     model.unresolved_variance.fill_(float(validation.unresolved.square().mean()))
     model.lead_error.copy_(_extend(squared, LEADS).to(model.lead_error))
     unresolved = _extend(rest[:, None], LEADS).to(model.unresolved_error)
@@ -85,7 +85,7 @@ def _state_jumps(model: LatentModel, data: CodeSeries, segments: Segments) -> Te
     return (model.integrate(before, interval, data.context[series])[0] - after).double()
 
 
-def _shrunk(covariance: Tensor, model: LatentModel) -> Tensor:
+def shrunk(covariance: Tensor, model: LatentModel) -> Tensor:
     """Correlations between modes halved, as the population's are shrunk: they are noise in a sample of this size."""
     blocks = torch.eye(model.dynamics.code_size, device=covariance.device, dtype=covariance.dtype).repeat(
         *[model.dynamics.order] * 2

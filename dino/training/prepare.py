@@ -82,14 +82,15 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
     """Read the stores, normalise and cut them, and build an untrained model over the first one."""
     stores = found_stores(config.data.stores)
     target, areas = stores[0], config.data.validation_areas
-    if target.channels is not None and target.channels != config.data.channels:
+    names = [*config.data.channels, *config.data.hidden]
+    if target.channels is not None and target.channels != names:
         raise ConfigError(
-            f"data.stores.0.channels is {target.channels} but data.channels is {config.data.channels}: a run has the "
-            "names of its first store; write these in data.channels, and other stores' own in their channels"
+            f"data.stores.0.channels is {target.channels} but data.channels (and data.hidden) are {names}: a run has "
+            "the names of its first store; write these in data.channels, and other stores' own in their channels"
         )
     dataset = open_fields(target)
     start, end = (None if t is None else day_of(t) for t in (config.data.train_start, config.data.train_end))
-    stored = open_maps(target.path, config.data.channels, start, end)
+    stored = open_maps(target.path, names, start, end)
     if len(stored.times) < 2:
         raise EmptyDataError("the training period holds a single map; dynamics need more, widen data.train_start/end")
     interval = even_interval(stored.times, str(target.path))
@@ -98,7 +99,7 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
         own = store is target
         if not own:
             open_fields(store)
-        maps = _read(stored if own else open_maps(store.path, store.channels or config.data.channels), config)
+        maps = _read(stored if own else open_maps(store.path, store.channels or names), config)
         even_interval(maps.times, str(store.path), interval)
         frames, held = slice(None), 0
         if own:
@@ -131,7 +132,7 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
     assert model_parts is not None
     _refuse_short(splits, stores, config)
     background, cover = model_parts
-    channels = [_channel(dataset, name, s) for name, s in zip(config.data.channels, spread, strict=True)]
+    channels = [_channel(dataset, name, s) for name, s in zip(names, spread, strict=True)]
     spec = LatentSpec(
         decoder=config.decoder,
         dynamics=config.dynamics,
@@ -260,7 +261,7 @@ def _with_copies(
     if config.data.symmetries == 1 or not isinstance(training, Series):
         return split
     _, longitude, latitude = chart_cells(maps, background, kept)
-    names, symmetries = config.data.channels, symmetries_of(maps.attributes)
+    names, symmetries = [*config.data.channels, *config.data.hidden], symmetries_of(maps.attributes)
     places, chart, count = (longitude, latitude), cut.cover.charts[0], config.data.symmetries - 1
     return replace(
         split, copies=tuple(symmetric_copies(training, places, chart, names, symmetries, count, config.seed))

@@ -123,6 +123,10 @@ def test_configs_of_experiments_fit_their_systems(system, quick, protocol, keep)
         (["dynamics.rounds=1"], "dynamics.rounds"),
         (["dynamics.descent_steps=9"], "form=quadratic"),
         (["dynamics.products=0"], "dynamics.products"),
+        (["dynamics.form=layers", "dynamics.order=1", "domain.kind=periodic_box"], "data.hidden"),
+        (["dynamics.form=layers", "dynamics.order=1", "data.hidden=[below]"], "periodic_box"),
+        (["dynamics.form=layers", "data.hidden=[below]", "domain.kind=periodic_box"], "dynamics.order=1"),
+        (["data.hidden=[below]"], "form=layers"),
         (["dynamics.ridge=0"], "dynamics.ridge"),
     ],
 )
@@ -148,7 +152,7 @@ def test_defaults_and_overrides(minimal):
 
 def test_defaults_are_what_measured_best(minimal):
     config = load_config(minimal)
-    assert config.transfer.strategy == "statistics"
+    assert config.transfer.strategy == "modulation"
     assert (config.assimilation.method, config.assimilation.node_days) == ("filter", 1.0)
     assert config.dynamics.method == "rk4"
 

@@ -139,6 +139,22 @@ def test_one_run_is_cut_into_trajectories_that_follow_each_other():
     np.testing.assert_array_equal(cut[1], long[6:])  # the last map of the first is on day 3
 
 
+def test_the_lower_layer_is_stored_beside_the_same_sea_level():
+    """Both layers are those of one state: from two maps a day apart the equations give the change between them."""
+    config = SHORT.model_copy(update={"lower_layer": True, "output_interval_days": 0.1, "days": 0.3, "grid": 16})
+    both = simulate(config)
+    assert both["lower_layer"].attrs["units"] == "m"
+    check_fields(both)
+    alone = simulate(config.model_copy(update={"lower_layer": False}))
+    np.testing.assert_array_equal(both.ssh, alone.ssh)
+    assert set(alone.data_vars) == {"ssh"}
+    model = QuasiGeostrophicModel(config, np.float64)
+    levels = np.stack([both.ssh.values, both.lower_layer.values], 2)[0] / model.metres
+    start, end = (model.potential_vorticity(model.grid.forward(part)[None]) for part in (levels[0], levels[2]))
+    ahead = integrate(model, start, 0.2, 8)
+    assert np.abs(ahead - end).max() < 0.02 * np.abs(end - start).max()
+
+
 def test_forcing_has_the_amplitude_asked_for():
     config = SHORT.model_copy(update={"layers": 1, "shear_m_s": 0, "trajectories": 4, "initial_ssh_std_m": 1e-4})
     force = {"forcing_m_per_day": 0.01, "forcing_wavelength_km": 500, "spin_up_days": 0, "days": 2}
@@ -159,6 +175,7 @@ def test_a_blow_up_names_the_sample_and_the_day():
         {"length_km": 20000},
         {"output_interval_days": 5},
         {"layers": 3},
+        {"layers": 1, "lower_layer": True},
         {"viscosity": 1},
     ],
 )
