@@ -44,7 +44,7 @@ def averaged(seen: Observations, side_km: float, days: float) -> tuple[Observati
     error = np.sqrt(mean(seen.error[:, 0] ** 2) / count)
     made = replace(
         seen, time=mean(seen.time), longitude=longitude, latitude=mean(seen.latitude),
-        values=mean(seen.values[:, 0])[:, None], error=error[:, None], source=seen.source[first],
+        values=mean(seen.values[:, 0])[:, None], error=error[:, None], source=seen.source[first], correlated_error=None,
     )  # fmt: skip
     order = np.argsort(made.time, kind="stable")
     return made.select(order), count[order]

@@ -181,7 +181,8 @@ def test_averages_keep_a_plane_and_their_errors_fall_with_their_number():
     record = replace(record, longitude=(record.longitude + 177.0 + 180.0) % 360.0 - 180.0)  # across the date line
     values = record.values.copy()
     values[5] = np.nan
-    made, count = averaged(replace(record, values=values), 200.0, 20.0)
+    record = replace(record, values=values, correlated_error=0.5 * record.error)  # as a sampler of swaths tells it
+    made, count = averaged(record, 200.0, 20.0)
     assert count.sum() == 1999
     assert 10 < len(made) < 400
     east = (made.longitude - 177.0) % 360.0
