@@ -33,9 +33,9 @@ CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 PEER, INTERPOLATION = "quasi_geostrophic", "optimal_interpolation"
 
 
-def run_seed(folder: Path, seed: int, quick: bool, again: bool) -> dict[str, Any]:
+def run_seed(folder: Path, seed: int, quick: bool, again: bool, config: str = str(CONFIG)) -> dict[str, Any]:
     """One demo: RMSE [cm] by method and lead, of analyses too, ratios of the model to each, calibration, seconds."""
-    evaluation = scored_again(folder) if again else run_demo(folder, config=str(CONFIG), seed=seed, quick=quick)
+    evaluation = scored_again(folder) if again else run_demo(folder, config=str(config), seed=seed, quick=quick)
     settings = load_run_config(folder / "transferred")
     began = time.process_time()
     peer = peer_maps(folder, settings, evaluation)
@@ -112,11 +112,12 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="the tiny variant")
     options.add_argument("--work", type=Path, help="folder for the demos; a temporary one when absent")
     options.add_argument("--again", action="store_true", help="score the finished demos of --work, do not run them")
+    options.add_argument("--config", default=str(CONFIG), help="experiment of the demo, by name or file")
     arguments = options.parse_args()
     prepare(arguments)
     with work_folder(arguments.work) as work:
         runs = {
-            f"seed_{seed}": run_seed(work / f"seed_{seed}", seed, arguments.quick, arguments.again)
+            f"seed_{seed}": run_seed(work / f"seed_{seed}", seed, arguments.quick, arguments.again, arguments.config)
             for seed in arguments.seeds
         }
     summary = {

@@ -35,7 +35,7 @@ from ..space.gridmap import GridMap
 from .base import Task, Transferred
 from .plan import cut, held_out_misfit
 
-STEPS, RATE, MODULATION_RATE = 40, 0.05, 2e-3
+STEPS, RATE, MODULATION_RATE = 60, 0.08, 2e-3
 CHARTS = 8  # in a step
 PLACES = 2**13  # rows of charts side by side
 PULL = 300.0  # precision of the departures of the modulation, in units of its own spread
