@@ -31,11 +31,7 @@ from .errors import ENDLESS_KM, Errors
 from .observed import ObservedValues, observed_values
 
 GROUPS = 4  # of modes, from large to small scales, that share a time scale
-TREND = [0.3, 0.15, 0.05]  # first guess of constant, slopes, curvatures: standard deviations over that of the field
-    0.3,
-    0.15,
-    0.05,
-]  # standard deviations of constant, slopes, curvatures over that of the field, as a first guess
+TREND = [0.3, 0.15, 0.05]  # first guess of constant, slopes and curvatures over the field, standard deviations
 MOST_ROWS = 400  # of a chart in a window; of more, a random part
 STDS = ("along", "offset", "roll", "phase", "baseline", "timing")
 
