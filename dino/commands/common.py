@@ -125,11 +125,13 @@ def calibrate_transferred(task: "Task", result: "Transferred", config: "Config")
     """Fit the spread of forecasts from points to what transfer held out of the record; returns what to tell the user.
 
     Where no round was kept the model has learned from no observation, and all of them are held out. A record too short
-    leaves the spread as it was.
+    leaves the spread as it was, and so does the evidence, to which the sizes of all errors have been fitted already.
     """
     from ..evaluation.calibrate_points import calibrate_from_points
     from ..transfer.plan import cut
 
+    if result.kept and task.latent.spec.relaxing:
+        return "the spread of forecasts is that of the evidence; no factor is fitted to it"
     record = task.observations
     held_from = float(record.time[0])
     if result.kept:
