@@ -174,7 +174,7 @@ def _windows(seen: Observations, days: float) -> list[Observations]:
 def relaxing(latent: LatentModel) -> LatentModel:
     """A model of the same modes whose codes relax, with polynomials beside the modes of tiles."""
     spec = latent.spec
-    if spec.relaxing:
+    if spec.relaxing and not spec.residuals:
         return copy.deepcopy(latent)
     dynamics = spec.dynamics.model_copy(update={"order": 1, "depth": 0, "form": "network"})
     # Weights are drawn before they are replaced: the chance of whoever calls stays what it is.
@@ -182,7 +182,8 @@ def relaxing(latent: LatentModel) -> LatentModel:
         made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True, "residuals": []}))
     made = made.to(latent.code_variance)
     decoder = made.decoder.base if isinstance(made.decoder, TrendDecoder) else made.decoder
-    decoder.load_state_dict(latent.decoder.state_dict())
+    learned = latent.decoder.base if isinstance(latent.decoder, TrendDecoder) else latent.decoder
+    decoder.load_state_dict(learned.state_dict())
     size = latent.dynamics.code_size
     with torch.no_grad():
         made.code_variance[:size] = latent.code_variance
