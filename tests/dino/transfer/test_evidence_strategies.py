@@ -164,7 +164,7 @@ def test_a_decoder_that_is_not_affine_is_refused():
         strategy("statistics")(Task(forecaster, seen, SETTINGS), lambda *step: None)
 
 
-def quietly(*step: int) -> None:
+def quietly(done: int, total: int, note: str = "", /) -> None:
     """Progress that nobody follows."""
 
 
