@@ -27,12 +27,14 @@ from ..model import LatentModel, Ocean
 from ..numerics.gaussian import cholesky
 from ..numerics.groups import Batch, batches
 from ..space.decoders import Decoder, TrendDecoder
-from .errors import ENDLESS_KM, Errors
+from .errors import ENDLESS_KM, Errors, pieces
 from .observed import ObservedValues, observed_values
 
 GROUPS = 4  # of modes, from large to small scales, that share a time scale
 TREND = [0.3, 0.15, 0.05]  # first guess of constant, slopes and curvatures over the field, standard deviations
 MOST_ROWS = 400  # of a chart in a window; of more, a random part
+GROSS = 5.0  # standard deviations from what its neighbours say: no density that is wanted has such values
+NEIGHBOURS = 64  # rows of an overflight that are compared with each other
 STDS = ("along", "offset", "roll", "phase", "baseline", "timing")
 
 
@@ -58,6 +60,11 @@ class Record:
     def charts(self) -> int:
         """Charts in windows that hold rows."""
         return len(torch.unique(self.key))
+
+    def select(self, which: Tensor) -> "Record":
+        """The record of some rows, by a mask or indices."""
+        chosen: dict[str, Any] = {name: vars(self)[name][which] for name in _REST}
+        return Record(rows=self.rows.select(which), errors=self.errors.select(which), once=self.once, **chosen)
 
     def batches(self, most: int) -> Iterator[Batch]:
         """All rows, charts of about the same size side by side."""
@@ -122,12 +129,12 @@ def _joined(parts: list[Record]) -> Record:
         torch.cat([part.errors.white for part in parts]), torch.cat(padded), torch.cat(length),
         torch.cat([part.errors.along_km for part in parts]), torch.cat([part.errors.across_km for part in parts]),
     )  # fmt: skip
-    rest = ("key", "days", "overflight", "view", "open")
-    others: dict[str, Any] = {name: torch.cat([vars(part)[name] for part in parts]) for name in rest}
+    others: dict[str, Any] = {name: torch.cat([vars(part)[name] for part in parts]) for name in _REST}
     return Record(rows=rows, errors=errors, **others)
 
 
 _COLUMNS = ("chart", "channel", "coordinates", "value", "variance", "node", "fraction", "observation")
+_REST = ("key", "days", "overflight", "view", "open")
 
 
 class Covariance:
@@ -269,6 +276,54 @@ def log_overflights(covariance: Covariance, record: Record, batch: Batch) -> Ten
     variance = torch.cholesky_inverse(blocks).diagonal(dim1=-2, dim2=-1)
     density = -0.5 * (left.square() / variance + variance.log() + np.log(2 * np.pi))
     return (density * batch.known).sum(-1)
+
+
+@torch.no_grad()
+def without_gross(covariance: Covariance, record: Record, bound: float = GROSS) -> Record:
+    """The record without gross errors: values `bound` standard deviations from what others of their overflight say.
+
+    A Gaussian density answers one spike with errors that are larger everywhere. Before a fit the standard deviations
+    are guesses, which may be far too small: they are scaled by the median of what values are off, where that is larger.
+    The worst value of a piece goes first, since it makes its neighbours look wrong.
+    """
+    group = torch.stack([record.key, record.overflight, record.rows.channel], dim=-1).unique(dim=0, return_inverse=True)
+    found = [_Piece.of(covariance, record, batch) for batch in batches(pieces(group[1], NEIGHBOURS), 2**14)]
+    off = torch.cat([piece.off()[piece.known] for piece in found])
+    limit = bound * max(1.0, float(off.median()) / 0.6745)  # the median of what is Gaussian
+    kept = torch.ones(len(record.rows), dtype=torch.bool)
+    for piece in found:
+        for _ in range(NEIGHBOURS):
+            worst = piece.off().max(-1)
+            wrong = torch.nonzero(worst.values > limit).squeeze(-1)
+            if not len(wrong):
+                break
+            piece.known[wrong, worst.indices[wrong]] = False
+            kept[piece.row[wrong, worst.indices[wrong]]] = False
+    return record if bool(kept.all()) else record.select(kept)
+
+
+@dataclass
+class _Piece:
+    """Rows (piece, row) of overflights, what they miss and its covariance; known : which of them are still believed."""
+
+    row: Tensor
+    known: Tensor
+    missed: Tensor
+    total: Tensor
+
+    @classmethod
+    def of(cls, covariance: Covariance, record: Record, batch: Batch) -> "_Piece":
+        modes, offset = forms(covariance.decoder, record, batch.row)
+        missed = record.rows.value[batch.row].double() - offset
+        return cls(batch.row, batch.known.clone(), missed, covariance.of_rows(record, batch, modes))
+
+    def off(self) -> Tensor:
+        """(piece, row) standard deviations that a value is from its mean given the others; zero where not believed."""
+        apart = self.known.unsqueeze(-1) & self.known.unsqueeze(-2)
+        identity = torch.eye(apart.shape[-1], dtype=self.total.dtype)
+        inverse = torch.cholesky_inverse(cholesky(torch.where(apart, self.total, identity)))
+        missed = (self.missed * self.known).unsqueeze(-1)
+        return (inverse @ missed).squeeze(-1).abs() / inverse.diagonal(dim1=-2, dim2=-1).sqrt() * self.known
 
 
 def _factorised(covariance: Covariance, record: Record, batch: Batch) -> tuple[Tensor, Tensor]:

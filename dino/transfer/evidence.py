@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data_pipeline.system.progress import Progress
 
+from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
 from ..errors import ConfigError, EmptyDataError
 from ..forecaster import Forecaster
@@ -27,6 +28,7 @@ from ..inference.evidence import (
     fitted_errors,
     log_overflights,
     record_of,
+    without_gross,
 )
 from ..model import LEADS, LatentModel, Ocean
 from ..numerics.groups import Batch
@@ -40,6 +42,7 @@ CHARTS = 8  # in a step
 PLACES = 2**13  # rows of charts side by side
 PULL = 300.0  # precision of the departures of the modulation, in units of its own spread
 MOST_WINDOWS = 4
+GROSS = 5.0  # robust standard deviations, and spreads of the channel, beyond which a value says nothing of the level
 
 
 def fit_statistics(task: Task, progress: Progress) -> Transferred:
@@ -56,6 +59,7 @@ def _adapted(task: Task, progress: Progress, modulation: bool) -> Transferred:
     forecaster, seen = task.forecaster, task.observations
     if not solves_at_once(task.latent.decoder):
         raise ConfigError("the evidence wants a decoder that is affine in its codes; train with decoder.kind=fourier")
+    _some(seen)
     plan = cut(seen, task.settings, forecaster.assimilation)
     before = held_out_misfit(forecaster, seen, plan)
     made = fitted(forecaster, seen, progress, modulation, task.seed)
@@ -70,7 +74,14 @@ def _adapted(task: Task, progress: Progress, modulation: bool) -> Transferred:
 def fitted(
     forecaster: Forecaster, seen: Observations, progress: Progress, modulation: bool = False, seed: int = 0
 ) -> Forecaster:
-    """A forecaster of relaxing codes with the largest evidence of a record; the one given stays as it is."""
+    """A forecaster of relaxing codes with the largest evidence of a record; the one given stays as it is.
+
+    Gross errors of single values are left out. Raises `EmptyDataError` for a record of fewer than two points or one
+    without values in the model's tiles, `DomainError` for one that lies outside of them.
+    """
+    # Repeated points would pass for the pixels of a swath; no analysis counts them twice either.
+    seen, _ = without_duplicates(seen)
+    _some(seen)
     latent, assimilation = relaxing(forecaster.latent), forecaster.assimilation
     ocean = levelled(forecaster.ocean, seen)
     double = copy.deepcopy(latent).double().cpu()
@@ -80,6 +91,7 @@ def fitted(
         ocean.cover.check(seen.longitude, seen.latitude)
         raise EmptyDataError(f"{seen.span()}: none of the observations lies in the model's tiles; give others")
     decoder = double.decoder.requires_grad_(False)
+    record = without_gross(Covariance(double, decoder, record.view), record)
     covariance = Covariance(double, decoder, record.view)
     steps = STEPS * (2 if modulation else 1)
     fit = _Fit(covariance, record, torch.Generator().manual_seed(seed), lambda done: progress(done, steps))
@@ -89,6 +101,12 @@ def fitted(
     _write(latent, covariance)
     errors = fitted_errors(assimilation.errors, covariance)
     return Forecaster(latent.eval(), ocean, assimilation.model_copy(update={"errors": errors, "method": "filter"}))
+
+
+def _some(seen: Observations) -> None:
+    """EmptyDataError where there is nothing to compare."""
+    if len(seen) < 2:
+        raise EmptyDataError(f"a record of {len(seen)} points tells nothing of statistics; give a longer one")
 
 
 @dataclass
@@ -157,13 +175,16 @@ def _windows(seen: Observations, days: float) -> list[Observations]:
 def relaxing(latent: LatentModel) -> LatentModel:
     """A model of the same modes whose codes relax, with polynomials beside the modes of tiles."""
     spec = latent.spec
-    if spec.relaxing:
+    if spec.relaxing and not spec.residuals:
         return copy.deepcopy(latent)
     dynamics = spec.dynamics.model_copy(update={"order": 1, "depth": 0, "form": "network"})
-    made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True, "residuals": []}))
+    # Weights are drawn before they are replaced: the chance of whoever calls stays what it is.
+    with torch.random.fork_rng(devices=[]):
+        made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True, "residuals": []}))
     made = made.to(latent.code_variance)
     decoder = made.decoder.base if isinstance(made.decoder, TrendDecoder) else made.decoder
-    decoder.load_state_dict(latent.decoder.state_dict())
+    learned = latent.decoder.base if isinstance(latent.decoder, TrendDecoder) else latent.decoder
+    decoder.load_state_dict(learned.state_dict())
     size = latent.dynamics.code_size
     with torch.no_grad():
         made.code_variance[:size] = latent.code_variance
@@ -173,13 +194,25 @@ def relaxing(latent: LatentModel) -> LatentModel:
 
 
 def levelled(ocean: Ocean, seen: Observations) -> Ocean:
-    """The ocean with its mean field moved to the level of the observations, one constant a channel."""
+    """The ocean with its mean field moved to the level of the observations, one constant a channel.
+
+    A channel that was not observed keeps its level, and gross errors have no say.
+    """
     departure = seen.values - ocean.background.at(seen.longitude, seen.latitude)
-    inside = np.isfinite(departure).any(1) & ocean.cover.holds(seen.longitude, seen.latitude)
-    level = np.nan_to_num(np.nanmean(departure[inside], axis=0)) if inside.any() else np.zeros(len(ocean.channels))
+    inside = ocean.cover.holds(seen.longitude, seen.latitude)
+    level = np.array([_level(values, c.spread) for values, c in zip(departure[inside].T, ocean.channels, strict=True)])
     old = ocean.background
     values = old.values + level.reshape(-1, *[1] * (old.values.ndim - 1))
     return replace(ocean, background=GridMap(old.longitude, old.latitude, values))
+
+
+def _level(values: np.ndarray, spread: float) -> float:
+    """The mean of the values that are there and near their median; zero where there are none."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0
+    away = np.abs(values - np.median(values))
+    return float(values[away <= GROSS * max(1.4826 * float(np.median(away)), spread)].mean())
 
 
 @torch.no_grad()

@@ -9,7 +9,15 @@ from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig, Error
 from dino.data.observations import Observations
 from dino.data.overflights import overflights
 from dino.forecaster import Forecaster
-from dino.inference.evidence import Covariance, fitted_errors, log_evidence, log_overflights, record_of
+from dino.inference.evidence import (
+    Covariance,
+    fitted_errors,
+    forms,
+    log_evidence,
+    log_overflights,
+    record_of,
+    without_gross,
+)
 from dino.inference.filter import Problem, filtered
 from dino.inference.observed import observed_values
 from dino.inference.offsets import Layout
@@ -224,6 +232,30 @@ def test_the_filter_of_relaxing_codes_is_the_dense_analysis(latent, ocean):
             made = (ahead.factor[index, chart] @ ahead.factor[index, chart].mT).numpy()
             made = made + np.diag(ahead.model_error[index].numpy())
             np.testing.assert_allclose(made, spread, atol=2e-5)
+
+
+@pytest.mark.parametrize("louder", [1.0, 30.0])
+def test_gross_errors_are_left_out_and_nothing_else(latent, ocean, louder):
+    """Also where all errors are far larger than the configured ones, which a fit has yet to find."""
+    seen = passes(20, 12, seed=6)
+    record = record_of(latent, ocean, [seen], ERRORS)
+    covariance = Covariance(latent, latent.decoder, record.view)
+    value = record.rows.value
+    for batch in record.batches(2**10):
+        modes, offset = forms(covariance.decoder, record, batch.row)
+        factor = torch.linalg.cholesky(covariance.of_rows(record, batch, modes).detach())
+        drawn = factor @ torch.randn(*batch.row.shape, 1, generator=torch.Generator().manual_seed(2)).double()
+        value[batch.row[batch.known]] = (louder * drawn.squeeze(-1) + offset.detach())[batch.known]
+    assert without_gross(covariance, record) is record
+    # Two neighbours of one pass, and single values of others.
+    wrong = torch.tensor([20, 21, 60, 100])
+    value[wrong] += louder * torch.tensor([40.0, 40.0, -20.0, 100.0], dtype=torch.float64)
+    left = without_gross(covariance, record)
+    kept = np.setdiff1d(np.arange(len(record.rows)), wrong.numpy())
+    np.testing.assert_array_equal(left.rows.value.numpy(), value[kept].numpy())
+    np.testing.assert_array_equal(left.days.numpy(), record.days[kept].numpy())
+    np.testing.assert_array_equal(left.errors.white.numpy(), record.errors.white[kept].numpy())
+    assert left.once == record.once
 
 
 @pytest.mark.parametrize("points", [3, 25])

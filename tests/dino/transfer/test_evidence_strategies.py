@@ -1,5 +1,7 @@
 """Statistics and modulation by the evidence: what they change, what they gain, and what is kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,13 @@ import torch
 import dino.transfer.evidence as evidence
 from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig, ErrorsConfig, SourceErrors, TransferConfig
 from dino.data.observations import Observations
-from dino.errors import ConfigError
+from dino.dynamics import AdaptedODE
+from dino.errors import ConfigError, EmptyDataError
 from dino.forecaster import Forecaster
 from dino.inference.evidence import Covariance, record_of
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
 from dino.model.checkpoint import load_model, save_model
+from dino.model.spec import ResidualSpec
 from dino.space.cover import Cover
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
@@ -158,3 +162,88 @@ def test_a_decoder_that_is_not_affine_is_refused():
     forecaster = Forecaster(make_latent("siren").float(), ocean, AssimilationConfig(window_days=8.0))
     with pytest.raises(ConfigError, match="affine"):
         strategy("statistics")(Task(forecaster, seen, SETTINGS), lambda *step: None)
+
+
+def quietly(done: int, total: int, note: str = "", /) -> None:
+    """Progress that nobody follows."""
+
+
+def test_spikes_do_not_spoil_what_is_fitted(monkeypatch):
+    monkeypatch.setattr(evidence, "STEPS", 15)
+    latent, ocean = make_latent(), make_ocean()
+    seen = make_observations(latent, ocean, days=12.0, each=3)
+    values = seen.values.copy()
+    values[[50, 200]] += [[10.0], [-1.0]]
+    forecaster = Forecaster(latent, ocean, AssimilationConfig(window_days=8.0))
+    clean, spiked = (evidence.fitted(forecaster, s, quietly) for s in (seen, replace(seen, values=values)))
+    for name in ("white", "along", "offset"):
+        errors = [getattr(made.assimilation.errors.nadir, name) for made in (clean, spiked)]
+        assert errors[1] == pytest.approx(errors[0], rel=0.05), name
+    torch.testing.assert_close(spiked.latent.code_variance, clean.latent.code_variance, rtol=0.1, atol=0.0)
+    place = np.array([3.0]), np.array([33.0])
+    assert spiked.ocean.background.at(*place) == pytest.approx(clean.ocean.background.at(*place), abs=2e-3)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_record_of_nothing_is_refused(count):
+    latent, ocean = make_latent(), make_ocean()
+    seen = make_observations(latent, ocean, days=2.0, each=3)
+    nothing = seen.between(0.0, 1.0) if not count else seen.between(0.0, float(seen.time[0]) + 1e-6)
+    assert len(nothing) == count
+    forecaster = Forecaster(latent, ocean, AssimilationConfig(window_days=8.0))
+    with pytest.raises(EmptyDataError, match="points"):
+        evidence.fitted(forecaster, nothing, quietly)
+    with pytest.raises(EmptyDataError, match="points"):
+        strategy("statistics")(Task(forecaster, nothing, SETTINGS), quietly)
+
+
+def test_a_fit_leaves_the_chance_of_its_caller(monkeypatch):
+    monkeypatch.setattr(evidence, "STEPS", 2)
+    latent, ocean = make_latent(), make_ocean()
+    seen = make_observations(latent, ocean, days=4.0, each=3)
+    forecaster = Forecaster(latent, ocean, AssimilationConfig(window_days=8.0))
+    made = []
+    for chance in (1, 2):
+        torch.manual_seed(chance)
+        before = torch.get_rng_state()
+        made.append(evidence.fitted(forecaster, seen, quietly, modulation=True).latent.state_dict())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(value, made[1][name]) for name, value in made[0].items())
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_level_is_that_of_values_without_gross_errors():
+    ocean = make_ocean()
+    two = replace(
+        ocean, channels=(*ocean.channels, ChannelSpec(name="sst", units="K", spread=1.0)),
+        background=GridMap(ocean.background.longitude, ocean.background.latitude, np.zeros((2, 4, 4))),
+    )  # fmt: skip
+    chance = np.random.default_rng(0)
+    values = np.column_stack([0.2 + 0.1 * chance.normal(size=100), np.full(100, np.nan)])
+    nothing, place = np.full(values.shape, np.nan), (chance.uniform(1, 5, 100), chance.uniform(31, 35, 100))
+    expected = values[1:, 0].mean()
+    values[0, 0] = 10.0
+    seen = Observations(20000.0 + np.arange(100.0), *place, values, nothing, np.zeros(100, np.int64), ("sla", "sst"))
+    level = evidence.levelled(two, seen).background.at(np.array([3.0]), np.array([33.0]))[0]
+    np.testing.assert_allclose(level, [expected, 0.0], atol=1e-12)
+
+
+def test_repeated_points_count_once(monkeypatch):
+    monkeypatch.setattr(evidence, "STEPS", 3)
+    latent, ocean = make_latent(), make_ocean()
+    seen = make_observations(latent, ocean, days=4.0, each=3)
+    forecaster = Forecaster(latent, ocean, AssimilationConfig(window_days=8.0))
+    twice = seen.select(np.repeat(np.arange(len(seen)), 2))
+    once, again = (evidence.fitted(forecaster, record, quietly) for record in (seen, twice))
+    assert once.assimilation == again.assimilation
+    torch.testing.assert_close(again.latent.state_dict(), once.latent.state_dict())
+
+
+def test_what_a_transfer_added_to_relaxing_codes_gives_way_to_them():
+    latent = evidence.relaxing(make_latent())
+    changed = evidence.relaxing(make_latent())
+    changed.dynamics = AdaptedODE(changed.dynamics, 4, False, ())
+    changed.spec = changed.spec.model_copy(update={"residuals": [ResidualSpec(hidden=4, drifts=False)]})
+    made = evidence.relaxing(changed)
+    assert made.spec == latent.spec
+    torch.testing.assert_close(made.state_dict(), latent.state_dict())
