@@ -50,6 +50,10 @@ class Dynamics(nn.Module):
         """Let the state's highest derivative (of order one the code) decay at `rate` per day more than it does."""
         raise NotImplementedError
 
+    def noise(self, daily: Tensor, days: float) -> Tensor:
+        """(state, state) error covariance that a state gains in `days`, from that of one day; to first order."""
+        return days * daily
+
     def bind(self, context: Tensor | None = None) -> RightHandSide:
         """The right-hand side f(time, state) of some places, as an integrator wants it."""
         return lambda time, state: self.derivative(state, context)

@@ -45,6 +45,11 @@ class RelaxingODE(Dynamics):
         """Let codes relax at `rate` per day more than they do."""
         self.days.copy_(1 / (1 / self.days + rate).clamp_min(1e-6))
 
+    def noise(self, daily: Tensor, days: float) -> Tensor:
+        """The same, exactly: what noise has brought relaxes meanwhile."""
+        rate = (1 / self.days.unsqueeze(-1) + 1 / self.days).to(daily)
+        return daily * torch.expm1(-days * rate) / torch.expm1(-rate)
+
     @torch.no_grad()
     def lost(self, days: Tensor) -> Tensor:
         """(time, code) share of the population's variance that noise has brought after `days` (time,)."""

@@ -57,13 +57,14 @@ def check_horizon(latent: LatentModel, leads: Array, beyond: bool) -> None:
 
 def integrable(latent: LatentModel, leads: Tensor) -> Tensor:
     """Leads [days] as far as dynamics are integrated: what would be left of a longer one is the climatology."""
-    return leads.clamp_max(latent.farthest_days)
+    return leads if latent.spec.relaxing else leads.clamp_max(latent.farthest_days)
 
 
 def drawn_to_population(latent: LatentModel, forecast: "LatentForecast", leads: Array) -> "LatentForecast":
     """A forecast of `leads` [days] with what lies beyond scores drawn towards the population; see the module."""
     far = leads > latent.scored_days + SAME_MOMENT_DAYS
-    if not far.any():
+    # Codes that relax come to the population by themselves.
+    if latent.spec.relaxing or not far.any():
         return forecast
     where = torch.as_tensor(np.flatnonzero(far))
     strength, growth = _strength(latent, leads[far])

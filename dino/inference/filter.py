@@ -142,8 +142,6 @@ class _Block:
         self.scale = _scale(problem)
         self.mean = problem.prior.mean / self.scale
         self.covariance = problem.prior.covariance / (self.scale * self.scale[:, None])
-        noise = problem.latent.process_noise.to(self.mean)
-        self.noise = self.layout.of_state(noise, 0.0) / self.scale / self.scale[:, None]
         rows = problem.rows
         self.weight = torch.ones_like(rows.value)
         self.evidence = self.mean.new_zeros(len(self.mean)).index_add_(0, rows.chart, -rows.stretched().to(self.mean))
@@ -177,8 +175,14 @@ class _Block:
             forth, back = (lambda x: by_modes(modes, x)), (lambda x: by_modes(modes.transpose(0, 1), x))
             self.mean = self._on_state(forth, self.mean.unsqueeze(-1)).squeeze(-1)
         carried = self._on_state(forth, self._on_state(forth, self.covariance).mT)
-        self.covariance = (carried + carried.mT).mul_(0.5).add_(days * self.noise)
+        self.covariance = (carried + carried.mT).mul_(0.5).add_(self._noise(days))
         return lambda x: self._on_state(back, x)
+
+    def _noise(self, days: float) -> Tensor:
+        """What the covariance of scaled states gains over an interval."""
+        latent = self.problem.latent
+        noise = latent.dynamics.noise(latent.process_noise.to(self.mean), days)
+        return self.layout.of_state(noise, 0.0) / self.scale / self.scale[:, None]
 
     def _flow(self, days: float) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
         """Move the mean along the flow; returns products with its Jacobian (chart, state, state) and the transpose."""

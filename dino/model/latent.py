@@ -83,7 +83,7 @@ class LatentModel(nn.Module):
             self.dynamics = LayeredODE(code, d.points)
         else:
             self.dynamics = LatentODE(code, d.order, len(spec.context), d.hidden, d.depth)
-        for residual in spec.residuals if not spec.relaxing else []:
+        for residual in spec.residuals:
             self.dynamics = AdaptedODE(self.dynamics, residual.hidden, residual.drifts, spec.context)
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)
         # The residual field is carried cell by cell with the same kind of dynamics, linear and one for all.
@@ -167,6 +167,9 @@ class LatentModel(nn.Module):
         def at(table: Tensor) -> Tensor:
             return (table[low] + fraction * (table[low + 1] - table[low])).clamp_min(0)
 
+        if isinstance(self.dynamics, RelaxingODE):
+            lost = self.dynamics.lost(self.code_variance.new_tensor([max(lead_days, 0.0)]))[0]
+            return self.code_variance * lost, at(self.unresolved_error)
         return at(self.lead_error), at(self.unresolved_error)
 
     def calibration(self, lead_days: float, start: Start) -> Tensor:

@@ -247,3 +247,18 @@ def test_what_a_transfer_added_to_relaxing_codes_gives_way_to_them():
     made = evidence.relaxing(changed)
     assert made.spec == latent.spec
     torch.testing.assert_close(made.state_dict(), latent.state_dict())
+
+
+def test_a_forecast_far_beyond_scores_relaxes_once(done):
+    """To the climatology, with its spread, by the codes' own time scales and nothing else."""
+    _, forecaster, seen, *_ = done
+    latent = forecaster.latent
+    analysis = forecaster.analyse_observations(seen.between(20012.0, 20020.0), 20020.0, 8.0)
+    leads = latent.scored_days * np.array([0.5, 1.0, 1.5, 3.0, 30.0])
+    ahead = forecaster.forecast_latent(analysis, 20020.0 + leads)
+    kept = torch.exp(-torch.as_tensor(leads)[:, None] / latent.dynamics.days.double())
+    torch.testing.assert_close(ahead.codes[:, 0].double(), kept * analysis.mean[0].double(), atol=1e-5, rtol=1e-4)
+    variance = ahead.factor[:, 0].square().sum(-1) + ahead.model_error
+    exact = latent.code_variance - kept**2 * (latent.code_variance - analysis.covariance[0].diagonal())
+    torch.testing.assert_close(variance.double(), exact.double(), atol=1e-4, rtol=1e-3)
+    assert (variance.diff(dim=0) >= -1e-5).all()
