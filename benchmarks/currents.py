@@ -69,7 +69,8 @@ def methods(run: Forecaster, split: Split, box: Box, domain: DomainConfig, seed:
         }
         made |= predict(adapted, split, length, f"dino_{name}", 0.0)
         error = np.sqrt(error_variance(split.withheld, adapted.assimilation.errors)[:, 0])
-        made[f"dino_{name}_std"] = np.sqrt(np.square(made[f"dino_{name}_std"]) + np.square(error)).astype(np.float64)
+        std = np.hypot(made[f"dino_{name}_std"], error)
+        made[f"dino_{name}_std"] = np.asarray(std, np.float64)
     points = split.withheld
     for name in INTERPOLATIONS:
         interpolation = fitted_interpolation(split.seen, None, seed, customary=name.startswith("customary"))
@@ -87,7 +88,7 @@ def compared(
         made, account = methods(run, split, box, domain, seed)
         told.append(account)
         made |= {"truth": split.withheld.values[:, 0]}
-        made["overflight"] = 1000.0 * part + overflights(split.withheld).number
+        made["overflight"] = (1000 * part + overflights(split.withheld).number).astype(np.float64)
         for name, column in made.items():
             columns.setdefault(name, []).append(np.asarray(column))
     table = {name: np.concatenate(parts) for name, parts in columns.items()}
