@@ -27,6 +27,7 @@ from ..model import LatentModel, Ocean
 from ..numerics.gaussian import cholesky
 from ..numerics.groups import Batch, batches
 from ..space.decoders import Decoder, TrendDecoder
+from ..space.decoders.trend import DEGREE
 from .errors import ENDLESS_KM, Errors, pieces
 from .observed import ObservedValues, observed_values
 
@@ -55,11 +56,6 @@ class Record:
     view: Tensor
     open: Tensor
     once: float = 1.0
-
-    @property
-    def charts(self) -> int:
-        """Charts in windows that hold rows."""
-        return len(torch.unique(self.key))
 
     def select(self, which: Tensor) -> "Record":
         """The record of some rows, by a mask or indices."""
@@ -145,13 +141,13 @@ class Covariance:
     white, along, offset, shapes : (view,) factors of standard deviations of errors; length : (view,) of `along_km`
     """
 
-    def __init__(self, latent: LatentModel, decoder: Decoder, views: Tensor) -> None:
+    def __init__(self, latent: LatentModel, decoder: Decoder) -> None:
         self.decoder = decoder
         trend = isinstance(decoder, TrendDecoder)
         self.learned = decoder.base.code_size if isinstance(decoder, TrendDecoder) else decoder.code_size
         self.variance = latent.code_variance.double()[: self.learned]
         self.unresolved = latent.unresolved_variance.double()
-        self.views, zero = views, torch.zeros(len(View), dtype=torch.float64)
+        zero = torch.zeros(len(View), dtype=torch.float64)
         power = self._field_variance()
         begin = {
             "size": torch.zeros(1, dtype=torch.float64),
@@ -160,7 +156,7 @@ class Covariance:
             **{name: zero.clone() for name in ("white", "along", "offset", "shapes", "length")},
         }
         if trend:
-            # In the charts' units: a large scale as strong as the field itself, slopes and curvatures less so.
+            # In the charts' units: modest beside the field. What is larger than a tile shows soon where it is.
             begin["trend"] = power + 2 * torch.tensor(TREND, dtype=torch.float64).log()
             begin["trend_days"] = torch.full((1,), 60.0, dtype=torch.float64).log()
         self.origin = {name: value.clone() for name, value in begin.items()}
@@ -199,8 +195,6 @@ class Covariance:
         return torch.cat([learned, self.parameters["trend_days"].exp().expand(len(self._degree()))])
 
     def _degree(self) -> Tensor:
-        from ..space.decoders.trend import DEGREE
-
         return torch.tensor(DEGREE * self.decoder.channels)
 
     def errors(self, record: Record, which: Tensor) -> Errors:
@@ -227,7 +221,10 @@ class Covariance:
         days, number = record.days[batch.row], record.overflight[batch.row]
         lag = (days.unsqueeze(-1) - days.unsqueeze(-2)).abs()
         population, scales = self.population(), self.time_scales()
+        channel = record.rows.channel[batch.row]
+        # As in the whitening: channels of one instrument err for themselves.
         same = number.unsqueeze(-1) == number.unsqueeze(-2)
+        same &= channel.unsqueeze(-1) == channel.unsqueeze(-2)
         total = torch.where(same, self.errors(record, batch.row).covariance(), 0.0)
         for first, last in self._groups():
             part = modes[..., first:last]

@@ -94,6 +94,19 @@ def dense(covariance, record, ocean, seen, chart):
     return record.rows.value[rows].numpy() - basis.offset[:, 0].detach().numpy(), total, passed
 
 
+def on_nodes(latent, covariance, record, ocean, seen, chart):
+    """As `dense`, with every pass at its node, where the filter takes it; and modes and nodes of the rows."""
+    missed, total, _ = dense(covariance, record, ocean, seen, chart)
+    rows = torch.nonzero(record.key == chart)[:, 0]
+    modes = latent.decoder.basis(record.rows.coordinates[rows].double()).modes[:, 0].numpy()
+    node = np.round(seen.time[record.rows.observation[rows].numpy()])
+    days, population = latent.dynamics.days.numpy(), latent.code_variance.numpy()
+    between = np.exp(-np.abs(node[:, None] - node)[..., None] / days)
+    exact = np.exp(-np.abs((record.days[rows, None] - record.days[rows]).numpy())[..., None] / days)
+    total += np.einsum("ik,k,jk,ijk->ij", modes, population, modes, between - exact)
+    return missed, total, modes, node
+
+
 def of_charts(density, covariance, record):
     """The densities of all charts, by their numbers."""
     found = {}
@@ -105,7 +118,7 @@ def of_charts(density, covariance, record):
 def test_the_evidence_is_the_density_of_the_dense_gaussian(latent, ocean):
     seen = passes(7, 9)
     record = record_of(latent, ocean, [seen], ERRORS)
-    covariance = Covariance(latent, latent.decoder, record.view)
+    covariance = Covariance(latent, latent.decoder)
     found = of_charts(log_evidence, covariance, record)
     assert len(found) == 2
     for chart, value in found.items():
@@ -118,7 +131,7 @@ def test_the_evidence_is_the_density_of_the_dense_gaussian(latent, ocean):
 def test_the_density_of_overflights_is_that_of_each_given_the_others(latent, ocean):
     seen = passes(6, 8, seed=1)
     record = record_of(latent, ocean, [seen], ERRORS)
-    covariance = Covariance(latent, latent.decoder, record.view)
+    covariance = Covariance(latent, latent.decoder)
     for chart, value in of_charts(log_overflights, covariance, record).items():
         missed, total, passed = dense(covariance, record, ocean, seen, chart)
         expected = 0.0
@@ -134,7 +147,7 @@ def test_the_density_of_overflights_is_that_of_each_given_the_others(latent, oce
 @pytest.mark.parametrize("density", [log_evidence, log_overflights])
 def test_gradients_are_finite_differences(latent, ocean, density):
     record = record_of(latent, ocean, [passes(5, 6, seed=2)], ERRORS)
-    covariance = Covariance(latent, latent.decoder, record.view)
+    covariance = Covariance(latent, latent.decoder)
     weight = latent.decoder.modulation()[0].requires_grad_(True)
     changed = {**covariance.parameters, "modulation": weight}
 
@@ -159,7 +172,7 @@ def test_gradients_are_finite_differences(latent, ocean, density):
 def test_known_sizes_come_back_from_a_record_drawn_with_them(latent, ocean):
     seen = passes(60, 12, seed=3, days=30.0)
     record = record_of(latent, ocean, [seen], ERRORS)
-    covariance = Covariance(latent, latent.decoder, record.view)
+    covariance = Covariance(latent, latent.decoder)
     known = {"white": 0.5, "along": 0.3, "length": 0.4}
     with torch.no_grad():
         for name, value in known.items():
@@ -171,7 +184,7 @@ def test_known_sizes_come_back_from_a_record_drawn_with_them(latent, ocean):
             drawn = factor @ torch.randn(*batch.row.shape, 1, generator=torch.Generator().manual_seed(1)).double()
             offset = latent.decoder.basis(record.rows.coordinates[batch.row].double()).offset[..., 0]
             record.rows.value[batch.row[batch.known]] = (drawn.squeeze(-1) + offset)[batch.known]
-    fit = Covariance(latent, latent.decoder, record.view)
+    fit = Covariance(latent, latent.decoder)
     optimiser = torch.optim.LBFGS(list(fit.parameters.values()), max_iter=60, line_search_fn="strong_wolfe")
 
     def loss():
@@ -206,7 +219,7 @@ def test_the_filter_of_relaxing_codes_is_the_dense_analysis(latent, ocean):
     """On nodes, and its smoothed and forecast fields are those of the Gaussian process."""
     seen = passes(9, 5, seed=4, days=5.0, at_noon=True)
     record = record_of(latent, ocean, [seen], ERRORS)
-    covariance = Covariance(latent, latent.decoder, record.view)
+    covariance = Covariance(latent, latent.decoder)
     _write(latent, covariance)
     config = AssimilationConfig(errors=ERRORS, bound=None, node_days=1.0)
     end = float(np.ceil(seen.time[-1]))
@@ -215,15 +228,8 @@ def test_the_filter_of_relaxing_codes_is_the_dense_analysis(latent, ocean):
     analysis = forecaster.analyse_observations(seen, end, length, smooth=True)
     ahead = forecaster.forecast_latent(analysis, np.array([end, end + 4.0]))
     for chart in range(2):
-        missed, total, _ = dense(covariance, record, ocean, seen, chart)
-        rows = torch.nonzero(record.key == chart)[:, 0]
-        modes = latent.decoder.basis(record.rows.coordinates[rows].double()).modes[:, 0].numpy()
-        # The filter takes a pass at its node.
-        node = np.round(seen.time[record.rows.observation[rows].numpy()])
+        missed, total, modes, node = on_nodes(latent, covariance, record, ocean, seen, chart)
         days, population = latent.dynamics.days.numpy(), latent.code_variance.numpy()
-        between = np.exp(-np.abs(node[:, None] - node)[..., None] / days)
-        exact = np.exp(-np.abs((record.days[rows, None] - record.days[rows]).numpy())[..., None] / days)
-        total += np.einsum("ik,k,jk,ijk->ij", modes, population, modes, between - exact)
         for index, lead in enumerate((0.0, 4.0)):
             cross = population[:, None] * modes.T * np.exp(-np.abs(end + lead - node) / days[:, None])
             mean = cross @ np.linalg.solve(total, missed)
@@ -239,7 +245,7 @@ def test_gross_errors_are_left_out_and_nothing_else(latent, ocean, louder):
     """Also where all errors are far larger than the configured ones, which a fit has yet to find."""
     seen = passes(20, 12, seed=6)
     record = record_of(latent, ocean, [seen], ERRORS)
-    covariance = Covariance(latent, latent.decoder, record.view)
+    covariance = Covariance(latent, latent.decoder)
     value = record.rows.value
     for batch in record.batches(2**10):
         modes, offset = forms(covariance.decoder, record, batch.row)
@@ -263,7 +269,7 @@ def test_the_filter_tells_the_dense_evidence(latent, ocean, points):
     """By its innovations, whether a node has fewer or more rows than a code has entries."""
     seen = passes(9, points, seed=5, days=5.0, at_noon=True)
     record = record_of(latent, ocean, [seen], ERRORS)
-    covariance = Covariance(latent, latent.decoder, record.view)
+    covariance = Covariance(latent, latent.decoder)
     _write(latent, covariance)
     nodes = np.arange(np.floor(seen.time[0]), np.ceil(seen.time[-1]) + 1.0)
     rows = observed_values(latent, ocean, seen, nodes, ERRORS)
@@ -272,13 +278,22 @@ def test_the_filter_tells_the_dense_evidence(latent, ocean, points):
     context = torch.zeros(2, 0, dtype=torch.float64)
     made = filtered(Problem(latent, context, layout.augmented(prior), rows, nodes - nodes[0], layout))
     for chart in range(2):
-        missed, total, _ = dense(covariance, record, ocean, seen, chart)
-        mine = torch.nonzero(record.key == chart)[:, 0]
-        modes = latent.decoder.basis(record.rows.coordinates[mine].double()).modes[:, 0].numpy()
-        node = np.round(seen.time[record.rows.observation[mine].numpy()])
-        days, population = latent.dynamics.days.numpy(), latent.code_variance.numpy()
-        between = np.exp(-np.abs(node[:, None] - node)[..., None] / days)
-        exact = np.exp(-np.abs((record.days[mine, None] - record.days[mine]).numpy())[..., None] / days)
-        total += np.einsum("ik,k,jk,ijk->ij", modes, population, modes, between - exact)
+        missed, total, *_ = on_nodes(latent, covariance, record, ocean, seen, chart)
         expected = multivariate_normal(np.zeros(len(missed)), total).logpdf(missed)
         assert float(made.evidence[chart]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_channels_of_one_overflight_err_for_themselves(latent, ocean):
+    """As the analysis has it: what two channels share is the sea alone."""
+    record = record_of(latent, ocean, [passes(5, 6, seed=7)], ERRORS)
+    covariance = Covariance(latent, latent.decoder)
+    (batch,) = record.batches(2**20)
+    nothing = torch.zeros(*batch.row.shape, latent.decoder.code_size, dtype=torch.float64)
+    whole = covariance.of_rows(record, batch, nothing)
+    covariance.unresolved = covariance.unresolved.repeat(2)
+    record.rows.channel[::2] = 1
+    parted = covariance.of_rows(record, batch, nothing)
+    channel = record.rows.channel[batch.row]
+    same = channel.unsqueeze(-1) == channel.unsqueeze(-2)
+    torch.testing.assert_close(parted, torch.where(same, whole, 0.0))
+    assert bool((whole[~same] != 0).any())

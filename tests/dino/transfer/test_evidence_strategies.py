@@ -61,7 +61,7 @@ def make_observations(latent: LatentModel, ocean: Ocean, days: float = 24.0, eac
     seen = Observations(time, longitude, latitude, np.zeros_like(nothing), nothing, source, ("sla",))
     relaxed = evidence.relaxing(latent).double()
     record = record_of(relaxed, ocean, [seen], TRUE, most=10**6)
-    covariance = Covariance(relaxed, relaxed.decoder, record.view)
+    covariance = Covariance(relaxed, relaxed.decoder)
     covariance.parameters["size"].fill_(np.log(3.0))
     covariance.parameters["days"].fill_(np.log(10.0))
     covariance.parameters["trend"].fill_(-9.0)
