@@ -1,0 +1,137 @@
+"""Primitives: images of candidate terms on the codes of an affine decoder.
+
+With codes z of the waves of a box, every term of `dino.dynamics.terms` is a map of z that needs no fit: derivatives are
+factors of a wave, products are taken at the points of a grid without aliasing and transformed back. The tendency
+
+    dz/dt = sum_p theta_p G_p(z, t)
+
+is linear in the coefficients theta, of which every environment has its own. Terms that are linear in z are kept as
+matrices of each wave, for exponential integrators.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..space.harmonics import Harmonics, NoSpace
+from .terms import Factor, Monomial, Term, parse_terms
+
+Modes = Harmonics | NoSpace
+
+
+class Primitives:
+    """The maps G_p of candidate terms on states (..., block, channel) of `modes`.
+
+    Coefficients have shape (environment, term); states (environment, sample, block, channel) of so many environments.
+    """
+
+    def __init__(self, modes: Modes, candidates: Iterable[str]) -> None:
+        self.modes = modes
+        self.terms: tuple[Term, ...] = parse_terms(candidates, modes.channels)
+        self.linear_terms = [number for number, term in enumerate(self.terms) if term.is_linear]
+        self.other_terms = [number for number, term in enumerate(self.terms) if not term.is_linear]
+
+    @cached_property
+    def matrices(self) -> Tensor:
+        """(linear term, block, channel, channel): target from source, of every term that is linear."""
+        channels = self.modes.channels
+        made = torch.zeros(len(self.linear_terms), len(self.modes.weights), len(channels), len(channels), dtype=self.modes.dtype)
+        for row, number in enumerate(self.linear_terms):
+            target = channels.index(self.terms[number].target)
+            for monomial in self.terms[number].monomials:
+                factor = monomial.factors[0]
+                made[row, :, target, channels.index(factor.channel)] += monomial.weight * self.modes.symbol(factor.operator)
+        return made
+
+    def linear(self, theta: Tensor) -> Tensor:
+        """(environment, block, channel, channel) matrix of all linear terms."""
+        return torch.einsum("ep,pbij->ebij", theta[:, self.linear_terms].to(self.modes.dtype), self.matrices)
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str], list[tuple[int, Monomial]]]:
+        """(outer operator, target) -> the monomials of the terms that are not linear."""
+        groups: dict[tuple[str, str], list[tuple[int, Monomial]]] = {}
+        for number in self.other_terms:
+            for monomial in self.terms[number].monomials:
+                groups.setdefault((monomial.outer, self.terms[number].target), []).append((number, monomial))
+        return groups
+
+    def nonlinear(self, theta: Tensor, state: Tensor, time: Tensor) -> Tensor:
+        """Tendency (environment, sample, block, channel) of the other terms; time : (sample,)."""
+        made = torch.zeros_like(state)
+        values: dict[Factor, Tensor] = {}
+        products: dict[tuple, Tensor] = {}
+        for (outer, target), members in self._groups.items():
+            total: Tensor | None = None
+            for number, monomial in members:
+                product = self._product(monomial, state, time, values, products)
+                weight = monomial.weight * theta[:, number].view(-1, *[1] * (product.dim() - 1))
+                total = weight * product if total is None else total.addcmul_(weight, product)
+            assert total is not None
+            made[..., self.modes.channels.index(target)] += self._projected(total, outer)
+        return made
+
+    def features(self, state: Tensor, time: Tensor) -> Tensor:
+        """All G_p (term, environment, sample, block, channel) of states at times (sample,)."""
+        made = state.new_zeros(len(self.terms), *state.shape)
+        for row, number in enumerate(self.linear_terms):
+            made[number] = apply(self.matrices[row], state)
+        values: dict[Factor, Tensor] = {}
+        products: dict[tuple, Tensor] = {}
+        for number in self.other_terms:
+            for monomial in self.terms[number].monomials:
+                product = self._product(monomial, state, time, values, products)
+                column = self.modes.channels.index(self.terms[number].target)
+                made[number, ..., column] += monomial.weight * self._projected(product, monomial.outer)
+        return made
+
+    def _projected(self, values: Tensor, outer: str) -> Tensor:
+        """Spectra (..., block) of an operator on values at the points."""
+        spectra = self.modes.from_points(values)
+        return spectra if outer == "id" else spectra * self.modes.symbol(outer)
+
+    def _product(
+        self, monomial: Monomial, state: Tensor, time: Tensor, values: dict[Factor, Tensor], products: dict[tuple, Tensor]
+    ) -> Tensor:
+        """Values (environment, sample, *points) of a product; what other monomials have made already is taken."""
+        key = (monomial.factors, monomial.power)
+        if key in products:
+            return products[key]
+        made: Tensor | None = None
+        for factor in monomial.factors:
+            if factor not in values:
+                values[factor] = self._values(factor, state)
+            made = values[factor] if made is None else made * values[factor]
+        space = [1] * self.modes.dimensions
+        if made is None:
+            made = torch.ones(1, 1, *self.modes.points, dtype=torch.float64)
+        if monomial.power:
+            made = made * (time**monomial.power).view(1, -1, *space)
+        products[key] = made.expand(*state.shape[:2], *self.modes.points)
+        return products[key]
+
+    def _values(self, factor: Factor, state: Tensor) -> Tensor:
+        """Values of one factor at the points."""
+        if not factor.channel:
+            return self.modes.wave(factor.operator, factor.harmonic)[None, None]
+        spectra = state[..., self.modes.channels.index(factor.channel)]
+        if factor.shape:
+            return cubic_spline(self.modes.at_points(spectra), *factor.shape)
+        return self.modes.at_points(spectra if factor.operator == "id" else spectra * self.modes.symbol(factor.operator))
+
+
+def cubic_spline(values: Tensor, number: float, count: float, low: float, high: float) -> Tensor:
+    """The cubic B-spline `number` of `count` on equal knots; outside low..high it goes on as at the end."""
+    width = (high - low) / (count - 3)
+    x = ((values.clamp(low, high) - low) / width - number + 1).abs()
+    return torch.where(x < 1, 2 / 3 - x**2 * (1 - x / 2), (2 - x).clamp_min(0) ** 3 / 6)
+
+
+def apply(matrices: Tensor, state: Tensor) -> Tensor:
+    """Matrices (..., block, channel, channel) times states (..., block, channel), channels being few."""
+    if matrices.shape[-1] == 1:
+        return matrices[..., 0] * state
+    columns = [matrices[..., column] * state[..., column, None] for column in range(matrices.shape[-1])]
+    return torch.stack(columns).sum(0)

@@ -1,0 +1,148 @@
+"""Learning what environments have in common: expectation-maximisation over their coefficients."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..dynamics.primitives import Primitives
+from ..errors import ConfigError, NonFiniteError
+from .environments import Family, Posterior, Prior, adapt, real_products, residual_variance
+from .transitions import Frames, enough_steps, linearised, weak_form
+
+FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
+TRUST = 10.0  # times the size that a term would have if it alone moved the fields: the prior before anything is known
+FIRST_NOISE = 1e-2  # of the variance of increments
+STARTS, START_ITERATIONS, FIRST_ITERATIONS = 12, 10, 6
+CONVERGED = 0.1  # a start whose misfit is below this share of the increments' variance needs no other
+EFFECT, ENOUGH = 1e-4, 4  # share of a frame's change that a direction makes; environments and trajectories that tell
+LEAST_VARIANCE = 1e-14  # of the largest, of a direction of the prior
+
+
+@torch.no_grad()
+def learn(
+    primitives: Primitives,
+    frames: Frames,
+    *,
+    sizes: Mapping[str, float] | None = None,
+    rounds: int = 8,
+    damping: Tensor | None = None,
+    seed: int = 0,
+) -> tuple[Family, Posterior]:
+    """Prior and noise of a family from the frames of several environments, and their own posteriors.
+
+    sizes : of coefficients of some terms by their texts, signs included, as far as they are known: an order of
+        magnitude does. Where frames are so far apart that the integral form fails, descents start from random
+        multiples of them.
+    Raises NonFiniteError where no start leads anywhere.
+    """
+    increments, integrals = weak_form(primitives, frames)
+    variance = increments.abs().square().mean((0, 1))
+    field = (frames.states.abs().square().mean((0, 1, 2)) * primitives.modes.weights[:, None]).sum(0)
+    least = FLOOR * field / len(variance)
+    noise = (FIRST_NOISE * variance.mean(0) + least).expand_as(variance).clone()
+    size = typical_sizes(integrals, increments, noise)
+    prior = Prior(torch.zeros_like(size), torch.diag(TRUST * size))
+    family = Family(primitives, prior, noise, noise, 1, frames.interval, damping)
+    theta = first_estimate(family, frames, sizes or {}, seed)
+    posterior = Posterior(theta, torch.zeros(0), torch.zeros(0))
+    for number in range(rounds):
+        family = replace(family, steps=enough_steps(primitives, posterior.mean, frames, damping))
+        posterior = adapt(family, frames, FIRST_ITERATIONS if number == 0 else 2, posterior.mean)
+        spread = residual_variance(family, posterior.mean, frames)
+        family = replace(family, noise=shell_means(primitives, spread) + least)
+        if number:
+            family = replace(family, prior=maximised(posterior))
+    left = increments - torch.einsum("ep,pesbc->esbc", posterior.mean.to(integrals.dtype), integrals)
+    weak = shell_means(primitives, left.abs().square().mean((0, 1))) + least
+    family = replace(family, weak_noise=weak)
+    away = adapt(family, frames, 0).mean - posterior.mean
+    scale = (posterior.mean - family.prior.mean).square().mean(0) + 1e-12 * family.prior.spread.square().max()
+    family = replace(family, begins_at_mean=bool((away.square().mean(0) / scale).mean() > 1))
+    return replace(family, prior=effective(family, frames, float(variance.sum()))), posterior
+
+
+def typical_sizes(integrals: Tensor, increments: Tensor, noise: Tensor) -> Tensor:
+    """(term,) coefficient with which a term alone would move its channel as much as it moves."""
+    moved = (increments.abs().square().mean((0, 1)) / noise).sum(0)
+    alone = (integrals.abs().square().mean((1, 2)) / noise).sum(1)
+    return (moved / alone.clamp_min(1e-300)).where(alone > 0, torch.zeros(())).amax(1).sqrt()
+
+
+def first_estimate(family: Family, frames: Frames, sizes: Mapping[str, float], seed: int) -> Tensor:
+    """Coefficients (environment, term) from which descents begin."""
+    theta = adapt(family, frames, 0).mean
+    family = replace(family, steps=enough_steps(family.primitives, theta, frames, family.damping))
+    begun = adapt(family, frames, 3, theta)
+    if bool((begun.misfit < CONVERGED / FIRST_NOISE).all()) or not sizes:
+        if not bool(torch.isfinite(begun.misfit).all()):
+            raise NonFiniteError(
+                "frames are too far apart for a first estimate of the coefficients; give `sizes` of the terms you expect"
+            )
+        return begun.mean
+    return from_starts(family, frames, sizes, seed)
+
+
+def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed: int) -> Tensor:
+    """The best of descents of the first environment from random multiples of `sizes`, others from there."""
+    texts = [term.text for term in family.primitives.terms]
+    unknown = sorted(set(sizes) - set(texts))
+    if unknown:
+        raise ConfigError(f"sizes name {', '.join(unknown)}; the candidates are {', '.join(texts)}")
+    wide = torch.tensor([sizes.get(text, 0.0) for text in texts], dtype=torch.float64)
+    random = torch.rand(STARTS, len(texts), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    starts = wide * 2 * random
+    known = torch.nonzero(wide).flatten()
+    root = torch.zeros(len(texts), len(known), dtype=torch.float64)
+    root[known, torch.arange(len(known))] = 2 * wide[known].abs()
+    narrow = replace(family, prior=Prior(torch.zeros_like(wide), root), steps=8)
+    first = Frames(frames.states[:1].expand(STARTS, *[-1] * 4), frames.times)
+    made = adapt(narrow, first, START_ITERATIONS, starts)
+    best = made.mean[made.misfit.argmin()]
+    own = adapt(narrow, frames, FIRST_ITERATIONS, best.expand(len(frames.states), -1))
+    if not bool((own.misfit < CONVERGED / FIRST_NOISE).all()):
+        raise NonFiniteError(
+            f"no start from the given sizes fits the frames: misfits of {float(own.misfit.max()) * FIRST_NOISE:.2g} of the change "
+            "between frames are left; give other sizes or more terms"
+        )
+    return own.mean
+
+
+def effective(family: Family, frames: Frames, moved: float) -> Prior:
+    """The prior in directions that matter, the largest first: the others hardly move the next frame.
+
+    moved : mean square of the change from frame to frame
+    """
+    some = Frames(frames.states[:ENOUGH, :ENOUGH], frames.times)
+    mean = family.prior.mean.expand(len(some.states), -1)
+    _, changes = linearised(family.primitives, mean, family.prior.root, some, family.steps, family.damping)
+    flat = changes.movedim(1, 0).flatten(1)
+    flat = flat[:, torch.isfinite(flat).all(0)]
+    samples = some.before.shape[0] * some.before.shape[1]
+    values, vectors = torch.linalg.eigh(real_products(flat, flat.mT) / samples)
+    kept = (values > EFFECT**2 * moved).nonzero().flatten().flip(0)
+    return Prior(family.prior.mean, family.prior.root @ vectors[:, kept])
+
+
+def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
+    """Values (block, channel) averaged over waves of about one length."""
+    squared = primitives.modes.squared
+    if len(values) == 1:
+        return values
+    shell = (squared.sqrt() / squared[squared > 0].min().sqrt()).round().long()
+    count = int(shell.max()) + 1
+    number = torch.zeros(count, dtype=torch.float64).index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
+    total = torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, shell, values)
+    return (total / number.clamp_min(1)[:, None])[shell]
+
+
+def maximised(posterior: Posterior) -> Prior:
+    """The prior under which the environments' posteriors are most probable, without directions of no variance."""
+    mean = posterior.mean.mean(0)
+    away = posterior.mean - mean
+    covariance = (posterior.covariance + away[:, :, None] * away[:, None]).mean(0)
+    scale = covariance.diagonal().sqrt().clamp_min(1e-300)
+    values, vectors = torch.linalg.eigh(covariance / scale / scale[:, None])
+    kept = values > LEAST_VARIANCE * values[-1]
+    return Prior(mean, scale[:, None] * vectors[:, kept] * values[kept].sqrt())

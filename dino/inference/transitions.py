@@ -1,0 +1,156 @@
+"""From one frame to the next: what environments' coefficients predict, and how that depends on them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.interpolate import make_interp_spline
+from torch import Tensor
+
+from ..dynamics.exponential import Exponential
+from ..dynamics.primitives import Primitives
+
+MOST_VALUES = 2**22  # states that are stepped together
+MOST_STEPS = 64  # of an interval
+DIFFERENCE = 1e-6  # of a direction, by which sensitivities are found
+STEP_ERROR = 1e-5  # of a step, as a share of the change from frame to frame
+DEGREE = 5  # of the splines through frames
+
+
+@dataclass(frozen=True)
+class Frames:
+    """States of trajectories at equal intervals, the same number in every environment.
+
+    states : (environment, trajectory, frame, block, channel); times : (frame,) from the trajectories' start
+    """
+
+    states: Tensor
+    times: Tensor
+
+    @property
+    def interval(self) -> float:
+        """Between frames."""
+        return float(self.times[-1] - self.times[0]) / (len(self.times) - 1)
+
+    @property
+    def before(self) -> Tensor:
+        """(environment, sample, block, channel) every frame that has a next one."""
+        return self.states[:, :, :-1].flatten(1, 2)
+
+    @property
+    def after(self) -> Tensor:
+        """(environment, sample, block, channel) the frames after those."""
+        return self.states[:, :, 1:].flatten(1, 2)
+
+    @property
+    def moments(self) -> Tensor:
+        """(sample,) times of `before`."""
+        return self.times[:-1].repeat(self.states.shape[1])
+
+    def part(self, environments: slice) -> "Frames":
+        """Some environments."""
+        return replace(self, states=self.states[environments])
+
+
+@torch.no_grad()
+def flow(
+    primitives: Primitives, theta: Tensor, before: Tensor, time: Tensor, interval: float, steps: int, damping: Tensor | None
+) -> Tensor:
+    """States an interval after `before` (environment, sample, block, channel)."""
+    return Exponential(primitives, theta, interval / steps, damping).advance(before, time, steps)
+
+
+@torch.no_grad()
+def linearised(
+    primitives: Primitives, theta: Tensor, directions: Tensor, frames: Frames, steps: int, damping: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What coefficients (environment, term) leave of the next frames, and how the prediction changes with them.
+
+    directions : (term, direction) changes of coefficients of about one standard deviation
+    Returns residuals (environment, sample, block, channel) and, behind the environment, a direction.
+    """
+    count, number = len(theta), directions.shape[1]
+    if number and not primitives.modes.dimensions:
+        made, changes = with_tangents(primitives, theta, directions, frames, steps)
+        return frames.after - made, changes
+    tried = torch.cat([theta[:, None], theta[:, None] + DIFFERENCE * directions.T], dim=1)
+    before = frames.before[:, None].expand(-1, number + 1, *[-1] * 3)
+    both = tried.flatten(0, 1), before.flatten(0, 1)
+    made = flow(primitives, *both, frames.moments, frames.interval, steps, damping).unflatten(0, (count, number + 1))
+    return frames.after - made[:, 0], (made[:, 1:] - made[:, :1]) / DIFFERENCE
+
+
+def with_tangents(
+    primitives: Primitives, theta: Tensor, directions: Tensor, frames: Frames, steps: int
+) -> tuple[Tensor, Tensor]:
+    """The next frames of a system without space, and their changes: tangents beside the state, by Runge-Kutta.
+
+    All terms are evaluated once a stage, however many directions there are.
+    """
+    step = frames.interval / steps
+    state = frames.before[:, :, 0]
+    tangents = state.new_zeros(*state.shape, directions.shape[1])
+    size = state.abs().amax((0, 1)) * DIFFERENCE + 1e-12
+
+    def rates(state: Tensor, tangents: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        nudged = torch.cat([state.unsqueeze(2), state.unsqueeze(2) + torch.diag(size)], 2)
+        count = nudged.shape[2]
+        moments = time.repeat_interleave(count)
+        made = primitives.features(nudged.flatten(1, 2).unsqueeze(2), moments)[..., 0, :].unflatten(2, (-1, count))
+        rate = torch.einsum("ep,pesnc->esnc", theta, made)
+        slopes = ((rate[:, :, 1:] - rate[:, :, :1]) / size[:, None]).mT
+        own = torch.einsum("pesc,pd->escd", made[:, :, :, 0], directions)
+        return rate[:, :, 0], slopes @ tangents + own
+
+    for number in range(steps):
+        time = frames.moments + number * step
+        first = rates(state, tangents, time)
+        second = rates(state + step / 2 * first[0], tangents + step / 2 * first[1], time + step / 2)
+        third = rates(state + step / 2 * second[0], tangents + step / 2 * second[1], time + step / 2)
+        last = rates(state + step * third[0], tangents + step * third[1], time + step)
+        state = state + step / 6 * (first[0] + 2 * second[0] + 2 * third[0] + last[0])
+        tangents = tangents + step / 6 * (first[1] + 2 * second[1] + 2 * third[1] + last[1])
+    return state.unsqueeze(2), tangents.permute(0, 3, 1, 2).unsqueeze(3)
+
+
+def blocks(primitives: Primitives, frames: Frames, copies: int) -> Iterator[slice]:
+    """Environments that are stepped together, each with `copies` sets of coefficients."""
+    points = max(frames.states.shape[-2], math.prod(primitives.modes.points)) * frames.states.shape[-1]
+    size = max(1, MOST_VALUES // (copies * points * frames.before.shape[1]))
+    return (slice(start, start + size) for start in range(0, len(frames.states), size))
+
+
+@torch.no_grad()
+def weak_form(primitives: Primitives, frames: Frames) -> tuple[Tensor, Tensor]:
+    """Increments (environment, sample, block, channel) and the integrals of every term (term, environment, ...) over them.
+
+    The path between frames is a spline through all frames of a trajectory: crude where waves turn or decay within an
+    interval, and good enough to begin with.
+    """
+    times = frames.times.numpy()
+    degree = min(DEGREE, (len(times) - 1) // 2 * 2 + 1, len(times) - 1)
+    whole = make_interp_spline(times, np.eye(len(times)), k=max(1, degree)).antiderivative()(times)
+    weights = torch.as_tensor(np.diff(whole, axis=0))
+    count, trajectories, number = frames.states.shape[:3]
+    moments = frames.times.repeat(trajectories)
+    made = primitives.features(frames.states.flatten(1, 2), moments).unflatten(2, (trajectories, number))
+    integrals = torch.einsum("sf,pntfbc->pntsbc", weights.to(made.dtype), made.unflatten(1, (count,)))
+    return frames.after - frames.before, integrals.flatten(2, 3)
+
+
+@torch.no_grad()
+def enough_steps(primitives: Primitives, theta: Tensor, frames: Frames, damping: Tensor | None = None) -> int:
+    """Steps of an interval whose doubling changes next frames by less than a share of their change, in the median."""
+    few = Frames(frames.states[:4, :2], frames.times)
+    theta, steps = theta[:4], 1
+    size = (few.after - few.before).abs().square().sum((-1, -2)).clamp_min(1e-300)
+    made = flow(primitives, theta, few.before, few.moments, few.interval, steps, damping)
+    while steps < MOST_STEPS:
+        finer = flow(primitives, theta, few.before, few.moments, few.interval, 2 * steps, damping)
+        change = ((finer - made).abs().square().sum((-1, -2)) / size).nan_to_num(nan=torch.inf).median()
+        if float(change) < STEP_ERROR**2:  # of fourth order: the finer of the two is sixteen times better
+            return steps
+        steps, made = 2 * steps, finer
+    return steps
