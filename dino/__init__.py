@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from data_pipeline.system.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .config import Config, load_config
+    from .config import Config, PhysicsConfig, load_config
     from .data.observations import Observations
     from .errors import DinoError
     from .forecaster import Analysis, Forecaster
+    from .physics import Physics, fit, from_array
     from .space.domain import PeriodicBox, Region, Sphere
 
     load = Forecaster.load
@@ -25,9 +26,13 @@ __all__ = [
     "Forecaster",
     "Observations",
     "PeriodicBox",
+    "Physics",
+    "PhysicsConfig",
     "Region",
     "Sphere",
     "__version__",
+    "fit",
+    "from_array",
     "load",
     "load_config",
 ]
@@ -42,8 +47,12 @@ _named, __dir__ = lazy_names(
         "Forecaster": "dino.forecaster",
         "Observations": "dino.data.observations",
         "PeriodicBox": "dino.space.domain",
+        "Physics": "dino.physics",
+        "PhysicsConfig": "dino.config",
         "Region": "dino.space.domain",
         "Sphere": "dino.space.domain",
+        "fit": "dino.physics",
+        "from_array": "dino.physics",
         "load_config": "dino.config",
     },
 )

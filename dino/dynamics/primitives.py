@@ -37,12 +37,16 @@ class Primitives:
     def matrices(self) -> Tensor:
         """(linear term, block, channel, channel): target from source, of every term that is linear."""
         channels = self.modes.channels
-        made = torch.zeros(len(self.linear_terms), len(self.modes.weights), len(channels), len(channels), dtype=self.modes.dtype)
+        made = torch.zeros(
+            len(self.linear_terms), len(self.modes.weights), len(channels), len(channels), dtype=self.modes.dtype
+        )
         for row, number in enumerate(self.linear_terms):
             target = channels.index(self.terms[number].target)
             for monomial in self.terms[number].monomials:
                 factor = monomial.factors[0]
-                made[row, :, target, channels.index(factor.channel)] += monomial.weight * self.modes.symbol(factor.operator)
+                made[row, :, target, channels.index(factor.channel)] += monomial.weight * self.modes.symbol(
+                    factor.operator
+                )
         return made
 
     def linear(self, theta: Tensor) -> Tensor:
@@ -93,7 +97,12 @@ class Primitives:
         return spectra if outer == "id" else spectra * self.modes.symbol(outer)
 
     def _product(
-        self, monomial: Monomial, state: Tensor, time: Tensor, values: dict[Factor, Tensor], products: dict[tuple, Tensor]
+        self,
+        monomial: Monomial,
+        state: Tensor,
+        time: Tensor,
+        values: dict[Factor, Tensor],
+        products: dict[tuple, Tensor],
     ) -> Tensor:
         """Values (environment, sample, *points) of a product; what other monomials have made already is taken."""
         key = (monomial.factors, monomial.power)
@@ -119,7 +128,9 @@ class Primitives:
         spectra = state[..., self.modes.channels.index(factor.channel)]
         if factor.shape:
             return cubic_spline(self.modes.at_points(spectra), *factor.shape)
-        return self.modes.at_points(spectra if factor.operator == "id" else spectra * self.modes.symbol(factor.operator))
+        return self.modes.at_points(
+            spectra if factor.operator == "id" else spectra * self.modes.symbol(factor.operator)
+        )
 
 
 def cubic_spline(values: Tensor, number: float, count: float, low: float, high: float) -> Tensor:

@@ -84,7 +84,9 @@ def parse_terms(texts: Iterable[str], channels: Iterable[str]) -> tuple[Term, ..
     for text in texts:
         target, colon, expression = text.partition(":")
         if not colon or target.strip() not in known:
-            raise ConfigError(f"term {text!r} wants the form 'channel: expression' with a channel of {', '.join(known)}")
+            raise ConfigError(
+                f"term {text!r} wants the form 'channel: expression' with a channel of {', '.join(known)}"
+            )
         try:
             tree = ast.parse(expression.strip(), mode="eval").body
             made.append(Term(text, target.strip(), tuple(_sum(tree, known))))
@@ -125,8 +127,12 @@ def _product(tree: ast.expr, known: tuple[str, ...]) -> Monomial:
             return Monomial(factors=(Factor(IDENTITY, name),))
         case ast.Call(func=ast.Name(id=name), args=arguments) if name in WAVES:
             return Monomial(factors=(Factor(name, harmonic=tuple(_whole(each) for each in arguments)),))
-        case ast.Call(func=ast.Name(id="spline"), args=[ast.Name(id=name), *shape]) if name in known and len(shape) == 4:
-            return Monomial(factors=(Factor("spline", name, shape=tuple(float(ast.literal_eval(each)) for each in shape)),))
+        case ast.Call(func=ast.Name(id="spline"), args=[ast.Name(id=name), *shape]) if (
+            name in known and len(shape) == 4
+        ):
+            return Monomial(
+                factors=(Factor("spline", name, shape=tuple(float(ast.literal_eval(each)) for each in shape)),)
+            )
         case ast.Call(func=ast.Name(id=name), args=[inner]) if OPERATORS.fullmatch(name):
             return _operated(name, _product(inner, known))
         case _:
@@ -166,7 +172,9 @@ def library(channels: Iterable[str], dimensions: int, *, order: int = 4, degree:
     around = {0: [""], 1: ["", "dx", "dxx", "dxxx"], 2: [""]}[dimensions]
     for target in names:
         texts.append(f"{target}: 1")
-        texts += [f"{target}: {op}({name})" if op else f"{target}: {name}" for name in names for op in linear[dimensions]]
+        texts += [
+            f"{target}: {op}({name})" if op else f"{target}: {name}" for name in names for op in linear[dimensions]
+        ]
         for product in _products(names, degree):
             texts += [f"{target}: {op}({product})" if op else f"{target}: {product}" for op in around]
     return texts
@@ -179,3 +187,17 @@ def _products(names: list[str], degree: int) -> list[str]:
         last = [(*each, name) for each in last for name in names if name >= each[-1]]
         made += ["*".join(each) for each in last]
     return made
+
+
+def forcing(channels: Iterable[str], dimensions: int, waves: int, powers: int) -> list[str]:
+    """Candidates of a forcing: every harmonic up to the index `waves` along each axis, times powers of the time."""
+    indices = [(x,) for x in range(1, waves + 1)]
+    if dimensions == 2:
+        indices = [(x, y) for x in range(waves + 1) for y in range(-waves, waves + 1) if x > 0 or y > 0]
+    texts = []
+    for channel in channels:
+        for index in indices:
+            for wave in WAVES:
+                term = f"{channel}: {wave}({', '.join(map(str, index))})"
+                texts += [term] + [f"{term}*t**{power}" for power in range(1, powers + 1)]
+    return texts

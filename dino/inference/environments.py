@@ -111,7 +111,11 @@ def adapt(family: Family, frames: Frames, iterations: int = 6, start: Tensor | N
             best, least, held = tried, cost, weights
         else:
             lower = cost < least
-            best, least, held = better(lower, tried, best), torch.where(lower, cost, least), torch.where(lower[:, None], weights, held)
+            best, least, held = (
+                better(lower, tried, best),
+                torch.where(lower, cost, least),
+                torch.where(lower[:, None], weights, held),
+            )
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
         weights, factor = solved(best, family.caution, damping, held)
@@ -228,3 +232,16 @@ def residual_variance(family: Family, theta: Tensor, frames: Frames) -> Tensor:
         total += (square[sound] * trust[sound][:, None, None]).sum(0)
         count += int(sound.sum())
     return total / max(count, 1)
+
+
+def unexplained(family: Family, theta: Tensor, frames: Frames) -> Tensor:
+    """(environment,) share of the change from frame to frame that coefficients leave, the median over transitions."""
+    left = []
+    for part in blocks(family.primitives, frames, 1):
+        some = frames.part(part)
+        ahead = family.primitives, theta[part], some.before, some.moments, some.interval, family.steps, family.damping
+        weight = family.primitives.modes.weights[:, None]
+        miss = ((some.after - flow(*ahead)).abs().square() * weight).sum((-1, -2))
+        change = ((some.after - some.before).abs().square() * weight).sum((-1, -2))
+        left.append((miss / change.clamp_min(1e-300)).nan_to_num(nan=torch.inf).median(1).values)
+    return torch.cat(left)

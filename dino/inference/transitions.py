@@ -56,7 +56,13 @@ class Frames:
 
 @torch.no_grad()
 def flow(
-    primitives: Primitives, theta: Tensor, before: Tensor, time: Tensor, interval: float, steps: int, damping: Tensor | None
+    primitives: Primitives,
+    theta: Tensor,
+    before: Tensor,
+    time: Tensor,
+    interval: float,
+    steps: int,
+    damping: Tensor | None,
 ) -> Tensor:
     """States an interval after `before` (environment, sample, block, channel)."""
     return Exponential(primitives, theta, interval / steps, damping).advance(before, time, steps)

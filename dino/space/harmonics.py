@@ -20,7 +20,9 @@ class Harmonics:
     lengths : of the axes, rows first
     """
 
-    def __init__(self, channels: tuple[str, ...], lengths: tuple[float, ...], sizes: tuple[int, ...], degree: int = 2) -> None:
+    def __init__(
+        self, channels: tuple[str, ...], lengths: tuple[float, ...], sizes: tuple[int, ...], degree: int = 2
+    ) -> None:
         """sizes : of the grid whose waves are kept (rows first); degree : of products that must be free of aliasing, 1 for
         products on the grid itself, which then keeps all its waves"""
         if len(lengths) != len(sizes) or len(sizes) not in (1, 2):
@@ -84,7 +86,10 @@ class Harmonics:
         if "y" in operator and self.dimensions == 1:
             raise ConfigError(f"operator {operator} wants two dimensions; the box has one")
         if operator.count("x") % 2 == 0 and operator.count("y") % 2 == 0:  # even: the shortest wave has one
-            full = [(2j * math.pi / length * index.double()) for index, length in zip(self.indices, self.lengths, strict=True)]
+            full = [
+                (2j * math.pi / length * index.double())
+                for index, length in zip(self.indices, self.lengths, strict=True)
+            ]
             x, y = full[-1] / 1j, full[0] / 1j
         return (1j * x) ** operator.count("x") * (1j * y) ** operator.count("y")
 
@@ -93,7 +98,10 @@ class Harmonics:
         if self.dimensions != 2:
             raise ConfigError("operator lap9 is the Laplacian of a grid of two dimensions")
         (down, across), spacing = self.indices, self.lengths[-1] / self.sizes[-1]
-        y, x = (torch.cos(2 * math.pi * index.double() / size) for index, size in zip((down, across), self.sizes, strict=True))
+        y, x = (
+            torch.cos(2 * math.pi * index.double() / size)
+            for index, size in zip((down, across), self.sizes, strict=True)
+        )
         return (x + y + x * y - 3) / spacing**2
 
     def wave(self, kind: str, harmonic: tuple[int, ...]) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..dynamics.primitives import Primitives
 from ..errors import ConfigError, NonFiniteError
-from .environments import Family, Posterior, Prior, adapt, real_products, residual_variance
-from .transitions import Frames, enough_steps, linearised, weak_form
+from ..inference.environments import Family, Posterior, Prior, adapt, real_products, residual_variance
+from ..inference.transitions import Frames, enough_steps, linearised, weak_form
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
 TRUST = 10.0  # times the size that a term would have if it alone moved the fields: the prior before anything is known

@@ -1,0 +1,127 @@
+"""Forecasts of environments with adapted coefficients, and their ensembles."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..dynamics.exponential import Exponential
+from ..dynamics.primitives import Modes
+from ..inference.environments import Family, Posterior
+
+CLOSURE_ORDER = 8  # power of the wave number with which the closure grows
+LADDER = (1.0, 10.0, 100.0)  # closures [1/interval] that are tried in turn where a forecast leaves the finite numbers
+BOUND = 100.0  # times the largest mean square of the states that were learned from: more has left the physics
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Where forecasts begin: environment of each trajectory (trajectory,), states (trajectory, block, channel), time."""
+
+    family: Family
+    posterior: Posterior
+    place: np.ndarray
+    states: Tensor
+    time: float
+
+
+def closure(modes: Modes, rate: float) -> Tensor:
+    """(block,) damping of waves, `rate` for the shortest and nearly none for most."""
+    return rate * (modes.squared / modes.squared.max()) ** (CLOSURE_ORDER / 2)
+
+
+@torch.no_grad()
+def roll(start: Rollout, times: np.ndarray, reach: Tensor) -> Tensor:
+    """States (trajectory, time, block, channel) of the mean coefficients at ascending `times`.
+
+    reach : (channel,) largest mean square that was learned from. Where a forecast leaves it by far, it is made again
+    with its shortest waves damped, more and more; where nothing helps it stays at its last bounded state.
+    """
+    made, bounded = steps(start, start.posterior.mean[start.place], times, reach)
+    modes = start.family.primitives.modes
+    for rate in LADDER if modes.dimensions else ():
+        again = torch.nonzero(~bounded).flatten()
+        if not len(again):
+            break
+        damping = closure(modes, rate / start.family.interval)
+        if start.family.damping is not None:
+            damping = damping + start.family.damping
+        part = replace(
+            start,
+            family=replace(start.family, damping=damping),
+            place=start.place[again.numpy()],
+            states=start.states[again],
+        )
+        made[again], bounded[again] = steps(part, part.posterior.mean[part.place], times, reach)
+    return made
+
+
+@torch.no_grad()
+def spread_of(
+    start: Rollout, times: np.ndarray, sizes: tuple[int, ...], members: int, seed: int, reach: Tensor
+) -> Tensor:
+    """Standard deviation (trajectory, time, channel, *sizes) of an ensemble.
+
+    Its members differ in their coefficients, drawn from the posterior, and in what the equations have left of every
+    next frame, added as noise.
+    """
+    modes, generator = start.family.primitives.modes, torch.Generator().manual_seed(seed)
+    total = square = torch.zeros(())
+    root = posterior_root(start.posterior)[start.place]
+    mean = start.posterior.mean[start.place]
+    for _ in range(members):
+        draw = torch.randn(root.shape[0], root.shape[2], generator=generator, dtype=torch.float64)
+        theta = mean + torch.einsum("epr,er->ep", root, draw)
+        made, _ = steps(start, theta, times, reach, generator)
+        fields = modes.decode(made, sizes)
+        total, square = total + fields, square + fields.square()
+    return (square / members - (total / members).square()).clamp_min(0).sqrt() * (members / max(members - 1, 1)) ** 0.5
+
+
+def posterior_root(posterior: Posterior) -> Tensor:
+    """(environment, term, term) roots of the covariances, which may have lost rank."""
+    scale = posterior.covariance.diagonal(dim1=-2, dim2=-1).clamp_min(1e-300).sqrt()
+    unit = posterior.covariance / scale.unsqueeze(-1) / scale.unsqueeze(-2)
+    values, vectors = torch.linalg.eigh(unit)
+    return scale.unsqueeze(-1) * vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+
+
+def steps(
+    start: Rollout, theta: Tensor, times: np.ndarray, reach: Tensor, noise: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """States at ascending times with coefficients (trajectory, term), and which trajectories stayed bounded.
+
+    noise : draws what the equations leave of a frame, for members of an ensemble
+    """
+    family = start.family
+    longest = family.interval / family.steps
+    state, now, known = start.states.unsqueeze(1), start.time, {}
+    weights = family.primitives.modes.weights[:, None]
+    bounded, made = torch.ones(len(state), dtype=torch.bool), []
+    for then in times.tolist():
+        count = max(1, int(np.ceil((then - now) / longest - 1e-6))) if then > now else 0
+        if count:
+            step = float(np.format_float_positional((then - now) / count, 12, fractional=False))
+            if step not in known:
+                known[step] = Exponential(family.primitives, theta, step, family.damping)
+            new = known[step].advance(state, torch.tensor([now], dtype=torch.float64), count)
+            if noise is not None:
+                new = new + drawn(family, start, (then - now) / family.interval, noise)
+            square = (weights * new[:, 0].abs().square()).sum(1)
+            bounded &= (square <= BOUND * reach).all(1)
+            state = torch.where(bounded[:, None, None, None], new, state)
+        made.append(state[:, 0])
+        now = then
+    return torch.stack(made, 1), bounded
+
+
+def drawn(family: Family, start: Rollout, intervals: float, generator: torch.Generator) -> Tensor:
+    """(trajectory, 1, block, channel) what the equations leave of frames `intervals` ahead."""
+    scale = start.posterior.misfit[start.place].clamp_min(1.0)
+    size = (intervals * family.noise * scale[:, None, None]).sqrt().unsqueeze(1)
+    shape = size.shape
+    if not start.states.is_complex():
+        return size * torch.randn(shape, generator=generator, dtype=torch.float64)
+    parts = torch.randn(2, *shape, generator=generator, dtype=torch.float64) * (0.5**0.5 * size)
+    return torch.complex(parts[0], parts[1])
