@@ -1,8 +1,8 @@
 """u_t + d_x(a u^2 - b u_x + g u_xx) + d u_xxxx = F(x, t) on a periodic line, by the solver that each row wants.
 
-Rows without a are exact in Fourier. Rows of a alone are exact by the formula of Lax and Oleinik. Others are spectral with
-the two-thirds rule and exponential Runge-Kutta steps, on as many points as their fronts want. Where those are too many,
-finite volumes on cells eight times as fine take over.
+Rows without a are exact in Fourier. Rows of a alone are exact by the formula of Lax and Oleinik. Others are spectral
+with the two-thirds rule and exponential Runge-Kutta steps, on as many points as their fronts want. Where those are too
+many, finite volumes on finer cells take over.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from scipy import fft
 
 from data_pipeline.simulators.entropy import entropy_solution
 from data_pipeline.simulators.exponential import ExponentialSteps, solve_controlled
-from data_pipeline.simulators.shocks import Forcing, solve_with_shocks
+from data_pipeline.simulators.shocks import FINER, Forcing, solve_with_shocks
 
 CELL_PECLET = 0.6  # 2 a u dx / b, which leaves 2e-5 of a steady front's spectrum beyond the cutoff
 SOLITON_CELLS = 0.17  # dx / sqrt(g / (a u)), which leaves 1e-8 of a soliton of thrice the amplitude
-FEWEST, MOST = 2, 16  # spectral points to a point of the wanted grid, powers of two
+FEWEST, MOST = 2, 8  # spectral points to a point of the wanted grid, powers of two
 
 
 def solve_conservation(
@@ -26,15 +26,17 @@ def solve_conservation(
     times: np.ndarray,
     forcing: Forcing | None = None,
     tolerance: float = 1e-8,
+    finer: int = FINER,
 ) -> np.ndarray:
     """States (n, time, size) at `times` of initial `fields` (n, size) at time 0; coefficients: a, b, g, d (n,).
 
-    forcing: F of some rows on any number of points. Raises SimulationError where a row has no stable step.
+    forcing: F of some rows on any number of points. tolerance: of the spectral steps between two frames; finer: finite
+    volumes to a point. Raises SimulationError where a row has no stable step.
     """
     solved = np.empty((len(fields), len(times), fields.shape[1]))
-    finer = refinement(fields, length, coefficients, forced=forcing is not None)
-    for number in np.unique(finer):
-        rows = np.flatnonzero(finer == number)
+    wanted = refinement(fields, length, coefficients, forced=forcing is not None)
+    for number in np.unique(wanted):
+        rows = np.flatnonzero(wanted == number)
         own = {name: values[rows] for name, values in coefficients.items()}
         push = None if forcing is None else _of_rows(forcing, rows)
         if number == -1:
@@ -44,9 +46,8 @@ def solve_conservation(
         elif number > MOST:
             turned = np.where(own["a"] < 0, -1.0, 1.0)[:, None]  # -u has the opposite a
             mirrored = None if push is None else _turned(push, turned)
-            volumes = solve_with_shocks(
-                turned * fields[rows], length, np.abs(own["a"]), lambda k, c=own: symbol(c, k), times, mirrored
-            )
+            problem = turned * fields[rows], length, np.abs(own["a"]), lambda k, c=own: symbol(c, k), times
+            volumes = solve_with_shocks(*problem, mirrored, finer)
             solved[rows] = turned[:, :, None] * volumes
         else:
             solved[rows] = _spectral(fields[rows], length, own, times, push, int(number), tolerance)

@@ -11,7 +11,8 @@ from scipy import fft
 
 Forcing = Callable[[float, int, np.ndarray], np.ndarray]  # time, points, rows (m,) -> (m, points)
 FINER = 8
-COURANT = 0.5
+COURANT = 0.8
+TOGETHER = 8  # rows that fit a cache
 _HALF_OCTAVES = 2
 
 
@@ -41,8 +42,9 @@ def solve_with_shocks(
             speed = 2 * slope * np.abs(state).max(1) * 1.3 + 1e-9
             steps = _rounded(interval * speed / (COURANT * spacing))
             for number in np.unique(steps):
-                rows = np.flatnonzero(steps == number)
-                state[rows] = _advance(state[rows], rows, spacing, slope, linear, now, interval, number, forcing)
+                alike = np.flatnonzero(steps == number)
+                for rows in np.array_split(alike, -(-len(alike) // TOGETHER)):
+                    state[rows] = _advance(state[rows], rows, spacing, slope, linear, now, interval, number, forcing)
             now = float(time)
         solved[:, frame] = state[:, ::finer]
     return solved
@@ -74,7 +76,9 @@ def _advance(
 
     def tendency(values: np.ndarray, moment: float) -> np.ndarray:
         flux = godunov(values, a)
-        change = (np.roll(flux, 1, 1) - flux) / spacing
+        change = np.roll(flux, 1, 1)
+        change -= flux
+        change /= spacing
         return change if forcing is None else change + forcing(moment, cells, rows)
 
     state = linearly(state, half)
@@ -89,20 +93,48 @@ def _advance(
 
 def godunov(values: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Fluxes of a u^2 (a >= 0) through the right side of each cell (n, cell)."""
-    left = reconstructed(*(np.roll(values, shift, 1) for shift in (2, 1, 0, -1, -2)))
-    right = reconstructed(*(np.roll(values, shift, 1) for shift in (-3, -2, -1, 0, 1)))
-    return slope * np.maximum(np.maximum(left, 0) ** 2, np.minimum(right, 0) ** 2)
+    right, left = sides(values)
+    into = np.roll(left, -1, 1)  # of the next cell
+    np.maximum(right, 0, out=right)
+    np.minimum(into, 0, out=into)
+    right *= right
+    into *= into
+    return slope * np.maximum(right, into)
 
 
-def reconstructed(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """The value on the side of d of the middle cell of five, from their averages."""
-    rough = (
-        13 / 12 * (a - 2 * b + c) ** 2 + 0.25 * (a - 4 * b + 3 * c) ** 2,
-        13 / 12 * (b - 2 * c + d) ** 2 + 0.25 * (b - d) ** 2,
-        13 / 12 * (c - 2 * d + e) ** 2 + 0.25 * (3 * c - 4 * d + e) ** 2,
-    )
+def sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values on the right and on the left side of each cell of averages (n, cell): WENO5 by differences.
+
+    Both sides weigh the same three parabolas by the same roughness, with mirrored preferences.
+    """
+    wide = np.concatenate([values[:, -2:], values, values[:, :2]], axis=1)
+    first = np.diff(wide, axis=1)  # (n, cell + 3)
+    second = np.diff(first, axis=1)  # (n, cell + 2)
+    before, after = first[:, 1:-2], first[:, 2:-1]
+    bent = second[:, :-2], second[:, 1:-1], second[:, 2:]
+    tilted = bent[0] + 2 * before, before + after, bent[2] - 2 * after
+    rough = [13 / 12 * bend * bend + 0.25 * tilt * tilt for bend, tilt in zip(bent, tilted, strict=True)]
     whole = np.abs(rough[0] - rough[2])
-    weights = [w * (1 + (whole / (r + 1e-40)) ** 2) for w, r in zip((0.1, 0.6, 0.3), rough, strict=True)]
-    values = (2 * a - 7 * b + 11 * c) / 6, (-b + 5 * c + 2 * d) / 6, (2 * c + 5 * d - e) / 6
-    total = sum(w * v for w, v in zip(weights, values, strict=True))
-    return np.asarray(total / (weights[0] + weights[1] + weights[2]))
+    trust = []
+    for each in rough:
+        each += 1e-40
+        ratio = np.divide(whole, each, out=each)
+        ratio *= ratio
+        ratio += 1
+        trust.append(ratio)
+    rising = 2 * bent[0] + 3 * before, before + 2 * after, 3 * after - bent[2]
+    falling = -3 * before - bent[0], -after - 2 * before, 2 * bent[2] - 3 * after
+    return values + _weighed(rising, trust, (0.1, 0.6, 0.3)), values + _weighed(falling, trust, (0.3, 0.6, 0.1))
+
+
+def _weighed(steps: tuple[np.ndarray, ...], trust: list[np.ndarray], liking: tuple[float, ...]) -> np.ndarray:
+    weights = [liked * trusted for liked, trusted in zip(liking, trust, strict=True)]
+    total = weights[0] + weights[1]
+    total += weights[2]
+    total *= 6
+    moved = weights[0] * steps[0]
+    for weight, step in zip(weights[1:], steps[1:], strict=True):
+        weight *= step
+        moved += weight
+    moved /= total
+    return moved
