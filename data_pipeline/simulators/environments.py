@@ -62,7 +62,7 @@ class EnvironmentsConfig(BaseModel):
     NAME: ClassVar[str] = ""
     CHANNELS: ClassVar[tuple[str, ...]] = ()
     DEFAULTS: ClassVar[Mapping[str, float]] = {}
-    BATCH: ClassVar[int] = 256  # trajectories that are solved together
+    BATCH: ClassVar[int] = 256
 
     environments: tuple[dict[str, Choice], ...] = Field(default=({},), description="families of parameters")
     draws: int = Field(default=1, ge=1, description="environments of each family that has a range")
@@ -115,6 +115,11 @@ class EnvironmentsConfig(BaseModel):
     def shape(self) -> tuple[int, ...]:
         """Points along y, then x."""
         return ()
+
+    @property
+    def batch(self) -> int:
+        """Trajectories that are solved together; the numbers depend on it within the tolerance of a solver only."""
+        return self.BATCH
 
     @property
     def times(self) -> np.ndarray:
@@ -188,7 +193,7 @@ def parts(config: EnvironmentsConfig) -> FieldParts:
     table = config.table()
     count = len(next(iter(table.values())))
     rows = [(number, trajectory) for number in range(count) for trajectory in range(config.trajectories)]
-    blocks = batches(len(rows), config.BATCH)
+    blocks = batches(len(rows), config.batch)
     environment = np.repeat(np.arange(count), config.trajectories)
 
     def make(part: int, report: Report) -> Mapping[str, np.ndarray]:

@@ -86,7 +86,8 @@ def solve_controlled(
     its norm between two frames. A row is the same in any company. Raises SimulationError where no step is small enough.
     """
     rows, steps, now = np.arange(len(states)), np.ones(len(states), int), 0.0
-    for time in times:
+    wanted = set(map(float, times))
+    for time in _with_stops(times):
         if time > now:
             states, before = states.copy(), steps.copy()
             for number in np.unique(before):
@@ -95,7 +96,16 @@ def solve_controlled(
                 with np.errstate(over="ignore", invalid="ignore"):  # too long a step is one that is halved
                     states[members], steps[members] = _controlled(advance, *own)
             now = float(time)
-        yield states
+        if time in wanted:
+            yield states
+
+
+def _with_stops(times: np.ndarray) -> list[float]:
+    """The times, and others before the first of them, so that no interval is much longer than that of two frames."""
+    first = float(times[0])
+    usual = float(np.diff(times).min()) if len(times) > 1 else first
+    stops = np.linspace(0, first, int(np.ceil(first / usual)) + 1)[1:-1] if first > usual else []
+    return [*map(float, stops), *map(float, times)]
 
 
 def _controlled(
