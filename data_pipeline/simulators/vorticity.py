@@ -3,7 +3,8 @@
     w_t + inertia u . grad w = viscosity laplacian w - drag w + F,   u = (-d psi/dy, d psi/dx),   laplacian psi = w
     F = sine sin 2 pi (sine_x x + sine_y y) / L + cosine cos 2 pi (cosine_x x + cosine_y y) / L
 
-Pseudo-spectral with the two-thirds rule as `navier_stokes`, by exponential Runge-Kutta steps to `tolerance`. Without inertia it is pure diffusion; without viscosity the truncated equation of Euler.
+Pseudo-spectral with the two-thirds rule as `navier_stokes`, by exponential Runge-Kutta steps to `tolerance`. Without
+inertia it is pure diffusion; without viscosity the truncated equation of Euler.
 
 CoDA, LEADS: the published spectral truncation and spin-up; initial fields are of the same law, as torch drew theirs.
 Zebra: the length 2 pi, wave number k0 = 10 and a grid of 128 are assumptions. TTG: counts and frames are this package's
