@@ -40,6 +40,10 @@ class Simulator(StrEnum):
     HEAT = "heat"
     BURGERS = "burgers"
     VORTICITY = "vorticity"
+    MEMBRANE = "membrane"
+    FISHER = "fisher"
+    ALLEN_CAHN = "allen-cahn"
+    FITZHUGH_NAGUMO = "fitzhugh-nagumo"
 
 
 class PartName(StrEnum):

@@ -15,8 +15,10 @@ __all__ = ["draw_fields", "draw_histograms", "draw_observations", "draw_store"]
 def draw_store(
     ds: xr.Dataset, folder: Path, numbers: dict[str, dict[str, float]], cell_degrees: float | None = None
 ) -> list[Path]:
-    """Draw coverage, of what lies on the globe, and histograms of a store to `folder`; numbers: of `statistics`. Returns
-    the files."""
+    """Draw coverage, of what lies on the globe, and histograms of a store to `folder`; numbers: of `statistics`.
+
+    Returns the files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     units = {str(name): str(ds[name].attrs.get("units", "")) for name in ds.data_vars}
     drawn = draw_histograms(histograms(ds, numbers), units, folder / "histograms.png")

@@ -4,12 +4,15 @@ from data_pipeline.simulators.advection_diffusion import AdvectionDiffusionConfi
 from data_pipeline.simulators.burgers import BurgersConfig
 from data_pipeline.simulators.combined import CombinedConfig
 from data_pipeline.simulators.environments import EnvironmentsConfig
+from data_pipeline.simulators.fitzhugh_nagumo import FitzHughNagumoConfig
 from data_pipeline.simulators.glycolysis import GlycolysisConfig
 from data_pipeline.simulators.gray_scott import GrayScottConfig
 from data_pipeline.simulators.heat import HeatConfig
 from data_pipeline.simulators.korteweg_de_vries import KortewegDeVriesConfig
 from data_pipeline.simulators.kuramoto_sivashinsky import KuramotoSivashinskyConfig
 from data_pipeline.simulators.lotka_volterra import LotkaVolterraConfig
+from data_pipeline.simulators.membrane import MembraneConfig
+from data_pipeline.simulators.reactions import AllenCahnConfig, FisherConfig
 from data_pipeline.simulators.vorticity import VorticityConfig
 
 _ALL: tuple[type[EnvironmentsConfig], ...] = (
@@ -23,5 +26,9 @@ _ALL: tuple[type[EnvironmentsConfig], ...] = (
     HeatConfig,
     BurgersConfig,
     VorticityConfig,
+    MembraneConfig,
+    FisherConfig,
+    AllenCahnConfig,
+    FitzHughNagumoConfig,
 )
 SYSTEMS = {kind.NAME: kind for kind in _ALL}
