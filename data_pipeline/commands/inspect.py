@@ -15,6 +15,7 @@ from data_pipeline.figures import draw_store
 from data_pipeline.inspection.coverage import longest_gap
 from data_pipeline.inspection.summary import statistics
 from data_pipeline.layout.checks import blocks, channel_names
+from data_pipeline.layout.trajectories import PARAMETER, parameter_names
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.scheduler import computed, connected
 
@@ -49,7 +50,7 @@ def _show(ds: xr.Dataset, store: Path, figures: Path | None, cell: float | None)
     table = Table("channel", "units", "missing", "min", "mean", "max", "std")
     for name, of_channel in numbers.items():
         row = [f"{of_channel[key]:.4g}" for key in ("min", "mean", "max", "std")]
-        table.add_row(name, str(ds[name].attrs["units"]), f"{100 * (1 - of_channel['coverage']):.1f} %", *row)
+        table.add_row(name, str(ds[name].attrs.get("units", "")), f"{100 * (1 - of_channel['coverage']):.1f} %", *row)
     console.print(table)
     for label, lines in (("source", _sources(ds)), ("history", ds.attrs["history"].splitlines())):
         for line in lines[:_SHOWN]:
@@ -63,6 +64,8 @@ def _show(ds: xr.Dataset, store: Path, figures: Path | None, cell: float | None)
 
 def describe(ds: xr.Dataset, store: Path) -> list[tuple[str, str]]:
     """(label, text) lines on layout, dimensions, time span, extent, gaps and sources."""
+    if ds.attrs["dino_store"] == "trajectories":
+        return _of_trajectories(ds, store)
     first, last = (_moment(ds["time"][end].values) for end in (0, -1))
     dims = dict.fromkeys((*ds[channel_names(ds)[0]].dims, *ds.sizes))
     lines = [
@@ -91,6 +94,24 @@ def _of_observations(ds: xr.Dataset) -> list[tuple[str, str]]:
         ("longest gap", f"{_hours(after - before)}, from {_moment(before)} to {_moment(after)}"),
         ("points of", ", ".join(named[:_SHOWN] + more)),
     ]
+
+
+def _of_trajectories(ds: xr.Dataset, store: Path) -> list[tuple[str, str]]:
+    times = ds["time"].values
+    lengths, periodic = np.atleast_1d(ds.attrs["lengths"]), np.atleast_1d(ds.attrs["periodic"])
+    sides = [f"{length:g}{' periodic' * bool(wraps)}" for length, wraps in zip(lengths, periodic, strict=True)]
+    lines = [
+        ("store", f"{store} ({ds.attrs['dino_store']}, {ds.attrs['Conventions']})"),
+        ("product", str(ds.attrs["product"])),
+        ("dimensions", ", ".join(f"{dim} {size}" for dim, size in ds.sizes.items())),
+        ("time", f"{times[0]:g} to {times[-1]:g} in the system's unit"),
+        ("box", " x ".join(sides) or "none: ordinary differential equations"),
+        ("environments", str(len(np.unique(ds["environment"].values)))),
+    ]
+    for name in parameter_names(ds):
+        values = ds[PARAMETER + name].values
+        lines.append((name, f"{values.min():.6g} to {values.max():.6g}"))
+    return lines
 
 
 def _of_maps(ds: xr.Dataset) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""dino-data simulate: a simulated system as a field store."""
+"""dino-data simulate: a simulated system as a store of fields or of trajectories."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from data_pipeline.commands.options import Scheduler
 from data_pipeline.errors import ConfigError
 from data_pipeline.layout.checks import channel_names
-from data_pipeline.simulators import navier_stokes, quasi_geostrophic, shallow_water, wave
+from data_pipeline.simulators import environments, navier_stokes, quasi_geostrophic, shallow_water, wave
+from data_pipeline.simulators.environments import EnvironmentsConfig
 from data_pipeline.simulators.oceans import OceansConfig, simulate_oceans
 from data_pipeline.simulators.sequences import SequencesConfig
+from data_pipeline.simulators.systems import SYSTEMS
 from data_pipeline.stores.growing import grow_store
 from data_pipeline.stores.parts import FieldParts
 from data_pipeline.system.progress import reported
@@ -28,20 +30,29 @@ class Simulator(StrEnum):
     NAVIER_STOKES = "navier-stokes"
     WAVE = "wave"
     SHALLOW_WATER = "shallow-water"
-
-
-class PresetName(StrEnum):
-    """Sizes of an experiment; see `SequencesConfig.preset`."""
-
-    PAPER = "paper"
-    QUICK = "quick"
+    LOTKA_VOLTERRA = "lotka-volterra"
+    GLYCOLYSIS = "glycolysis"
+    GRAY_SCOTT = "gray-scott"
+    COMBINED = "combined"
+    KURAMOTO_SIVASHINSKY = "kuramoto-sivashinsky"
+    KORTEWEG_DE_VRIES = "korteweg-de-vries"
+    ADVECTION_DIFFUSION = "advection-diffusion"
+    HEAT = "heat"
+    BURGERS = "burgers"
+    VORTICITY = "vorticity"
+    MEMBRANE = "membrane"
+    FISHER = "fisher"
+    ALLEN_CAHN = "allen-cahn"
+    FITZHUGH_NAGUMO = "fitzhugh-nagumo"
 
 
 class PartName(StrEnum):
-    """The two random streams of a seed."""
+    """The random streams of a seed; the last two are of systems with environments."""
 
     TRAIN = "train"
     TEST = "test"
+    ADAPTATION = "adaptation"
+    ADAPTATION_TEST = "adaptation-test"
 
 
 _SYSTEMS: dict[Simulator, tuple[type[BaseModel], Callable[[Any], FieldParts]]] = {
@@ -49,16 +60,17 @@ _SYSTEMS: dict[Simulator, tuple[type[BaseModel], Callable[[Any], FieldParts]]] =
     Simulator.NAVIER_STOKES: (navier_stokes.NavierStokesConfig, navier_stokes.parts),
     Simulator.WAVE: (wave.WaveConfig, wave.parts),
     Simulator.SHALLOW_WATER: (shallow_water.ShallowWaterConfig, shallow_water.parts),
+    **{Simulator(name): (kind, environments.parts) for name, kind in SYSTEMS.items()},
 }
 
 
 def simulate(
     name: Annotated[Simulator, typer.Argument(help="What to simulate.")],
-    out: Annotated[Path, typer.Option(help="The field store to write.")],
+    out: Annotated[Path, typer.Option(help="The store to write.")],
     preset: Annotated[
-        PresetName | None, typer.Option(help="Sizes of the published experiment (default) or of one of seconds.")
+        str | None, typer.Option(help="Settings of a published experiment (paper, coda, ttg, ...) or one of seconds.")
     ] = None,
-    part: Annotated[PartName | None, typer.Option(help="Training (default) or test sequences.")] = None,
+    part: Annotated[PartName | None, typer.Option(help="Training (default), test or adaptation.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="A setting, e.g. workers=2; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the initial states and of the forcing.")] = None,
@@ -69,10 +81,13 @@ def simulate(
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
     scheduler: Scheduler = None,
 ) -> None:
-    """Simulate a system and write its fields as a field store; a run that was stopped continues where it was.
+    """Simulate a system and write a store; a run that was stopped continues where it was.
 
-    Later settings win: preset, --config, --seed, --set. Presets and parts are those of DINo's experiments
-    (navier-stokes, wave, shallow-water; the last needs the extra `spherical`).
+    Later settings win: preset, --config, --seed, --set. Presets paper and quick are those of DINo's experiments
+    (navier-stokes, wave, shallow-water; the last needs the extra `spherical`). Other systems have environments and the
+    presets of published protocols; a name that is none is answered with those there are.
+
+    Example: dino-data simulate lotka-volterra --preset coda --part train --out runs/prey.zarr
 
     Example: dino-data simulate navier-stokes --out runs/vortices.zarr --preset quick --part test --set workers=2
 
@@ -98,7 +113,7 @@ def simulate(
     typer.echo(f"wrote {out}: {', '.join(channel_names(parts.fields))}, {sizes}")
 
 
-def _refuse_oceans(name: Simulator, oceans: int | None, preset: PresetName | None, part: PartName | None) -> None:
+def _refuse_oceans(name: Simulator, oceans: int | None, preset: str | None, part: PartName | None) -> None:
     """Raise ConfigError where options do not go together with --oceans or --mapped."""
     if name is not Simulator.QUASI_GEOSTROPHIC or preset is not None or part is not None:
         raise ConfigError("--oceans and --mapped are of quasi-geostrophic, without presets and parts; leave them out")
@@ -106,15 +121,19 @@ def _refuse_oceans(name: Simulator, oceans: int | None, preset: PresetName | Non
         raise ConfigError("--mapped smooths the stores of --oceans; say how many oceans are wanted")
 
 
-def _preset(
-    name: Simulator, kind: type[BaseModel], preset: PresetName | None, part: PartName | None
-) -> dict[str, Any] | None:
+def _preset(name: Simulator, kind: type[BaseModel], preset: str | None, part: PartName | None) -> dict[str, Any] | None:
     """The settings a preset stands for; ConfigError when a system without presets is asked for one."""
+    of = (part or PartName.TRAIN).value
     if issubclass(kind, SequencesConfig):
-        chosen = kind.preset((preset or PresetName.PAPER).value, (part or PartName.TRAIN).value)
-        return chosen.model_dump(exclude_unset=True)
+        named: Any = (preset or "paper", of)
+        if named not in kind.PRESETS:
+            known = ", ".join(" ".join(pair) for pair in kind.PRESETS)
+            raise ConfigError(f"{name.value} has no preset {' '.join(named)}; it has {known}")
+        return kind.preset(*named).model_dump(exclude_unset=True)
+    if issubclass(kind, EnvironmentsConfig):
+        return {"part": of} if preset is None else kind.preset(preset, of).model_dump(exclude_unset=True)
     if preset is not None or part is not None:
-        having = ", ".join(other for other, (model, _) in _SYSTEMS.items() if issubclass(model, SequencesConfig))
+        having = ", ".join(other for other, (model, _) in _SYSTEMS.items() if hasattr(model, "PRESETS"))
         raise ConfigError(
             f"{name.value} has no presets and no parts, {having} have; leave --preset and --part out and give --set"
         )

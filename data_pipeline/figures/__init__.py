@@ -15,12 +15,14 @@ __all__ = ["draw_fields", "draw_histograms", "draw_observations", "draw_store"]
 def draw_store(
     ds: xr.Dataset, folder: Path, numbers: dict[str, dict[str, float]], cell_degrees: float | None = None
 ) -> list[Path]:
-    """Draw coverage and histograms of a store to `folder`; numbers: of `statistics`. Returns the files."""
+    """Draw coverage, of what lies on the globe, and histograms of a store to `folder`; numbers: of `statistics`.
+
+    Returns the files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    covered = coverage(ds, cell_degrees)
-    draw = draw_observations if ds.attrs["dino_store"] == "observations" else draw_fields
     units = {str(name): str(ds[name].attrs.get("units", "")) for name in ds.data_vars}
-    return [
-        draw(covered, folder / "coverage.png"),
-        draw_histograms(histograms(ds, numbers), units, folder / "histograms.png"),
-    ]
+    drawn = draw_histograms(histograms(ds, numbers), units, folder / "histograms.png")
+    if ds.attrs["dino_store"] == "trajectories":  # which lie nowhere on the globe
+        return [drawn]
+    draw = draw_observations if ds.attrs["dino_store"] == "observations" else draw_fields
+    return [draw(coverage(ds, cell_degrees), folder / "coverage.png"), drawn]

@@ -33,7 +33,7 @@ def statistics(ds: xr.Dataset) -> dict[str, dict[str, float]]:
 def described(ds: xr.Dataset) -> list[str]:
     """Each channel, followed by what stands beside it."""
     names = channel_names(ds)
-    if ds.attrs["dino_store"] == "fields":
+    if ds.attrs["dino_store"] != "observations":
         return names
     return [f"{name}{end}" for name in names for end in ("", *COMPANIONS) if f"{name}{end}" in ds]
 

@@ -1,4 +1,4 @@
-"""The checks behind the two store layouts: structure from metadata, then values block by block."""
+"""The checks behind the store layouts: structure from metadata, then values block by block."""
 
 import json
 from collections.abc import Iterator
@@ -11,9 +11,11 @@ from data_pipeline.errors import SchemaError
 from data_pipeline.layout.channels import CHANNELS
 from data_pipeline.layout.moments import moments
 from data_pipeline.layout.problems import Findings, Problem
+from data_pipeline.layout.trajectory_checks import check_layout
 
 SCHEMA_VERSION = 1
 CONVENTIONS = "CF-1.11"
+KINDS = ("fields", "observations", "trajectories")
 ONE_DAY = np.timedelta64(1, "D")
 OBSERVATIONS_PER_BLOCK = 2**20
 # What may stand beside a channel of observations: the standard deviations of its whole error and of the part of it that
@@ -65,15 +67,21 @@ def check_observations(ds: xr.Dataset) -> None:
     _raise_first("observation", layout_problems(ds, "observations"))
 
 
+def check_layout_of_trajectories(ds: xr.Dataset) -> None:
+    """Raise SchemaError with the first thing that breaks the layout of trajectories; values are not read."""
+    _raise_first("trajectories", layout_problems(ds, "trajectories"))
+
+
 def layout_problems(ds: xr.Dataset, kind: str | None = None) -> list[Problem]:
-    """Every way in which `ds` breaks its layout ("fields" or "observations"; by default the one it claims).
+    """Every way in which `ds` breaks its layout ("fields", "observations" or "trajectories"; by default the one it
+    claims).
 
     Coordinates are read, observations block by block; values of channels are not (see `stores.validation`).
     """
     found = Findings()
     claimed = ds.attrs.get("dino_store")
-    if claimed not in ("fields", "observations") or claimed != (kind or claimed):
-        found.add("attribute dino_store", f"is {claimed!r} where {kind or 'fields or observations'!r} is wanted")
+    if claimed not in KINDS or claimed != (kind or claimed):
+        found.add("attribute dino_store", f"is {claimed!r} where {kind or ' or '.join(KINDS)!r} is wanted")
         return list(found)
     for name, wanted in (("Conventions", CONVENTIONS), ("dino_schema", SCHEMA_VERSION)):
         if ds.attrs.get(name) != wanted:
@@ -83,7 +91,7 @@ def layout_problems(ds: xr.Dataset, kind: str | None = None) -> list[Problem]:
             found.add(f"attribute {name}", "is missing or no text")
         elif name == "sources" and not _is_list_of_files(ds.attrs[name]):
             found.add("attribute sources", "is no JSON list of files")
-    (_check_field if claimed == "fields" else _check_points)(ds, found)
+    {"fields": _check_field, "observations": _check_points, "trajectories": check_layout}[claimed](ds, found)
     return list(found)
 
 
@@ -254,5 +262,5 @@ def _check_channel(name: str, variable: xr.DataArray, found: Findings) -> None:
 def _raise_first(kind: str, problems: list[Problem]) -> None:
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        constructor = "fields_dataset" if kind == "field" else "observations_dataset"
+        constructor = f"{'fields' if kind == 'field' else 'observations' if kind == 'observation' else kind}_dataset"
         raise SchemaError(f"this is no sound {kind} dataset: {problems[0]}{more}; build it with {constructor}")

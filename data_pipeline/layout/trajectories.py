@@ -14,9 +14,7 @@ import xarray as xr
 
 from data_pipeline.errors import SchemaError
 from data_pipeline.layout.checks import CONVENTIONS, SCHEMA_VERSION
-
-AXES = ((), ("x",), ("y", "x"))  # names of the axes of a box, rows first, by its dimensions
-PARAMETER = "parameter_"
+from data_pipeline.layout.trajectory_checks import AXES, PARAMETER
 
 
 def trajectories_dataset(
@@ -53,6 +51,7 @@ def trajectories_dataset(
     about = {"product": "trajectories", "sources": "[]", "history": "", **(attrs or {})}
     about |= {"dino_store": "trajectories", "dino_schema": SCHEMA_VERSION, "Conventions": CONVENTIONS}
     about |= {"lengths": [float(length) for length in lengths], "periodic": [int(each) for each in closed]}
+    about["channels"] = [str(name) for name in made]  # in their order, which a folder does not keep
     ds = xr.Dataset(made, coordinates, about)
     check_trajectories(ds)
     return ds

@@ -99,8 +99,9 @@ def _assembled(folder: Path, parts: FieldParts) -> xr.Dataset:
     read = delayed(_load, pure=False)
     whole = {}
     for name in channel_names(parts.fields):
+        kind = parts.fields[name].dtype
         blocks = [
-            dask.array.from_delayed(read(_part(folder, part), name), parts.shapes(part)[name], np.float32)
+            dask.array.from_delayed(read(_part(folder, part), name), parts.shapes(part)[name], kind)
             for part in range(len(parts.sizes))
         ]
         whole[name] = parts.fields[name].copy(data=dask.array.concatenate(blocks))

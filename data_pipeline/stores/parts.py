@@ -22,7 +22,7 @@ class FieldParts:
 
     fields : canonical field dataset (trajectory, time, ...) whose channels are stand-ins (lazy zeros)
     sizes : trajectories of each part, in order
-    make : part number, report -> channel name -> values (size, time, ...) float32, the same whenever it is asked;
+    make : part number, report -> channel name -> values (size, time, ...) of its type, the same whenever it is asked;
         it may call report with the fraction that is done
     settings : whatever determines the values, as text
     workers : parts made at a time, by threads; a cluster, where one is connected, has its own number
@@ -93,7 +93,7 @@ def _made(make: Callable[[int, Report], Mapping[str, np.ndarray]], part: int) ->
 def gather(parts: FieldParts, progress: Progress | None = None) -> xr.Dataset:
     """The whole dataset in memory."""
     names = channel_names(parts.fields)
-    values = {name: np.empty(parts.fields[name].shape, np.float32) for name in names}
+    values = {name: np.empty(parts.fields[name].shape, parts.fields[name].dtype) for name in names}
     ends = list(accumulate(parts.sizes))
 
     def keep(part: int, made: Mapping[str, np.ndarray]) -> None:

@@ -75,7 +75,8 @@ def _checked(ds: xr.Dataset, block: Block) -> tuple[Findings, dict[str, int], Di
     read = {name: _read(ds[name], region, found) for name in names}
     columns = {name: values for name, values in read.items() if values is not None}
     for name, values in columns.items():
-        _check_values(name, values, _dims(ds[name]), start, found)
+        known = ds.attrs["dino_store"] != "trajectories"  # whose channels have names of their own
+        _check_values(name, values, _dims(ds[name]), start, found, known)
     if ds.attrs["dino_store"] == "observations":
         _check_beside(columns, start, found)
         channels = _valued(ds)
@@ -86,7 +87,7 @@ def _checked(ds: xr.Dataset, block: Block) -> tuple[Findings, dict[str, int], Di
     else:
         _check_placed(ds, columns, start, found)
     numbers = {name: int(np.isfinite(columns[name]).sum()) for name in _valued(ds) if name in columns}
-    return found, numbers, {} if "obs" in ds.dims else digests_of(ds, columns, start)
+    return found, numbers, digests_of(ds, columns, start) if ds.attrs["dino_store"] == "fields" else {}
 
 
 def _valued(ds: xr.Dataset) -> list[str]:
@@ -119,9 +120,13 @@ def _read(variable: xr.DataArray, region: tuple[slice, ...], found: Findings) ->
         return None
 
 
-def _check_values(name: str, values: np.ndarray, dims: list[str], start: tuple[int, ...], found: Findings) -> None:
+def _check_values(
+    name: str, values: np.ndarray, dims: list[str], start: tuple[int, ...], found: Findings, known: bool
+) -> None:
     channel, ending = beside(name) or (name, "")
     found.mark(f"channel {name}", "is infinite", np.isinf(values), values, dims, start)
+    if not known:
+        return
     if ending.endswith("_error"):
         found.mark(f"channel {name}", "is a negative standard deviation", values < 0, values, dims, start)
     elif channel in CHANNELS:

@@ -17,7 +17,14 @@ import zarr
 from data_pipeline.archive.commits import is_archive
 from data_pipeline.errors import MissingFileError, StoreError, reason
 from data_pipeline.layout.channels import in_registry_order
-from data_pipeline.layout.checks import SCHEMA_VERSION, channel_names, check_fields, check_observations
+from data_pipeline.layout.checks import (
+    KINDS,
+    SCHEMA_VERSION,
+    channel_names,
+    check_fields,
+    check_layout_of_trajectories,
+    check_observations,
+)
 from data_pipeline.layout.day_index import bound
 from data_pipeline.system.atomic import recover, writing_folder
 from data_pipeline.system.capacity import check_zarr
@@ -54,7 +61,7 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
     if not path.exists():
         raise MissingFileError(f"there is no store at {str(path)!r}; check the path or make it with dino-data")
     attrs = _root_attributes(path)
-    if attrs.get("dino_store") not in ("fields", "observations"):
+    if attrs.get("dino_store") not in KINDS:
         raise StoreError(f"{str(path)!r} is a zarr store but no store of dino-data; ingest the original files instead")
     if attrs.get("dino_schema") != SCHEMA_VERSION:
         raise StoreError(
@@ -73,6 +80,10 @@ def open_store(path: str | os.PathLike[str], *, as_of: Any = None, blocks: bool 
             ds[name] = ds[name].astype(object).load() if name == "source_name" else ds[name].load()
     # A folder lists its variables in any order; the registry's is the same everywhere.
     order = in_registry_order(map(str, ds.data_vars))
+    if attrs["dino_store"] == "trajectories":
+        ds = ds.assign_coords({name: ds[name].load() for name in ds.coords if ds[name].dims == ("trajectory",)})
+        written = attrs.get("channels")
+        order = written if isinstance(written, list) and set(written) == set(order) else order
     ds = xr.Dataset({name: ds[name] for name in order}, coords=ds.coords, attrs=ds.attrs)
     return bound(ds) if "day_offset" in ds.variables and "time" in ds.variables else ds
 
@@ -89,6 +100,8 @@ def write_store(
     path = Path(path)
     if ds.attrs.get("dino_store") == "observations":
         check_observations(ds)
+    elif ds.attrs.get("dino_store") == "trajectories":
+        check_layout_of_trajectories(ds)
     else:
         check_fields(ds)
     with writing(path), writing_folder(path, lambda taken: refuse_taken(taken, overwrite)) as partial:
@@ -102,6 +115,8 @@ def store_chunks(ds: xr.Dataset) -> dict[str, int]:
     """
     if ds.attrs.get("dino_store") == "observations":
         return {"obs": max(1, min(ds.sizes["obs"], OBSERVATIONS_PER_CHUNK))}
+    if ds.attrs.get("dino_store") == "trajectories":
+        return _chunks_of_trajectories(ds)
     rows, columns = ("y", "x") if "y" in ds.sizes else ("latitude", "longitude")
     cells = max(1, CHUNK_BYTES // np.dtype(np.float32).itemsize)
     chunks = {columns: min(ds.sizes[columns], cells)}
@@ -111,6 +126,16 @@ def store_chunks(ds: xr.Dataset) -> dict[str, int]:
         if dim in ds.sizes:
             chunks[dim] = min(ds.sizes[dim], max(1, left))
             left //= chunks[dim]
+    return chunks
+
+
+def _chunks_of_trajectories(ds: xr.Dataset) -> dict[str, int]:
+    """Whole trajectories as far as they fit."""
+    left = max(1, CHUNK_BYTES // max(ds[name].dtype.itemsize for name in channel_names(ds)))
+    chunks = {}
+    for dim in (dim for dim in ("x", "y", "time", "trajectory") if dim in ds.sizes):
+        chunks[dim] = max(1, min(ds.sizes[dim], left))
+        left //= chunks[dim]
     return chunks
 
 
