@@ -72,7 +72,7 @@ class Primitives:
             for number, monomial in members:
                 product = self._product(monomial, state, time, values, products)
                 weight = monomial.weight * theta[:, number].view(-1, *[1] * (product.dim() - 1))
-                total = weight * product if total is None else total.addcmul_(weight, product)
+                total = weight * product if total is None else total + weight * product
             assert total is not None
             made[..., self.modes.channels.index(target)] += self._projected(total, outer)
         return made
@@ -118,8 +118,8 @@ class Primitives:
             made = torch.ones(1, 1, *self.modes.points, dtype=torch.float64)
         if monomial.power:
             made = made * (time**monomial.power).view(1, -1, *space)
-        products[key] = made.expand(*state.shape[:2], *self.modes.points)
-        return products[key]
+        products[key] = made  # what does not depend on the state keeps its few dimensions
+        return made
 
     def _values(self, factor: Factor, state: Tensor) -> Tensor:
         """Values of one factor at the points."""

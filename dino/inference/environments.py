@@ -21,8 +21,12 @@ from .transitions import Frames, blocks, flow, linearised, weak_form
 
 DAMPING = 10.0  # by which the damping of a step rises where it failed, and falls where it did not
 LEAST_DAMPING = 1e-3
+FRESH = 2  # iterations that compute sensitivities; they change little after that and are the most of the work
 FREEDOM, FREEDOM_SHARE = 4.0, 0.1  # of Student's distribution of a transition's residual: at least, and of its values
 SETTLED = 1e-6  # of prior standard deviations: an estimate that moves no farther has converged
+
+
+Tangents = list[Tensor]  # of each block of environments: (environment, direction, sample, block, channel)
 
 
 @dataclass(frozen=True)
@@ -88,46 +92,46 @@ class Equations:
 
 
 @torch.no_grad()
-def adapt(family: Family, frames: Frames, iterations: int = 6, start: Tensor | None = None) -> Posterior:
+def adapt(
+    family: Family, frames: Frames, iterations: int = 6, start: Tensor | None = None, known: Tangents | None = None
+) -> Posterior:
     """The posterior of every environment of `frames`, from coefficients `start` (environment, term) or the integral
-    form's; no iteration leaves the latter."""
-    root = family.prior.root
+    form's; no iteration leaves the latter.
+
+    known : sensitivities in directions of the prior, from an earlier call near by; none are computed then
+    """
+    root, count = family.prior.root, len(frames.states)
     if start is None and family.begins_at_mean and iterations:
-        start = family.prior.mean.expand(len(frames.states), -1)
+        start = family.prior.mean.expand(count, -1)
     if start is None:
-        weak = weak_equations(family, frames)
-        weights, factor = solved(weak, family.caution, torch.zeros(len(weak.side), dtype=torch.float64), None)
+        last = weak_equations(family, frames)
+        weights, factor = solved(last, family.caution, torch.zeros(count, dtype=torch.float64), None)
     else:
-        away = start - family.prior.mean
-        weights = torch.linalg.lstsq(root, away.T).solution.T
-        weak = factor = None
-    best, made = None, 0
-    damping = torch.zeros(len(weights), dtype=torch.float64)
-    held = weights
+        weights, last, factor = torch.linalg.lstsq(root, (start - family.prior.mean).T).solution.T, None, None
+    damping, held = torch.zeros(count, dtype=torch.float64), weights
+    best, tangents, made = None, known, 0
     for made in range(1, iterations + 1):
-        tried = equations(family, family.prior.mean + weights @ root.T, frames)
+        if known is None and made <= FRESH:
+            tangents = None
+        tried, tangents = equations(family, family.prior.mean + weights @ root.T, frames, tangents)
         cost = tried.cost / family.caution + weights.square().sum(1)
         if best is None:
             best, least, held = tried, cost, weights
         else:
             lower = cost < least
-            best, least, held = (
-                better(lower, tried, best),
-                torch.where(lower, cost, least),
-                torch.where(lower[:, None], weights, held),
-            )
+            best, least = better(lower, tried, best), torch.where(lower, cost, least)
+            held = torch.where(lower[:, None], weights, held)
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
-        weights, factor = solved(best, family.caution, damping, held)
+        weights, _ = solved(best, family.caution, damping, held)
         if float((weights - held).abs().max()) < SETTLED:
             break
-    last = best or weak
     if best is not None:
-        _, factor = solved(best, family.caution, torch.zeros_like(damping), held)
+        last, (_, factor) = best, solved(best, family.caution, torch.zeros_like(damping), held)
         # The last step of those that have never failed is taken without looking again: one solve stays one solve.
         weights = torch.where((damping > 0)[:, None], held, weights)
     assert last is not None and factor is not None
-    covariance = root @ torch.cholesky_solve(root.T.expand(len(weights), -1, -1), factor)
+    covariance = root @ torch.cholesky_solve(root.T.expand(count, -1, -1), factor)
     return Posterior(family.prior.mean + weights @ root.T, covariance, last.misfit, made)
 
 
@@ -156,17 +160,32 @@ def better(lower: Tensor, tried: Equations, best: Equations) -> Equations:
     )
 
 
-def equations(family: Family, theta: Tensor, frames: Frames) -> Equations:
-    """The normal equations of the map from frame to frame about `theta` (environment, term).
+def equations(
+    family: Family, theta: Tensor, frames: Frames, known: Tangents | None = None
+) -> tuple[Equations, Tangents]:
+    """The normal equations of the map from frame to frame about `theta` (environment, term), and its sensitivities.
 
     An environment whose prediction is not finite has an infinite misfit and no equations.
     """
     weight = family.primitives.modes.weights[:, None] / family.noise
-    root, made = family.prior.root, []
-    for part in blocks(family.primitives, frames, root.shape[1] + 1):
-        found = linearised(family.primitives, theta[part], root, frames.part(part), family.steps, family.damping)
-        made.append(normal_equations(*found, weight))
-    return made[0] if len(made) == 1 else together(made)
+    root, made, tangents = family.prior.root, [], []
+    parts = list(blocks(family.primitives, frames, root.shape[1] + 1))
+    for number, part in enumerate(parts):
+        some = frames.part(part)
+        if known is None:
+            residual, found = linearised(family.primitives, theta[part], root, some, family.steps, family.damping)
+        else:
+            found = known[number]
+            residual = some.after - ahead(family, theta[part], some)
+        tangents.append(found)
+        made.append(normal_equations(residual, found, weight))
+    return made[0] if len(made) == 1 else together(made), tangents
+
+
+def ahead(family: Family, theta: Tensor, frames: Frames) -> Tensor:
+    """What coefficients (environment, term) predict of the next frames."""
+    steps = frames.interval, family.steps, family.damping
+    return flow(family.primitives, theta, frames.before, frames.moments, *steps)
 
 
 def together(parts: list[Equations]) -> Equations:
@@ -222,8 +241,7 @@ def residual_variance(family: Family, theta: Tensor, frames: Frames) -> Tensor:
     weight = family.primitives.modes.weights[:, None] / family.noise
     for part in blocks(family.primitives, frames, 1):
         some = frames.part(part)
-        ahead = family.primitives, theta[part], some.before, some.moments, some.interval, family.steps, family.damping
-        square = (some.after - flow(*ahead)).abs().square()
+        square = (some.after - ahead(family, theta[part], some)).abs().square()
         values = float(square[0, 0].numel() * (2 if some.after.is_complex() else 1))
         each = (square * weight).sum((-1, -2)) / values
         freedom = max(FREEDOM, FREEDOM_SHARE * values)
@@ -239,9 +257,8 @@ def unexplained(family: Family, theta: Tensor, frames: Frames) -> Tensor:
     left = []
     for part in blocks(family.primitives, frames, 1):
         some = frames.part(part)
-        ahead = family.primitives, theta[part], some.before, some.moments, some.interval, family.steps, family.damping
         weight = family.primitives.modes.weights[:, None]
-        miss = ((some.after - flow(*ahead)).abs().square() * weight).sum((-1, -2))
+        miss = ((some.after - ahead(family, theta[part], some)).abs().square() * weight).sum((-1, -2))
         change = ((some.after - some.before).abs().square() * weight).sum((-1, -2))
         left.append((miss / change.clamp_min(1e-300)).nan_to_num(nan=torch.inf).median(1).values)
     return torch.cat(left)

@@ -15,6 +15,7 @@ from ..dynamics.primitives import Primitives
 MOST_VALUES = 2**22  # states that are stepped together
 MOST_STEPS = 64  # of an interval
 DIFFERENCE = 1e-6  # of a direction, by which sensitivities are found
+FEW = 16  # transitions that are looked at
 STEP_ERROR = 1e-5  # of a step, as a share of the change from frame to frame
 DEGREE = 5  # of the splines through frames
 
@@ -23,11 +24,13 @@ DEGREE = 5  # of the splines through frames
 class Frames:
     """States of trajectories at equal intervals, the same number in every environment.
 
-    states : (environment, trajectory, frame, block, channel); times : (frame,) from the trajectories' start
+    states : (environment, trajectory, frame, block, channel); times : (frame,) from the trajectories' start;
+    chosen : (sample,) which transitions between frames count, all when None
     """
 
     states: Tensor
     times: Tensor
+    chosen: Tensor | None = None
 
     @property
     def interval(self) -> float:
@@ -37,17 +40,28 @@ class Frames:
     @property
     def before(self) -> Tensor:
         """(environment, sample, block, channel) every frame that has a next one."""
-        return self.states[:, :, :-1].flatten(1, 2)
+        return self.selected(self.states[:, :, :-1].flatten(1, 2), 1)
 
     @property
     def after(self) -> Tensor:
         """(environment, sample, block, channel) the frames after those."""
-        return self.states[:, :, 1:].flatten(1, 2)
+        return self.selected(self.states[:, :, 1:].flatten(1, 2), 1)
 
     @property
     def moments(self) -> Tensor:
         """(sample,) times of `before`."""
-        return self.times[:-1].repeat(self.states.shape[1])
+        return self.selected(self.times[:-1].repeat(self.states.shape[1]), 0)
+
+    def selected(self, values: Tensor, dim: int) -> Tensor:
+        """Values of the chosen transitions along a dimension that has all."""
+        return values if self.chosen is None else values.index_select(dim, self.chosen)
+
+    def thinned(self, count: int) -> "Frames":
+        """The same with at most `count` transitions, evenly spread."""
+        number = self.states.shape[1] * (len(self.times) - 1)
+        if number <= count:
+            return self
+        return replace(self, chosen=torch.linspace(0, number - 1, count).round().long())
 
     def part(self, environments: slice) -> "Frames":
         """Some environments."""
@@ -143,13 +157,13 @@ def weak_form(primitives: Primitives, frames: Frames) -> tuple[Tensor, Tensor]:
     moments = frames.times.repeat(trajectories)
     made = primitives.features(frames.states.flatten(1, 2), moments).unflatten(2, (trajectories, number))
     integrals = torch.einsum("sf,pntfbc->pntsbc", weights.to(made.dtype), made.unflatten(1, (count,)))
-    return frames.after - frames.before, integrals.flatten(2, 3)
+    return frames.after - frames.before, frames.selected(integrals.flatten(2, 3), 2)
 
 
 @torch.no_grad()
 def enough_steps(primitives: Primitives, theta: Tensor, frames: Frames, damping: Tensor | None = None) -> int:
     """Steps of an interval whose doubling changes next frames by less than a share of their change, in the median."""
-    few = Frames(frames.states[:4, :2], frames.times)
+    few = replace(frames.part(slice(4)), states=frames.states[:4, :2], chosen=None).thinned(FEW)
     theta, steps = theta[:4], 1
     size = (few.after - few.before).abs().square().sum((-1, -2)).clamp_min(1e-300)
     made = flow(primitives, theta, few.before, few.moments, few.interval, steps, damping)

@@ -1,5 +1,6 @@
 """Learning what environments have in common: expectation-maximisation over their coefficients."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -8,10 +9,21 @@ from torch import Tensor
 
 from ..dynamics.primitives import Primitives
 from ..errors import ConfigError, NonFiniteError
-from ..inference.environments import Family, Posterior, Prior, adapt, real_products, residual_variance
+from ..inference.environments import (
+    FRESH,
+    Family,
+    Posterior,
+    Prior,
+    Tangents,
+    adapt,
+    equations,
+    real_products,
+    residual_variance,
+)
 from ..inference.transitions import Frames, enough_steps, linearised, weak_form
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
+VALUES_PER_TERM, FEWEST_TRANSITIONS = 16, 6  # of an environment that are learned from
 TRUST = 10.0  # times the size that a term would have if it alone moved the fields: the prior before anything is known
 FIRST_NOISE = 1e-2  # of the variance of increments
 STARTS, START_ITERATIONS, FIRST_ITERATIONS = 12, 10, 6
@@ -45,12 +57,18 @@ def learn(
     size = typical_sizes(integrals, increments, noise)
     prior = Prior(torch.zeros_like(size), torch.diag(TRUST * size))
     family = Family(primitives, prior, noise, noise, 1, frames.interval, damping)
-    theta = first_estimate(family, frames, sizes or {}, seed)
-    posterior = Posterior(theta, torch.zeros(0), torch.zeros(0))
+    some = frames.thinned(math.ceil(VALUES_PER_TERM * len(size) / variance.numel()) + FEWEST_TRANSITIONS)
+    theta = first_estimate(family, some, sizes or {}, seed)
+    unit, posterior = family.prior, Posterior(theta, torch.zeros(0), torch.zeros(0))
+    tangents: Tangents = []
     for number in range(rounds):
         family = replace(family, steps=enough_steps(primitives, posterior.mean, frames, damping))
-        posterior = adapt(family, frames, FIRST_ITERATIONS if number == 0 else 2, posterior.mean)
-        spread = residual_variance(family, posterior.mean, frames)
+        if number < FRESH:
+            _, tangents = equations(replace(family, prior=unit), posterior.mean, some)
+        turn = family.prior.root / unit.root.diagonal()[:, None]
+        known = [torch.einsum("epsbc,pr->ersbc", each, turn.to(each.dtype)) for each in tangents]
+        posterior = adapt(family, some, 2, posterior.mean, known)
+        spread = residual_variance(family, posterior.mean, some)
         family = replace(family, noise=shell_means(primitives, spread) + least)
         if number:
             family = replace(family, prior=maximised(posterior))
@@ -97,7 +115,7 @@ def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed
     root = torch.zeros(len(texts), len(known), dtype=torch.float64)
     root[known, torch.arange(len(known))] = 2 * wide[known].abs()
     narrow = replace(family, prior=Prior(torch.zeros_like(wide), root), steps=8)
-    first = Frames(frames.states[:1].expand(STARTS, *[-1] * 4), frames.times)
+    first = replace(frames, states=frames.states[:1].expand(STARTS, *[-1] * 4))
     made = adapt(narrow, first, START_ITERATIONS, starts)
     best = made.mean[made.misfit.argmin()]
     own = adapt(narrow, frames, FIRST_ITERATIONS, best.expand(len(frames.states), -1))
