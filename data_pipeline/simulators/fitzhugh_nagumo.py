@@ -2,8 +2,8 @@
 
     u_t = Du laplacian u + u - u^3 - k - v,   v_t = Dv laplacian v + u - v   on [-1, 1]^2
 
-from u = .95, v = .05 with six random squares where u = 0, v = 1. Finite volumes, 64 a side, as published; steps by DOP853
-to a relative tolerance of 1e-8. Positions and lengths of the dataset are those of the middles of cells.
+from u = .95, v = .05 with six random squares where u = 0, v = 1. Finite volumes, 64 a side, as published; steps by
+DOP853 to a relative tolerance of 1e-8. Positions and lengths of the dataset are those of the middles of cells.
 """
 
 from collections.abc import Mapping

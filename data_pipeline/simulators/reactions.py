@@ -3,8 +3,8 @@
     u_t = diffusion laplacian u + rate u (1 - u)            Fisher
     u_t = diffusion laplacian u + rate (u - u^3)            Allen-Cahn
 
-Pseudo-spectral on twice the points, so that products of three are free of aliasing, by exponential Runge-Kutta steps. The
-presets are this package's own.
+Pseudo-spectral on twice the points, so that products of three are free of aliasing, by exponential Runge-Kutta steps.
+The presets are this package's own.
 """
 
 from collections.abc import Mapping
@@ -55,9 +55,8 @@ class FisherConfig(EnvironmentsConfig):
     def random_field(self, random: Random) -> np.ndarray:
         """A smooth field (size, size) of mean 0 and deviation 1."""
         y, x = wave_numbers(self.size)
-        spectrum = np.asarray(fft.rfft2(random.normal(size=self.shape))) * np.exp(
-            -(y**2 + x**2) / (2 * (self.smoothness / 2) ** 2)
-        )
+        spectrum = np.asarray(fft.rfft2(random.normal(size=self.shape)))
+        spectrum *= np.exp(-2 * (y**2 + x**2) / self.smoothness**2)
         spectrum[0, 0] = 0
         field = np.asarray(fft.irfft2(spectrum, self.shape))
         return field / field.std()
