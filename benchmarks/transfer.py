@@ -19,7 +19,7 @@ from typing import Any
 
 from harness import parser, prepare, report
 from realdata import work_folder
-from strategies.comparison import Row, compare, summary, trials
+from strategies.comparison import Row, compare, in_turn, summary, trials
 from strategies.figures import plot_few_shot, plot_strategies
 from strategies.oceans import Given, Ocean, Simulated, observed, scorer
 
@@ -27,7 +27,7 @@ from data_pipeline.system.progress import reported
 from dino.data.observations import day_of
 from dino.errors import ConfigError, DinoError
 from dino.evaluation.report import write_report
-from dino.transfer import STRATEGIES, strategy
+from dino.transfer import STRATEGIES
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo-sea-level.yaml"
 
@@ -36,7 +36,9 @@ def options() -> argparse.ArgumentParser:
     """The command line."""
     made = parser(__doc__ or "")
     made.add_argument("--seeds", type=int, nargs="+", default=[0])
-    made.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
+    made.add_argument(
+        "--strategies", nargs="+", default=list(STRATEGIES), help="by name; `a+b` is b after a", metavar="NAME"
+    )
     made.add_argument("--days", type=float, nargs="+", default=[1, 2, 5, 10, 20, 50], help="real days that it sees")
     made.add_argument(
         "--shares", type=float, nargs="+", default=[0.005, 0.05, 0.3, 1], help="of the points of all days"
@@ -99,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare(given)
     try:
         for name in given.strategies:
-            strategy(name)
+            in_turn(name)
         with work_folder(given.work) as work:
             rows = compare_all(given, work)
     except DinoError as error:
