@@ -178,17 +178,20 @@ def spread_over_error(table: dict[str, NDArray], method: str) -> dict[str, float
     return made
 
 
-def over_interpolation(table: dict[str, NDArray], method: str, methods: list[str]) -> dict[str, list[float]]:
-    """RMSE over that of the fitted interpolation with the 90 % interval of a bootstrap of overflights."""
+def over(table: dict[str, NDArray], method: str, other: str, methods: list[str]) -> dict[str, list[float]]:
+    """RMSE over that of another method with the 90 % interval of a bootstrap of overflights.
+
+    On points that all `methods` predict; a band without any is left out.
+    """
     usable = np.all([np.isfinite(table[m]) for m in methods], axis=0)
     made = {}
     for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
         keep = where & usable
+        if not keep.any():
+            continue
         number = np.cumsum(np.abs(np.diff(table["lead"], prepend=0.0)) > 60 / 86400)[keep]
         _, number = np.unique(number, return_inverse=True)
-        ours, theirs = (
-            np.bincount(number, (table[m] - table["truth"])[keep] ** 2) for m in (method, "optimal_interpolation")
-        )
+        ours, theirs = (np.bincount(number, (table[m] - table["truth"])[keep] ** 2) for m in (method, other))
         drawn = np.random.default_rng(0).integers(0, len(ours), (1000, len(ours)))
         ratios = np.sqrt(ours[drawn].sum(1) / theirs[drawn].sum(1))
         made[name] = [float(np.sqrt(ours.sum() / theirs.sum())), *(float(q) for q in np.quantile(ratios, [0.05, 0.95]))]
@@ -316,7 +319,7 @@ def main() -> None:
             **score_groups(table, methods, arguments.days_ahead),
             "transfers": told,
             "errors_correlate_with_those_of_interpolation": alike(table, methods),
-            "over_interpolation": {m: over_interpolation(table, m, methods) for m in methods},
+            "over_interpolation": {m: over(table, m, "optimal_interpolation", methods) for m in methods},
             "spread_over_error": {m: spread_over_error(table, m) for m in methods if f"{m}_std" in table},
             "normalised_error": {m: normalised_error(table, m) for m in methods if f"{m}_std" in table},
         }
