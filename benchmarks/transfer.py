@@ -22,6 +22,7 @@ from realdata import work_folder
 from strategies.comparison import Row, compare, in_turn, summary, trials
 from strategies.figures import plot_few_shot, plot_strategies
 from strategies.oceans import Given, Ocean, Simulated, observed, scorer
+from strategies.way import way
 
 from data_pipeline.system.progress import reported
 from dino.data.observations import day_of
@@ -44,6 +45,9 @@ def options() -> argparse.ArgumentParser:
         "--shares", type=float, nargs="+", default=[0.005, 0.05, 0.3, 1], help="of the points of all days"
     )
     made.add_argument("--far", action="store_true", help="an observed ocean less like the simulated ones")
+    made.add_argument(
+        "--way", action="store_true", help="how much of the way to the observed ocean's own simulation is closed"
+    )
     made.add_argument("--quick", action="store_true", help="tiny oceans, to see that everything runs")
     made.add_argument("--config", type=Path, default=CONFIG, help="experiment of the demo's oceans")
     made.add_argument("--run", type=Path, help="a run to adapt, in place of the demo's oceans")
@@ -95,6 +99,15 @@ def summaries(rows: list[Row], days: Sequence[float], shares: Sequence[float]) -
     }
 
 
+def ways(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """How much of the way each strategy closes, by seed; `none` is the run as it came."""
+    if arguments.run is not None:
+        raise ConfigError("--way simulates the observed ocean, which a --run does not tell; leave one of them out")
+    ocean = Simulated(work, arguments.config, arguments.overrides, arguments.quick, arguments.far)
+    names = ["none", *(name for name in arguments.strategies if name != "none")]
+    return {f"seed_{seed}": way(ocean, names, max(arguments.days), seed) for seed in arguments.seeds}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report; what a user got wrong ends in one line and exit code 2, as the commands do."""
     given = options().parse_args(arguments)
@@ -103,11 +116,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in given.strategies:
             in_turn(name)
         with work_folder(given.work) as work:
-            rows = compare_all(given, work)
+            results = ways(given, work) if given.way else summaries(compare_all(given, work), given.days, given.shares)
     except DinoError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    report(given, summaries(rows, given.days, given.shares))
+    report(given, results)
 
 
 if __name__ == "__main__":
