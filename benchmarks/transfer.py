@@ -22,7 +22,7 @@ from realdata import work_folder
 from strategies.comparison import Row, compare, in_turn, summary, trials
 from strategies.figures import plot_few_shot, plot_strategies
 from strategies.oceans import Given, Ocean, Simulated, observed, scorer
-from strategies.way import way
+from strategies.way import KNOWS, way
 
 from data_pipeline.system.progress import reported
 from dino.data.observations import day_of
@@ -48,6 +48,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument(
         "--way", action="store_true", help="how much of the way to the observed ocean's own simulation is closed"
     )
+    made.add_argument("--knows", nargs="*", choices=KNOWS, default=list(KNOWS), help="with --way: layers of the 4D-Var")
     made.add_argument("--quick", action="store_true", help="tiny oceans, to see that everything runs")
     made.add_argument("--config", type=Path, default=CONFIG, help="experiment of the demo's oceans")
     made.add_argument("--run", type=Path, help="a run to adapt, in place of the demo's oceans")
@@ -105,7 +106,7 @@ def ways(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
         raise ConfigError("--way simulates the observed ocean, which a --run does not tell; leave one of them out")
     ocean = Simulated(work, arguments.config, arguments.overrides, arguments.quick, arguments.far)
     names = ["none", *(name for name in arguments.strategies if name != "none")]
-    return {f"seed_{seed}": way(ocean, names, max(arguments.days), seed) for seed in arguments.seeds}
+    return {f"seed_{seed}": way(ocean, names, max(arguments.days), seed, arguments.knows) for seed in arguments.seeds}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

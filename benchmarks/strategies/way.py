@@ -35,10 +35,12 @@ STEPS_PER_DAY = 4  # of the 4D-Var: an ocean with more energy blows up with the 
 Errors = dict[str, float]
 
 
-def way(ocean: Simulated, names: Sequence[str], days: float, seed: int) -> dict[str, Any]:
+def way(
+    ocean: Simulated, names: Sequence[str], days: float, seed: int, layers: Sequence[str] = KNOWS
+) -> dict[str, Any]:
     """RMSE [cm] by method and lead [days] of forecasts from sparse observations, 0 the analysis, and shares closed.
 
-    names : strategies, given the last `days` before the scored ones
+    names : strategies, given the last `days` before the scored ones; layers : what the 4D-Var knows
     """
     settings, own = ocean.config(seed), own_run(ocean, seed)
     start = settings.evaluation.start
@@ -55,7 +57,7 @@ def way(ocean: Simulated, names: Sequence[str], days: float, seed: int) -> dict[
     last = evaluated(ocean, own, seed)
     made["own_simulation"] = errors(last)
     for whose, store in (("model", "model_ocean.zarr"), ("own", "own_ocean.zarr")):
-        for knows in KNOWS:
+        for knows in layers:
             try:
                 peer = physics(ocean, seed, ocean.folder(seed) / store, knows, last)
             except NonFiniteError as error:
