@@ -106,7 +106,7 @@ class Physics:
         return [term.text for term in self.family.primitives.terms]
 
     @without_gradients
-    def adapt(self, trajectories: xr.Dataset, iterations: int = 6) -> "Adapted":
+    def adapt(self, trajectories: xr.Dataset, iterations: int = 12) -> "Adapted":
         """The coefficients of the environments of a dataset; iterations of 1 is one linear solve.
 
         Raises SchemaError where channels or box are others than those that were learned.
