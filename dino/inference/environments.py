@@ -10,7 +10,7 @@ integral form. Each iteration is one more, of the map from frame to frame linear
 (Gauss-Newton, damped where the misfit would rise).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
