@@ -86,7 +86,7 @@ class Physics:
         return [term.text for term in self.family.primitives.terms]
 
     @without_gradients
-    def adapt(self, trajectories: xr.Dataset, iterations: int = 6) -> "Adapted":
+    def adapt(self, trajectories: xr.Dataset, iterations: int = 12) -> "Adapted":
         """The coefficients of the environments of a dataset; iterations of 1 is one linear solve.
 
         The interval between frames may be another than the one that was learned from.

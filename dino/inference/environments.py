@@ -21,7 +21,9 @@ from .transitions import Frames, blocks, flow, linearised, weak_form
 
 DAMPING = 10.0  # by which the damping of a step rises where it failed, and falls where it did not
 LEAST_DAMPING = 1e-3
-FRESH = 2  # iterations that compute sensitivities; they change little after that and are the most of the work
+LOOK, LOOKED = 1.2, 2  # standard deviations that a first look goes, along so many directions
+FRESH = 2  # iterations that compute sensitivities, the most of the work; later ones only where a step was longer than
+STALE = 1e-2  # standard deviations of the prior
 FREEDOM, FREEDOM_SHARE = 4.0, 0.1  # of Student's distribution of a transition's residual: at least, and of its values
 SETTLED = 1e-6  # of prior standard deviations: an estimate that moves no farther has converged
 
@@ -100,18 +102,20 @@ def adapt(
 
     known : sensitivities in directions of the prior, from an earlier call near by; none are computed then
     """
-    root, count = family.prior.root, len(frames.states)
-    if start is None and family.begins_at_mean and iterations:
-        start = family.prior.mean.expand(count, -1)
-    if start is None:
+    root, count, last, factor = family.prior.root, len(frames.states), None, None
+    weak = None
+    if start is None and not (family.begins_at_mean and iterations):
         last = weak_equations(family, frames)
         weights, factor = solved(last, family.caution, torch.zeros(count, dtype=torch.float64), None)
-    else:
-        weights, last, factor = torch.linalg.lstsq(root, (start - family.prior.mean).T).solution.T, None, None
+        weak = family.prior.mean + weights @ root.T
+    if start is None and iterations:
+        start = best_start(family, frames, weak)
+    if start is not None:
+        weights = torch.linalg.lstsq(root, (start - family.prior.mean).T).solution.T
     damping, held = torch.zeros(count, dtype=torch.float64), weights
-    best, tangents, made = None, known, 0
+    best, tangents, made, moved = None, known, 0, 0.0
     for made in range(1, iterations + 1):
-        if known is None and made <= FRESH:
+        if known is None and (made <= FRESH or moved > STALE):
             tangents = None
         tried, tangents = equations(family, family.prior.mean + weights @ root.T, frames, tangents)
         cost = tried.cost / family.caution + weights.square().sum(1)
@@ -124,7 +128,8 @@ def adapt(
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
         weights, _ = solved(best, family.caution, damping, held)
-        if float((weights - held).abs().max()) < SETTLED:
+        moved = float((weights - held).abs().max())
+        if moved < SETTLED:
             break
     if best is not None:
         last, (_, factor) = best, solved(best, family.caution, torch.zeros_like(damping), held)
@@ -133,6 +138,30 @@ def adapt(
     assert last is not None and factor is not None
     covariance = root @ torch.cholesky_solve(root.T.expand(count, -1, -1), factor)
     return Posterior(family.prior.mean + weights @ root.T, covariance, last.misfit, made)
+
+
+def best_start(family: Family, frames: Frames, also: Tensor | None) -> Tensor:
+    """(environment, term) the most probable of the prior's mean, coefficients along its first directions, and `also`.
+
+    Where frames are far apart the misfit has several minima; a look around finds the right one.
+    """
+    prior, count = family.prior, len(frames.states)
+    around = [sign * LOOK * prior.root[:, number] for number in range(min(LOOKED, prior.root.shape[1])) for sign in (1, -1)]
+    options = [(prior.mean + step).expand(count, -1) for step in [torch.zeros_like(prior.mean), *around]]
+    options += [] if also is None else [also]
+    costs = torch.stack([start_cost(family, option, frames) for option in options])
+    return torch.stack(options)[costs.nan_to_num(nan=torch.inf).argmin(0), torch.arange(count)]
+
+
+def start_cost(family: Family, theta: Tensor, frames: Frames) -> Tensor:
+    """(environment,) twice the negative logarithm of the likelihood of coefficients."""
+    weight = family.primitives.modes.weights[:, None] / family.noise
+    made = []
+    for part in blocks(family.primitives, frames, 1):
+        some = frames.part(part)
+        residual = some.after - ahead(family, theta[part], some)
+        made.append(normal_equations(residual, residual.new_zeros(len(residual), 0, *residual.shape[1:]), weight).cost)
+    return torch.cat(made)
 
 
 def solved(given: Equations, caution: float, damping: Tensor, about: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -235,21 +264,17 @@ def real_products(one: Tensor, other: Tensor) -> Tensor:
 
 
 def residual_variance(family: Family, theta: Tensor, frames: Frames) -> Tensor:
-    """(block, channel) mean square of what coefficients leave of the next frames, over all environments, each transition
-    with the weight that `normal_equations` gives it."""
-    total, count = torch.zeros_like(family.noise), 0
-    weight = family.primitives.modes.weights[:, None] / family.noise
+    """(environment, block, channel) mean square of what coefficients leave of the next frames, each transition with the
+    weight that `normal_equations` gives it, infinite where a prediction is."""
+    weight, made = family.primitives.modes.weights[:, None] / family.noise, []
     for part in blocks(family.primitives, frames, 1):
         some = frames.part(part)
         square = (some.after - ahead(family, theta[part], some)).abs().square()
         values = float(square[0, 0].numel() * (2 if some.after.is_complex() else 1))
-        each = (square * weight).sum((-1, -2)) / values
         freedom = max(FREEDOM, FREEDOM_SHARE * values)
-        trust = (freedom + values) / (freedom + values * each)
-        sound = torch.isfinite(trust) & torch.isfinite(each)
-        total += (square[sound] * trust[sound][:, None, None]).sum(0)
-        count += int(sound.sum())
-    return total / max(count, 1)
+        trust = (freedom + values) / (freedom + (square * weight).sum((-1, -2)))
+        made.append((square * trust[:, :, None, None]).mean(1).nan_to_num(nan=torch.inf))
+    return torch.cat(made)
 
 
 def unexplained(family: Family, theta: Tensor, frames: Frames) -> Tensor:

@@ -10,12 +10,12 @@ from torch import Tensor
 from ..dynamics.primitives import Primitives
 from ..errors import ConfigError, NonFiniteError
 from ..inference.environments import (
-    FRESH,
     Family,
     Posterior,
     Prior,
     Tangents,
     adapt,
+    best_start,
     equations,
     real_products,
     residual_variance,
@@ -24,11 +24,13 @@ from ..inference.transitions import Frames, enough_steps, linearised, weak_form
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
 VALUES_PER_TERM, FEWEST_TRANSITIONS = 16, 6  # of an environment that are learned from
+UNSETTLED = 100.0  # times the median misfit: such an environment tells nothing of the others yet
+LOOKS = 4  # rounds in which environments may find another minimum, and sensitivities are computed anew
 TRUST = 10.0  # times the size that a term would have if it alone moved the fields: the prior before anything is known
 FIRST_NOISE = 1e-2  # of the variance of increments
 STARTS, START_ITERATIONS, FIRST_ITERATIONS = 12, 10, 6
 CONVERGED = 0.1  # a start whose misfit is below this share of the increments' variance needs no other
-EFFECT, ENOUGH = 1e-4, 4  # share of a frame's change that a direction makes; environments and trajectories that tell
+EFFECT, ENOUGH = 1e-8, 4  # share of a frame's change that a direction makes; environments and trajectories that tell
 LEAST_VARIANCE = 1e-14  # of the largest, of a direction of the prior
 
 
@@ -63,12 +65,15 @@ def learn(
     tangents: Tangents = []
     for number in range(rounds):
         family = replace(family, steps=enough_steps(primitives, posterior.mean, frames, damping))
-        if number < FRESH:
+        if 0 < number < LOOKS:
+            posterior = replace(posterior, mean=best_start(family, some, posterior.mean))
+        if number < LOOKS:
             _, tangents = equations(replace(family, prior=unit), posterior.mean, some)
         turn = family.prior.root / unit.root.diagonal()[:, None]
         known = [torch.einsum("epsbc,pr->ersbc", each, turn.to(each.dtype)) for each in tangents]
         posterior = adapt(family, some, 2, posterior.mean, known)
-        spread = residual_variance(family, posterior.mean, some)
+        # The median: an environment that is still in a wrong minimum does not spoil what is known of the others.
+        spread = residual_variance(family, posterior.mean, some).median(0).values
         family = replace(family, noise=shell_means(primitives, spread) + least)
         if number:
             family = replace(family, prior=maximised(posterior))
@@ -157,10 +162,12 @@ def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
 
 def maximised(posterior: Posterior) -> Prior:
     """The prior under which the environments' posteriors are most probable, without directions of no variance."""
-    mean = posterior.mean.mean(0)
-    away = posterior.mean - mean
-    covariance = (posterior.covariance + away[:, :, None] * away[:, None]).mean(0)
+    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median()
+    mean = posterior.mean[settled].mean(0)
+    away = posterior.mean[settled] - mean
+    covariance = (posterior.covariance[settled] + away[:, :, None] * away[:, None]).mean(0)
     scale = covariance.diagonal().sqrt().clamp_min(1e-300)
     values, vectors = torch.linalg.eigh(covariance / scale / scale[:, None])
-    kept = values > LEAST_VARIANCE * values[-1]
+    values, vectors = values.flip(0), vectors.flip(1)
+    kept = values > LEAST_VARIANCE * values[0]
     return Prior(mean, scale[:, None] * vectors[:, kept] * values[kept].sqrt())
