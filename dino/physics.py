@@ -8,6 +8,7 @@ adapted.forecast(few.isel(time=[-1]), later) # a dataset like those that came
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,15 +21,18 @@ from .config import PhysicsConfig
 from .data.arrays import from_array
 from .data.trajectories import alike, candidates_of, check_periodic, frames_of, lengths_of, modes_of, values_of
 from .dynamics.primitives import Primitives, proportional
-from .errors import ConfigError, EmptyDataError, SchemaError
+from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
 from .forecasts.rollout import Rollout, closure, roll, spread_of
 from .inference.environments import Family, Posterior, adapt, unexplained
+from .inference.stored_family import described, restored
 from .inference.transitions import Frames
+from .model.sealed import read_sealed, write_sealed
 from .numerics.modes import without_gradients
 from .training.environments_fit import learn
 
-__all__ = ["Adapted", "Physics", "fit", "from_array"]
+__all__ = ["Adapted", "Physics", "fit", "from_array", "load_physics"]
 
+KIND, VERSION = "physics", 1  # of what is saved
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
@@ -42,6 +46,20 @@ def fit(trajectories: xr.Dataset, config: PhysicsConfig | None = None) -> "Physi
     periodic and for candidates that no data can tell apart.
     """
     return Physics.fit(trajectories, config or PhysicsConfig())
+
+
+def load_physics(folder: Path | str) -> "Physics":
+    """What `Physics.save` wrote; it runs no code of the folder.
+
+    Raises MissingFileError where there is none, CheckpointError where a file was cut short or changed.
+    """
+    tensors, content = read_sealed(Path(folder), KIND, VERSION)
+    try:
+        reach, limit = tensors.pop("reach"), float(content["limit"])
+        config, lengths = PhysicsConfig.model_validate(content["config"]), tuple(content["lengths_xy"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder} holds no physics of this version; fit and save anew") from error
+    return Physics(restored(tensors, content), config, lengths, limit, reach)
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,12 @@ class Physics:
             iterations=max(each.iterations for each in posteriors),
         )
         return Adapted(self, np.concatenate(numbers)[order], whole, torch.cat(left)[order])
+
+    def save(self, folder: Path | str) -> None:
+        """Write `physics.safetensors` and `physics.json` to a folder, each whole or not at all; see `load_physics`."""
+        tensors, content = described(self.family)
+        content |= {"config": self.config.model_dump(mode="json"), "lengths_xy": self.lengths, "limit": self.limit}
+        write_sealed(Path(folder), KIND, VERSION, {**tensors, "reach": self.reach}, content)
 
     def prior(self) -> xr.Dataset:
         """Mean and standard deviation of the coefficients over environments, dims (term,)."""

@@ -30,7 +30,7 @@ def check_periodic(trajectories: xr.Dataset) -> None:
 
 
 def modes_of(trajectories: xr.Dataset, config: PhysicsConfig) -> Harmonics | NoSpace:
-    """The modes of a dataset's channels and box; products of as many factors as a candidate has are free of aliasing."""
+    """The modes of a dataset's channels and box; products of as many factors as a candidate has have no aliasing."""
     channels = tuple(str(name) for name in trajectories.data_vars)
     lengths = lengths_of(trajectories)
     if not lengths:
@@ -80,8 +80,8 @@ def frames_of(
     """
     if trajectories.sizes["time"] < FEWEST or not trajectories.sizes["trajectory"]:
         raise EmptyDataError(
-            f"{trajectories.sizes['time']} frames of {trajectories.sizes['trajectory']} trajectories came where at least "
-            f"{FEWEST} of one are wanted; give longer trajectories"
+            f"{trajectories.sizes['time']} frames of {trajectories.sizes['trajectory']} trajectories came where at "
+            f"least {FEWEST} of one are wanted; give longer trajectories"
         )
     part = trajectories.isel(time=slice(0, frames))
     times = part["time"].values
@@ -100,5 +100,5 @@ def frames_of(
 
 def alike(trajectories: xr.Dataset) -> list[xr.Dataset]:
     """The dataset in parts in which every environment has the same number of trajectories."""
-    numbers, place, counts = np.unique(trajectories["environment"].values, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(trajectories["environment"].values, return_inverse=True, return_counts=True)
     return [trajectories.isel(trajectory=np.flatnonzero(counts[place] == count)) for count in np.unique(counts)]

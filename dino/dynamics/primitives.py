@@ -11,7 +11,7 @@ matrices of each wave, for exponential integrators.
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,13 +29,15 @@ class Modes(Protocol):
     sizes: tuple[int, ...]
     points: tuple[int, ...]
     dtype: torch.dtype
+    degree: int
+
+    weights: Any  # a Tensor, found when it is first asked for
+    squared: Any
 
     @property
     def dimensions(self) -> int: ...
     @property
-    def weights(self) -> Tensor: ...
-    @property
-    def squared(self) -> Tensor: ...
+    def blocks(self) -> int: ...
     def symbol(self, operator: str) -> Tensor: ...
     def wave(self, kind: str, harmonic: tuple[int, ...]) -> Tensor: ...
     def encode(self, fields: Tensor) -> Tensor: ...

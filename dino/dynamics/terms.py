@@ -6,8 +6,9 @@ A term names the channel whose tendency it adds to, and an expression:
     u: lap(u)                                diffusion
     w: dx(py(w)*w) - dy(px(w)*w)             transport by the stream function of the vorticity w
     v: u*v**2                                a reaction
-    u: cos(2, 1)*t**3                        a forcing: the harmonic (2, 1) of the box, and the time to the third power
-    s: s*spline(a, 3, 12, 0.1, 2.5)          a function of a channel: the third (from 0) of 12 cubic splines between two values
+    u: cos(2, 1)*t**3                        a forcing: the harmonic (2, 1) of the box, times a power of the time
+    s: s*spline(a, 3, 12, 0.1, 2.5)          a function of a channel: number 3 (from 0) of 12 cubic splines
+                                             between two values
 
 An expression is a sum of products of numbers, channels, powers and operators of one channel; one operator may stand
 around a product. `dx`, `dy`, `dxx`, ..., `lap`, `lap2` (the Laplacian twice) are derivatives; `lap9` is the nine-point
@@ -191,7 +192,7 @@ def _number(tree: ast.expr) -> float:
 
 
 def library(channels: Iterable[str], dimensions: int, *, order: int = 4, degree: int = 2) -> list[str]:
-    """Candidates that name no equation: local terms that are the same everywhere and, in two dimensions, in every direction.
+    """Candidates that name no equation: local terms, the same everywhere and, in two dimensions, in every direction.
 
     The constant; derivatives of every channel up to `order`; products of channels up to `degree`, and in one
     dimension the first three derivatives of these.

@@ -17,7 +17,10 @@ BOUND = 100.0  # times the largest mean square of the states that were learned f
 
 @dataclass(frozen=True)
 class Rollout:
-    """Where forecasts begin: environment of each trajectory (trajectory,), states (trajectory, block, channel), time."""
+    """Where forecasts begin.
+
+    place : (trajectory,) row of each one's environment in the posterior; states : (trajectory, block, channel)
+    """
 
     family: Family
     posterior: Posterior

@@ -37,7 +37,7 @@ class Harmonics:
             raise ConfigError(f"a periodic box wants finite lengths above 0; came {lengths}, rows first")
         if min(sizes) < FEWEST_POINTS:
             raise ConfigError(f"a grid of {sizes} holds no wave; give at least {FEWEST_POINTS} points along each axis")
-        self.channels, self.lengths, self.sizes = channels, lengths, sizes
+        self.channels, self.lengths, self.sizes, self.degree = channels, lengths, sizes, degree
         self.whole = degree <= 1  # all waves of the grid, and products on its points
         self.cutoffs = tuple(size // 2 if self.whole else (size - 1) // 2 for size in sizes)
         self.points = sizes if self.whole else tuple(_fast((degree + 1) * cut + 1) for cut in self.cutoffs)
@@ -47,6 +47,12 @@ class Harmonics:
     def dimensions(self) -> int:
         """Of the box."""
         return len(self.sizes)
+
+    @property
+    def blocks(self) -> int:
+        """How many waves a state has."""
+        *rows, columns = self.cutoffs
+        return math.prod(self.sizes[:-1] if self.whole else [2 * cut + 1 for cut in rows]) * (columns + 1)
 
     @cached_property
     def indices(self) -> tuple[Tensor, ...]:
@@ -189,7 +195,7 @@ class Harmonics:
 class NoSpace:
     """Channels without space: one block, states (..., 1, channel) float64, products at one point."""
 
-    dimensions, sizes, points, lengths, whole = 0, (), (), (), True
+    dimensions, blocks, degree, sizes, points, lengths = 0, 1, 1, (), (), ()
 
     def __init__(self, channels: tuple[str, ...]) -> None:
         self.channels, self.dtype = channels, torch.float64
