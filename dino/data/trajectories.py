@@ -53,6 +53,9 @@ def candidates_of(channels: tuple[str, ...], dimensions: int, config: PhysicsCon
     made = [*texts, *forcing(given.channels, dimensions, given.waves, given.powers)]
     if not made:
         raise ConfigError("no candidate terms came; give at least one, or none at all for those of the library")
+    unknown = sorted(set(config.sizes) - set(made))
+    if unknown:
+        raise ConfigError(f"sizes name {', '.join(unknown)}; the candidates are {', '.join(made)}: give one of them")
     return made
 
 

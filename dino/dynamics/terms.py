@@ -131,6 +131,8 @@ def _product(tree: ast.expr, known: tuple[str, ...]) -> Monomial:
             return made
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and math.isfinite(value):
             return Monomial(weight=float(value))
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return _negative([_product(inner, known)])[0]
         case ast.Name(id="t"):
             return Monomial(power=1)
         case ast.Name(id=name) if name in known:
