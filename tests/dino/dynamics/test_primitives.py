@@ -88,7 +88,9 @@ def test_splines_add_to_one_and_have_two_derivatives():
     assert float(torch.diff(one, n=2).abs().max()) / 0.01**2 < 4 / 0.75**2  # no kink of the slope
     assert float(bends.abs().max()) < 8 / 0.75**3  # no jump of the second derivative
     beyond = torch.tensor([-9.0, 9.0], dtype=torch.float64)
-    torch.testing.assert_close(cubic_spline(beyond, 0, 7, -1.0, 2.0), cubic_spline(beyond.clamp(-1, 2), 0, 7, -1.0, 2.0))
+    torch.testing.assert_close(
+        cubic_spline(beyond, 0, 7, -1.0, 2.0), cubic_spline(beyond.clamp(-1, 2), 0, 7, -1.0, 2.0)
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,14 @@ def test_expressions_become_sums_of_products():
 
 @pytest.mark.parametrize(
     ("expression", "linear"),
-    [("dxx(u)", True), ("dx(u) + 2*v", True), ("u*v", False), ("t*u", False), ("1", False), ("spline(u,0,8,0,1)", False)],
+    [
+        ("dxx(u)", True),
+        ("dx(u) + 2*v", True),
+        ("u*v", False),
+        ("t*u", False),
+        ("1", False),
+        ("spline(u,0,8,0,1)", False),
+    ],
 )
 def test_only_operators_of_one_channel_are_linear(expression, linear):
     assert parse_terms([f"u: {expression}"], ("u", "v"))[0].is_linear == linear

@@ -8,7 +8,9 @@ import dino
 from data_pipeline.simulators.lotka_volterra import LotkaVolterraConfig, simulate
 from dino.errors import ConfigError
 
-CANDIDATES = [f"{target}: {term}" for target in ("prey", "predators") for term in ("prey", "predators", "prey*predators")]
+CANDIDATES = [
+    f"{target}: {term}" for target in ("prey", "predators") for term in ("prey", "predators", "prey*predators")
+]
 VARYING = {"prey: prey*predators": "parameter_beta", "predators: prey*predators": "parameter_delta"}
 
 
