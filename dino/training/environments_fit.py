@@ -107,7 +107,7 @@ def first_estimate(family: Family, frames: Frames, sizes: Mapping[str, float], s
     if bool((begun.misfit < CONVERGED / FIRST_NOISE).all()) or not sizes:
         if not bool(torch.isfinite(begun.misfit).all()):
             raise NonFiniteError(
-                "frames are too far apart for a first estimate of the coefficients; give `sizes` of the terms you expect"
+                "frames are too far apart for a first estimate of coefficients; give `sizes` of terms you expect"
             )
         return begun.mean
     return from_starts(family, frames, sizes, seed)
@@ -132,8 +132,8 @@ def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed
     own = adapt(narrow, frames, FIRST_ITERATIONS, narrow.prior.weights(best.expand(len(frames.states), -1)))
     if not bool((own.misfit < CONVERGED / FIRST_NOISE).all()):
         raise NonFiniteError(
-            f"no start from the given sizes fits the frames: misfits of {float(own.misfit.max()) * FIRST_NOISE:.2g} of the change "
-            "between frames are left; give other sizes or more terms"
+            f"no start from the given sizes fits the frames: {float(own.misfit.max()) * FIRST_NOISE:.2g} of the change "
+            "between them is left; give other sizes or more terms"
         )
     return own.mean
 
