@@ -1,7 +1,7 @@
 """A family of environments as tensors and plain values, and back."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -37,8 +37,8 @@ def restored(tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> Famil
         modes = _modes(content)
         if tuple(tensors["noise"].shape) != (modes.blocks, len(modes.channels)):
             raise CheckpointError("its noise is of other waves than its grid has; fit and save anew")
-        plain = Prior(*(tensors[f"plain.{part}"] for part in PARTS)) if "plain.mean" in tensors else None
-        prior = Prior(*(tensors[f"prior.{part}"] for part in PARTS), plain)
+        plain = _prior(tensors, "plain") if "plain.mean" in tensors else None
+        prior = replace(_prior(tensors, "prior"), plain=plain)
         if prior.mean.shape != (len(content["terms"]),) or prior.root.shape[:1] != prior.mean.shape:
             raise CheckpointError("its prior is of another number of terms than it names; fit and save anew")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
@@ -47,6 +47,11 @@ def restored(tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> Famil
         return Family(Primitives(modes, content["terms"]), prior, **rest, **content["numbers"])
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"this is no family of this version ({error}); fit and save anew") from error
+
+
+def _prior(tensors: Mapping[str, Tensor], name: str) -> Prior:
+    mean, root, sign = (tensors[f"{name}.{part}"] for part in PARTS)
+    return Prior(mean, root, sign)
 
 
 def _modes(content: Mapping[str, Any]) -> Modes:
