@@ -7,11 +7,10 @@ adapted.forecast(few.isel(time=[-1]), later) # a dataset like those that came
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 from torch import Tensor
 
@@ -23,8 +22,10 @@ from .data.trajectories import alike, candidates_of, check_periodic, frames_of, 
 from .dynamics.primitives import Primitives, proportional
 from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
 from .forecasts.rollout import Rollout, closure, roll, spread_of
-from .inference.environments import Family, Posterior, adapt, unexplained
+from .inference.family import Family, Posterior
+from .inference.prompts import adapt_all
 from .inference.stored_family import described, restored
+from .inference.transition_equations import unexplained
 from .inference.transitions import Frames
 from .model.sealed import read_sealed, write_sealed
 from .numerics.modes import without_gradients
@@ -34,6 +35,7 @@ __all__ = ["Adapted", "Physics", "fit", "from_array", "load_physics"]
 
 KIND, VERSION = "physics", 1  # of what is saved
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
+MOST_UNKNOWN = 0.1  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
 
@@ -91,10 +93,16 @@ class Physics:
         if config.closure and modes.dimensions:
             damping = closure(modes, config.closure / frames.interval)
         family, posterior = learn(
-            primitives, frames, sizes=config.sizes, rounds=config.rounds, damping=damping, seed=config.seed
+            primitives,
+            frames,
+            sizes=config.sizes,
+            rounds=config.rounds,
+            damping=damping,
+            seed=config.seed,
+            neglect=config.neglect,
         )
         left = unexplained(family, posterior.mean, frames)
-        limit = max(UNKNOWN * float(left.median()), LEAST_UNKNOWN)
+        limit = min(max(UNKNOWN * float(left.median()), LEAST_UNKNOWN), MOST_UNKNOWN)
         reach = modes.weights[:, None] * frames.states.abs().square()
         return cls(family, config, lengths_of(trajectories), limit, reach.sum(-2).amax((0, 1, 2)))
 
@@ -114,23 +122,11 @@ class Physics:
         self._check(trajectories)
         if iterations < 0:
             raise ConfigError(f"iterations must be 0 or more; came {iterations}")
-        parts = []
+        prompts = []
         for part in alike(trajectories):
             numbers, states, times = frames_of(part, self.family.primitives.modes)
-            frames = Frames(states, times)
-            family = at_interval(self.family, frames.interval)
-            posterior = adapt(family, frames, iterations)
-            parts.append((numbers, posterior, unexplained(family, posterior.mean, frames)))
-        numbers, posteriors, left = zip(*parts, strict=True)
-        order = np.argsort(np.concatenate(numbers))
-        whole = Posterior(
-            *(
-                torch.cat([getattr(each, name) for each in posteriors])[order]
-                for name in ("mean", "covariance", "misfit")
-            ),
-            iterations=max(each.iterations for each in posteriors),
-        )
-        return Adapted(self, np.concatenate(numbers)[order], whole, torch.cat(left)[order])
+            prompts.append((numbers, Frames(states, times)))
+        return Adapted(self, *adapt_all(self.family, prompts, iterations))
 
     def save(self, folder: Path | str) -> None:
         """Write `physics.safetensors` and `physics.json` to a folder, each whole or not at all; see `load_physics`."""
@@ -139,9 +135,9 @@ class Physics:
         write_sealed(Path(folder), KIND, VERSION, {**tensors, "reach": self.reach}, content)
 
     def prior(self) -> xr.Dataset:
-        """Mean and standard deviation of the coefficients over environments, dims (term,)."""
+        """Centre and standard deviation of the coefficients over environments, dims (term,)."""
         prior = self.family.prior
-        columns = {"mean": ("term", prior.mean.numpy()), "std": ("term", prior.spread.numpy())}
+        columns = {"mean": ("term", prior.central.numpy()), "std": ("term", prior.spread.numpy())}
         return xr.Dataset(columns, {"term": self.terms})
 
     def floor(self, trajectories: xr.Dataset) -> float:
@@ -162,13 +158,6 @@ class Physics:
                 f"channels {sorted(map(str, trajectories.data_vars))} on a box of {lengths} came where "
                 f"{sorted(channels)} on {self.lengths} were learned"
             )
-
-
-def at_interval(family: Family, interval: float) -> Family:
-    """A family for frames that are farther apart than those it was learned from: more steps and more noise."""
-    ratio = max(interval / family.interval, 1.0)
-    steps = int(np.ceil(family.steps * ratio - 1e-6))
-    return replace(family, steps=steps, noise=ratio * family.noise, weak_noise=ratio * family.weak_noise)
 
 
 @dataclass(frozen=True)

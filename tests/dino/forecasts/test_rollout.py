@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dino.dynamics.primitives import Primitives
-from dino.forecasts.rollout import Rollout, closure, drawn, posterior_root, roll, spread_of
-from dino.inference.environments import Family, Posterior, Prior
+from dino.forecasts.rollout import Rollout, closure, drawn, roll, spread_of
+from dino.inference.family import Family, Posterior, Prior
 from dino.space.harmonics import Harmonics, NoSpace
 
 BOX = Harmonics(("u",), (5.0,), (12,))
@@ -20,10 +20,12 @@ def rollout(modes, terms, theta, states, *, noise: float = 0.0, spread: float = 
     """Coefficients (environment, term) with independent errors of one size; states (trajectory, block, channel)."""
     primitives, mean = Primitives(modes, terms), torch.tensor(theta, dtype=torch.float64)
     variance = torch.full((modes.blocks, len(modes.channels)), noise, dtype=torch.float64)
-    prior = Prior(mean[0], torch.eye(len(terms), dtype=torch.float64))
+    identity = torch.eye(len(terms), dtype=torch.float64)
+    prior = Prior(torch.zeros_like(mean[0]), identity, torch.zeros(len(terms)))
     family = Family(primitives, prior, variance, variance, 4, 0.2)
-    covariance = spread**2 * torch.eye(len(terms), dtype=torch.float64).expand(len(mean), -1, -1)
-    posterior = Posterior(mean, covariance, torch.ones(len(mean), dtype=torch.float64))
+    # The factor of a precision; without spread one so large that nothing is left to draw.
+    factor = (identity / max(spread, 1e-150)).expand(len(mean), -1, -1)
+    posterior = Posterior(prior, mean, factor, torch.ones(len(mean), dtype=torch.float64))
     return Rollout(family, posterior, np.arange(len(states)) % len(mean), states, time)
 
 
@@ -89,13 +91,6 @@ def test_noise_of_all_waves_has_its_variance_in_the_fields(modes):
     torch.testing.assert_close(made.abs().square().mean(0), torch.full_like(made[0].real, 2.0), rtol=0.15, atol=0)
     assert float(modes.decode(made).square().mean()) == pytest.approx(2 * float(modes.weights.sum()), rel=0.05)
     torch.testing.assert_close(modes.encode(modes.decode(made)), made)
-
-
-def test_roots_of_covariances_that_lost_rank():
-    tall = torch.tensor([[[1e-6], [2.0], [0.0]]], dtype=torch.float64)
-    covariance = tall @ tall.mT
-    root = posterior_root(Posterior(torch.zeros(1, 3), covariance, torch.ones(1)))
-    torch.testing.assert_close(root @ root.mT, covariance)
 
 
 def test_a_forecast_that_leaves_the_numbers_stays_finite():

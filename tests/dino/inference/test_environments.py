@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from dino.dynamics.primitives import Primitives
-from dino.inference.environments import Family, Prior, adapt, unexplained
+from dino.inference.environments import adapt
+from dino.inference.family import Family, Prior
+from dino.inference.transition_equations import unexplained
 from dino.inference.transitions import Frames, flow, weak_form
 from dino.space.harmonics import Harmonics, NoSpace
 
@@ -16,7 +18,11 @@ BOX = Harmonics(("u",), (5.0,), (10,))
 
 def family_of(primitives, mean, spread, noise: float, interval: float) -> Family:
     variance = torch.full((primitives.modes.blocks, len(primitives.modes.channels)), noise, dtype=torch.float64)
-    prior = Prior(torch.tensor(mean, dtype=torch.float64), torch.diag(torch.tensor(spread, dtype=torch.float64)))
+    prior = Prior(
+        torch.tensor(mean, dtype=torch.float64),
+        torch.diag(torch.tensor(spread, dtype=torch.float64)),
+        torch.zeros(len(mean)),
+    )
     return Family(primitives, prior, variance, variance, 1, interval)
 
 
@@ -49,7 +55,6 @@ def test_one_solve_is_dense_bayesian_regression():
     primitives = Primitives(BOX, ["u: dxx(u)", "u: u", "u: 1"])
     frames = frames_of(primitives, [[0.3, 0.5, 0.0]], 0.01, 6)
     family = family_of(primitives, [0.1, 0.0, 0.2], [0.2, 0.3, 0.1], 1.0, 0.01)
-    mean, covariance = dense(family, frames)
     made = adapt(family, frames, 0)
     # With residuals far below the noise Student's trust is the same for all: (freedom + values) / freedom.
     values = 2 * BOX.blocks

@@ -27,7 +27,7 @@ def test_sensitivities_are_central_differences(primitives):
     frames, count = example(primitives), len(primitives.terms)
     theta = 0.3 * torch.randn(2, count, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     directions = torch.randn(count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    residual, made = linearised(primitives, theta, directions, frames, 8)
+    residual, made = linearised(primitives, theta, directions.expand(2, -1, -1), frames, 8)
     given = frames.before, frames.moments, frames.interval, 8, None
     torch.testing.assert_close(residual, frames.after - flow(primitives, theta, *given), atol=1e-6, rtol=0)
     for number in range(3):
