@@ -55,8 +55,10 @@ class Primitives:
     def __init__(self, modes: Modes, candidates: Iterable[str]) -> None:
         self.modes = modes
         self.terms: tuple[Term, ...] = parse_terms(candidates, modes.channels)
-        self.linear_terms = [number for number, term in enumerate(self.terms) if term.is_linear]
-        self.other_terms = [number for number, term in enumerate(self.terms) if not term.is_linear]
+        # Without space no wave is stiffer than the others: all terms go to Runge-Kutta's steps together.
+        split = bool(modes.dimensions)
+        self.linear_terms = [number for number, term in enumerate(self.terms) if split and term.is_linear]
+        self.other_terms = [number for number, term in enumerate(self.terms) if not (split and term.is_linear)]
 
     @cached_property
     def matrices(self) -> Tensor:

@@ -13,6 +13,7 @@ from ..inference.environments import adapt, best_start
 from ..inference.family import Family, Posterior, Prior
 from ..inference.transition_equations import equations, real_products, residual_variance
 from ..inference.transitions import STEP_ERROR, Frames, enough_steps, linearised, weak_form
+from ..numerics.gaussian import cholesky
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
 VALUES_PER_TERM, FEWEST_TRANSITIONS = 16, 6  # of an environment that are learned from
@@ -24,6 +25,11 @@ STARTS, START_ITERATIONS, FIRST_ITERATIONS = 12, 10, 6
 CONVERGED = 0.1  # a start whose misfit is below this share of the increments' variance needs no other
 ENOUGH = 4  # environments and trajectories that tell what a direction does
 TENFOLD, CLEAR, FEWEST_LOGARITHMS = 10.0, 3.0, 8
+SHARES, MOST_LEFT_OUT = (
+    (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.1, 0.3, 0.6, 0.9),
+    64,
+)  # of correlations that are given up
+UNSEEN = 1e-9  # of the largest size
 LEAST_VARIANCE = 1e-14  # of the largest, of a direction of the prior
 
 
@@ -89,7 +95,8 @@ def typical_sizes(integrals: Tensor, increments: Tensor, noise: Tensor) -> Tenso
     """(term,) coefficient with which a term alone would move its channel as much as it moves."""
     moved = (increments.abs().square().mean((0, 1)) / noise).sum(0)
     alone = (integrals.abs().square().mean((1, 2)) / noise).sum(1)
-    return (moved / alone.clamp_min(1e-300)).where(alone > 0, torch.zeros(())).amax(1).sqrt()
+    size = (moved / alone.clamp_min(1e-300)).where(alone > 0, torch.zeros(())).amax(1).sqrt()
+    return size.clamp_min(UNSEEN * float(size.max()))  # a term that nothing excites is all but left out
 
 
 def first_estimate(family: Family, frames: Frames, sizes: Mapping[str, float], seed: int) -> Tensor:
@@ -161,7 +168,7 @@ def with_logarithms(prior: Prior, posterior: Posterior) -> Prior:
     plain = (sign == 0).double()
     errors = posterior.covariance[settled].mean(0) * plain * plain[:, None]
     away = own - own.mean(0)
-    return replace(gaussian(own.mean(0), shrunk(errors + away.T @ away / len(own), len(own)), sign), plain=prior)
+    return replace(gaussian(own.mean(0), shrunk(errors + away.T @ away / len(own), own), sign), plain=prior)
 
 
 def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
@@ -182,16 +189,34 @@ def maximised(posterior: Posterior) -> Prior:
     mean = posterior.mean[settled].mean(0)
     away = posterior.mean[settled] - mean
     covariance = (posterior.covariance[settled] + away[:, :, None] * away[:, None]).mean(0)
-    return gaussian(mean, shrunk(covariance, int(settled.sum())), torch.zeros_like(mean))
+    return gaussian(mean, shrunk(covariance, posterior.mean[settled]), torch.zeros_like(mean))
 
 
-def shrunk(covariance: Tensor, environments: int) -> Tensor:
-    """A covariance whose correlations are trusted as far as so many environments tell them.
+def shrunk(covariance: Tensor, known: Tensor) -> Tensor:
+    """A covariance whose correlations are trusted as far as environments (environment, term) foretell each other.
 
     Fewer environments than terms leave directions without any variance, as if no new environment could differ there.
+    A share of the correlations is given up, that under which each environment is most probable given all the others.
     """
-    share = environments / (environments + len(covariance))
-    return share * covariance + (1 - share) * torch.diag(covariance.diagonal())
+    diagonal = torch.diag(covariance.diagonal())
+    if len(known) < 3:
+        return 0.5 * (covariance + diagonal)
+    scale = covariance.diagonal().sqrt().clamp_min(1e-300)
+    unit, number = (known - known.mean(0)) / scale, len(known)
+    some = unit[torch.linspace(0, number - 1, min(number, MOST_LEFT_OUT)).round().long()]
+    # Mean and covariance without one of the environments, from those of all.
+    away = some * (number / (number - 1))
+    whole = covariance / scale / scale[:, None]
+    without = (number * whole - some.unsqueeze(-1) * some.unsqueeze(-2) * (number / (number - 1))) / (number - 1)
+    spread = without.diagonal(dim1=-2, dim2=-1).clamp_min(1e-12)
+    costs = []
+    for share in SHARES:
+        tried = (1 - share) * without + torch.diag_embed(share * spread + 1e-12)
+        factor = cholesky(tried)
+        missed = torch.linalg.solve_triangular(factor, away.unsqueeze(-1), upper=False)
+        costs.append(missed.square().sum() + 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum())
+    share = SHARES[int(torch.stack(costs).argmin())]
+    return (1 - share) * covariance + share * diagonal
 
 
 def gaussian(mean: Tensor, covariance: Tensor, sign: Tensor) -> Prior:
