@@ -7,11 +7,10 @@ adapted.forecast(few.isel(time=[-1]), later) # a dataset like those that came
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 from torch import Tensor
 
@@ -23,8 +22,8 @@ from .data.trajectories import alike, candidates_of, check_periodic, frames_of, 
 from .dynamics.primitives import Primitives, proportional
 from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
 from .forecasts.rollout import Rollout, closure, roll, spread_of
-from .inference.environments import adapt
 from .inference.family import Family, Posterior
+from .inference.prompts import adapt_all
 from .inference.stored_family import described, restored
 from .inference.transition_equations import unexplained
 from .inference.transitions import Frames
@@ -123,19 +122,11 @@ class Physics:
         self._check(trajectories)
         if iterations < 0:
             raise ConfigError(f"iterations must be 0 or more; came {iterations}")
-        parts = []
+        prompts = []
         for part in alike(trajectories):
             numbers, states, times = frames_of(part, self.family.primitives.modes)
-            frames = Frames(states, times)
-            family = at_interval(self.family, frames.interval)
-            posterior = adapt(family, frames, iterations)
-            parts.append((numbers, posterior, unexplained(family, posterior.mean, frames)))
-        numbers, posteriors, left = zip(*parts, strict=True)
-        order = np.argsort(np.concatenate(numbers))
-        names = ("weights", "factor", "misfit")
-        joined = {name: torch.cat([getattr(each, name) for each in posteriors])[order] for name in names}
-        whole = Posterior(self.family.prior, **joined, iterations=max(each.iterations for each in posteriors))
-        return Adapted(self, np.concatenate(numbers)[order], whole, torch.cat(left)[order])
+            prompts.append((numbers, Frames(states, times)))
+        return Adapted(self, *adapt_all(self.family, prompts, iterations))
 
     def save(self, folder: Path | str) -> None:
         """Write `physics.safetensors` and `physics.json` to a folder, each whole or not at all; see `load_physics`."""
@@ -167,13 +158,6 @@ class Physics:
                 f"channels {sorted(map(str, trajectories.data_vars))} on a box of {lengths} came where "
                 f"{sorted(channels)} on {self.lengths} were learned"
             )
-
-
-def at_interval(family: Family, interval: float) -> Family:
-    """A family for frames that are farther apart than those it was learned from: more steps and more noise."""
-    ratio = max(interval / family.interval, 1.0)
-    steps = int(np.ceil(family.steps * ratio - 1e-6))
-    return replace(family, steps=steps, noise=ratio * family.noise, weak_noise=ratio * family.weak_noise)
 
 
 @dataclass(frozen=True)

@@ -111,4 +111,4 @@ def test_candidates_that_no_data_can_tell_apart_are_found(texts, pairs):
 
 def test_derivatives_want_a_box():
     with pytest.raises(ConfigError, match="wants a box"):
-        _ = Primitives(NoSpace(("u",)), ["u: dx(u)"]).matrices
+        Primitives(NoSpace(("u",)), ["u: dx(u)"]).features(torch.ones(1, 1, 1, 1, dtype=torch.float64), TIME[:1])
