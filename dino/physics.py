@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import Tensor
 
@@ -24,6 +25,8 @@ from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
 from .forecasts.rollout import Rollout, closure, roll, spread_of
 from .inference.family import Family, Posterior
 from .inference.prompts import adapt_all
+from .inference.scattered import adapt_scattered
+from .inference.scattered_points import from_states, points_of
 from .inference.stored_family import described, restored
 from .inference.transition_equations import unexplained
 from .inference.transitions import Frames
@@ -37,6 +40,7 @@ KIND, VERSION = "physics", 1  # of what is saved
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
 MOST_UNKNOWN = 0.25  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
+MOST_MISFIT = 4.0  # mean square of whitened misfits of scattered points, above which they are of another physics
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
 
 
@@ -128,6 +132,26 @@ class Physics:
             prompts.append((numbers, Frames(states, times)))
         return Adapted(self, *adapt_all(self.family, prompts, iterations))
 
+    @without_gradients
+    def adapt_points(self, points: xr.Dataset, error: float | None = None) -> "Adapted":
+        """The coefficients of environments from sparse, irregular observations, and the fields where they begin.
+
+        points : dim obs; columns `trajectory`, `time`, `x` (and `y`, `environment` where there are), and one a
+        channel, NaN where it was not observed; `<channel>_error` or else `error` is their standard deviation
+        The first fields are `initial` of what is returned, from which it forecasts.
+        Raises ObservationError for columns that are missing or no numbers.
+        """
+        modes, made = self.family.primitives.modes, []
+        for number, given in points_of(points, modes, error):
+            made.append((number, adapt_scattered(self.family, given)))
+        found = [each.posterior for _, each in made]
+        weights, factor = torch.cat([each.weights for each in found]), torch.cat([each.factor for each in found])
+        posterior = Posterior(self.family.prior, weights, factor, torch.cat([each.misfit for each in found]))
+        first = [from_states(modes, each.states, each.time, self.lengths, number) for number, each in made]
+        # A misfit of one is what the errors allow; it stands in for what a frame leaves unexplained.
+        shares = self.limit * posterior.misfit / MOST_MISFIT
+        return Adapted(self, np.array([number for number, _ in made]), posterior, shares, tuple(first))
+
     def save(self, folder: Path | str) -> None:
         """Write `physics.safetensors` and `physics.json` to a folder, each whole or not at all; see `load_physics`."""
         tensors, content = described(self.family)
@@ -165,12 +189,14 @@ class Adapted:
     """Environments that a family was adapted to: their numbers (environment,) and posterior.
 
     unexplained : (environment,) share of the change from frame to frame that the adapted equations leave
+    initial : fields at the first time of each environment that was adapted to scattered points
     """
 
     physics: Physics
     numbers: np.ndarray
     posterior: Posterior
     unexplained: Tensor
+    initial: tuple[xr.Dataset, ...] = ()
 
     @property
     def known(self) -> np.ndarray:

@@ -106,6 +106,7 @@ class Family:
 
     noise : (block, channel) variance of the next frame about its prediction, of a complex wave both parts together;
     weak_noise : the same of the integral form; steps : of an interval; interval : between frames of training;
+    centre, population : (channel,) mean of the fields, and (block, channel) variance of the waves of states about it;
     damping : (block,) or None, closure; caution : by which posterior variances are multiplied, as residuals of
     successive frames are alike
     """
@@ -118,4 +119,6 @@ class Family:
     interval: float
     damping: Tensor | None = None
     caution: float = 1.0
+    centre: Tensor | None = None
+    population: Tensor | None = None
     begins_at_mean: bool = False  # where frames are too far apart for the integral form

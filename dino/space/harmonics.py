@@ -141,6 +141,16 @@ class Harmonics:
             phase = phase + (harmonic[1] if len(harmonic) > 1 else 0) * axes[0][:, None]
         return (torch.cos if kind == "cos" else torch.sin)(phase)
 
+    def at(self, places: Tensor) -> Tensor:
+        """(place, block) factors of waves at places (place, dimension), rows' axis first.
+
+        The real part of their sum with a spectrum is the field's value there.
+        """
+        phase = torch.zeros(len(places), self.blocks, dtype=torch.float64)
+        for axis, (index, length) in enumerate(zip(self.indices, self.lengths, strict=True)):
+            phase = phase + places[:, axis, None].double() * (2 * math.pi / length * index.double())
+        return self.weights * torch.exp(1j * phase)
+
     def encode(self, fields: Tensor) -> Tensor:
         """States (..., block, channel) of fields (..., channel, *space) on any grid; waves that it has not are zero."""
         fields = fields.double()
@@ -210,6 +220,10 @@ class NoSpace:
     def wave(self, kind: str, harmonic: tuple[int, ...]) -> Tensor:
         """There are none."""
         raise ConfigError("a harmonic wants a box; this system has no dimension")
+
+    def at(self, places: Tensor) -> Tensor:
+        """(place, 1) ones: there is one place."""
+        return torch.ones(len(places), 1, dtype=torch.float64)
 
     def encode(self, fields: Tensor) -> Tensor:
         """States (..., 1, channel) of values (..., channel)."""

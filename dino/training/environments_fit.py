@@ -76,6 +76,11 @@ def learn(
     left = increments - torch.einsum("ep,pesbc->esbc", theta.to(integrals.dtype), integrals)
     weak = shell_means(primitives, left.abs().square().mean((0, 1))) + least
     family = replace(family, weak_noise=weak, prior=with_logarithms(family.prior, posterior))
+    centre = frames.states[..., 0, :].real.mean((0, 1, 2))
+    about = frames.states.clone()
+    about[..., 0, :] -= centre
+    population = shell_means(primitives, about.abs().square().mean((0, 1, 2)))
+    family = replace(family, centre=centre, population=population)
     away = adapt(family, frames, 0).mean - theta
     scale = (theta - family.prior.central).square().mean(0) + 1e-12 * family.prior.spread.square().max()
     family = replace(family, begins_at_mean=bool((away.square().mean(0) / scale).mean() > 1))
