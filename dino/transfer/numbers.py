@@ -1,20 +1,22 @@
-"""The numbers of two-layer dynamics, fitted to the observed ocean by the exact evidence of the filter.
+"""The numbers of two-layer dynamics, fitted to the observed ocean by what the filter forecasts days ahead.
 
 An ocean that differs from the simulated one in shear, stratification or drag obeys the same equations with other
-numbers. The filter's innovations over a record tell its density, log p = sum of log p(values of a node | those before),
-and the largest one is searched for over
+numbers. The filter goes through the record once; from every node its mean is forecast `AHEAD` nodes further, and the
+values there are compared. The sum of squares, over the variance of the observations, is made small in
 
-    the six numbers of `LayerNumbers`, the size of the population of codes, and the size of the process noise,
+    the six numbers of `LayerNumbers`, the size of the population of codes, and the size of the process noise
 
-with a Gaussian prior about what simulation taught: of logarithms, or of relative changes of numbers that may have any
-sign, a factor of two (`UNSURE`), of the noise a factor of ten. By Fisher's scoring, a Gauss-Newton method whose matrix
-is what Gaussian innovations are expected to tell, with Levenberg's damping: a step takes as many passes of the filter
-as there are numbers, and one or two.
+by Gauss and Newton's method with Levenberg's damping and finite differences: a step takes as many passes of the filter
+as there are numbers, and one or two. The prior about what simulation taught is Gaussian: of logarithms, or of relative
+changes of numbers that may have any sign, with a standard deviation of a factor of two, of the noise a factor of ten.
+
+The filter's evidence, the density one node ahead, was tried first: it is largest at numbers that forecast badly
+(docs/experiments.md). A process noise of the wrong shape decides there, and days ahead the numbers do.
 """
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,7 +28,7 @@ from data_pipeline.system.progress import Progress
 
 from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
-from ..dynamics import LayeredODE, LayerNumbers
+from ..dynamics import LayeredODE, LayerNumbers, integrate
 from ..errors import ConfigError, EmptyDataError, NonFiniteError
 from ..forecaster import Forecaster
 from ..inference.filter import Problem, filtered
@@ -41,14 +43,17 @@ NAMES = (*LayerNumbers._fields, "size", "noise")
 SIGNED = ("flow", "beta")
 UNSURE, UNSURE_NOISE = math.log(2.0), math.log(10.0)  # standard deviations of the priors
 DIFFERENCE = 0.02  # of the derivatives: large enough for the rounding of single precision
-ROUNDS, MOST = 8, 0.7  # of the search, and the longest step of a number in one
-SETTLED = 0.5  # gain in log density below which the search ends: less than one number is uncertain by
+AHEAD, SETTLING = 5, 8  # nodes that are forecast, and nodes after which the filter knows the ocean
+MOST_DAYS = 30.0  # of the record, the last ones: they tell most numbers to a few per cent
+ROUNDS, ROUNDS_AGAIN, MOST = 4, 2, 0.7  # of the two searches, and the longest step of a number in one
+SETTLED = 1e-3  # share of the cost below which a round's gain ends the search
+MEMBERS, FREE, APART_DAYS, STRONGER, LEFT = 128, 12, 10.0, 1.5, 0.2  # of oceans left to themselves: `free_population`
 STEPS_A_DAY = 2.0  # of the solver: a flow twice as strong as the one learned from can still be followed
 POPULATION, MODEL_ERROR = ("state_covariance", "code_variance"), ("process_noise", "lead_error", "unresolved_error")
 
 
 class Fit(NamedTuple):
-    """What was found: controls (8,) in order of `NAMES`, their covariance, log density by round."""
+    """What was found: controls (8,) in order of `NAMES`, their covariance, mean squared misfit by round."""
 
     control: Tensor
     covariance: Tensor
@@ -82,29 +87,30 @@ class Filtering:
         still = [replace(p, node=torch.zeros_like(p.node), fraction=torch.zeros_like(p.fraction)) for p in parts]
         return cls(forecaster, still, nodes)
 
-    def passes(self, models: Sequence[LatentModel], apart: float = DIFFERENCE) -> tuple[Tensor, Tensor]:
-        """(model,) log density of the record by each of several models, and the information of the first one.
+    def missed(self, latent: LatentModel) -> Tensor:
+        """(value,) float64, what forecasts from every node miss of the values up to `AHEAD` nodes later, whitened.
 
-        information : (model - 1, model - 1) of the changes that make the others of the first, each divided by `apart`,
-
-            sum over nodes of J' S^-1 J + 1/2 tr(S^-1 dS_i S^-1 dS_j)
-
-        with J the change of the values predicted, dS that of their covariance S. All float64, charts together.
+        A value is met by as many forecasts as there are leads. Raises `NonFiniteError` where forecasts are no numbers.
         """
-        states, told = [self._population(latent) for latent in models], torch.zeros(len(models), dtype=torch.float64)
-        information = torch.zeros(len(models) - 1, len(models) - 1, dtype=torch.float64)
+        state, means, first = self._population(latent), [], min(SETTLING, max(len(self.nodes) - AHEAD - 1, 0))
         for place, rows in enumerate(self.rows):
             days = self.nodes[place : place + 2] - self.nodes[place]
-            if len(models) > 1 and len(rows):
-                information += _information(self._problem(models[0], states[0], rows, days), states, apart)
-            for which, latent in enumerate(models):
-                made = filtered(self._problem(latent, states[which], rows, days))
-                assert made.evidence is not None
-                states[which] = made.end
-                told[which] += float(made.evidence.double().sum())
-        if not bool(torch.isfinite(told).all()):
-            raise NonFiniteError("the filter left the finite numbers: the equations cannot be stepped this far")
-        return told, information
+            state = filtered(self._problem(latent, state, rows, days[:1])).end
+            means.append(state.mean)
+            if len(days) > 1:
+                state = filtered(self._problem(latent, state, rows.select(slice(0, 0)), days)).end
+        leads = torch.arange(1, AHEAD + 1) * float(self.nodes[1] - self.nodes[0])
+        ahead = latent.integrate(torch.stack(means[first:]), leads, latent.context(self.forecaster.ocean))
+        codes = latent.dynamics.codes(ahead)
+        found = [
+            _misfit(self.rows[first + start + lead + 1], codes[lead, start])
+            for lead in range(AHEAD)
+            for start in range(len(self.nodes) - first - lead - 1)
+        ]
+        missed = torch.cat(found).cpu()
+        if not bool(torch.isfinite(missed).all()):
+            raise NonFiniteError("forecasts left the finite numbers: the equations cannot be stepped this far")
+        return missed
 
     def _population(self, latent: LatentModel) -> Gaussian:
         charts, prior = self.forecaster.ocean.charts, latent.state_prior
@@ -120,25 +126,11 @@ class Filtering:
         )
 
 
-def _information(problem: Problem, states: Sequence[Gaussian], apart: float) -> Tensor:
-    """What the rows of a node tell of the changes that make the other predicted states of the first."""
-    charts, first = len(states[0].mean), states[0]
-    rows = problem.part(slice(0, charts)).rows
+def _misfit(rows: ObservedValues, codes: Tensor) -> Tensor:
+    """(row,) of rows with a form, given codes (chart, code)."""
     assert rows.form is not None
-    found = torch.zeros(len(states) - 1, len(states) - 1, dtype=torch.float64)
-    for chart in range(charts):
-        mine = rows.chart == chart
-        operator = rows.form.operator[mine].double() / rows.variance[mine].double().sqrt()[:, None]
-        alone, root = operator.T @ operator, cholesky(first.covariance[chart].double())
-        # H' S^-1 H of the states' covariance P = L L' and A = H' R^-1 H is A - A L (1 + L' A L)^-1 L' A.
-        half = root.T @ alone
-        inner = torch.eye(len(root), dtype=root.dtype) + half @ root
-        seen = alone - half.T @ torch.cholesky_solve(half, cholesky(inner))
-        mean = torch.stack([(s.mean[chart] - first.mean[chart]).double() / apart for s in states[1:]])
-        spread = [seen @ (s.covariance[chart] - first.covariance[chart]).double() / apart for s in states[1:]]
-        both = torch.stack(spread).flatten(1) @ torch.stack([b.T for b in spread]).flatten(1).T
-        found += mean @ seen @ mean.T + 0.5 * both
-    return found
+    predicted = rows.form.offset + (rows.form.operator * codes[rows.chart]).sum(-1)
+    return ((rows.value - predicted) / rows.variance.sqrt()).double()
 
 
 def fit_numbers(task: Task, progress: Progress) -> Transferred:
@@ -155,7 +147,7 @@ def fit_numbers(task: Task, progress: Progress) -> Transferred:
         )
     plan = cut(seen, task.settings, forecaster.assimilation)
     before = held_out_misfit(forecaster, seen, plan)
-    made, _ = fitted(forecaster, seen, progress)
+    made, _ = fitted(forecaster, seen, progress, task.seed)
     after = held_out_misfit(made, seen, plan, task.latent.unresolved_variance)
     if not after.mean < before.mean:
         return Transferred(before.mean, before.mean, [before.mean, after.mean])
@@ -163,12 +155,59 @@ def fit_numbers(task: Task, progress: Progress) -> Transferred:
     return Transferred(before.mean, after.mean, [before.mean, after.mean])
 
 
-def fitted(forecaster: Forecaster, seen: Observations, progress: Progress) -> tuple[Forecaster, Fit]:
-    """A forecaster with the numbers of the largest evidence, and these; the one given stays as it is."""
-    taught, record = forecaster.latent, Filtering.of(forecaster, seen)
-    fit = maximised(lambda controls: record.passes([changed(taught, c) for c in controls]), prior_precision(), progress)
-    latent = changed(taught, fit.control)
-    return Forecaster(latent.eval(), forecaster.ocean, forecaster.assimilation), fit
+@torch.no_grad()
+def fitted(forecaster: Forecaster, seen: Observations, progress: Progress, seed: int = 0) -> tuple[Forecaster, Fit]:
+    """A forecaster with the numbers that forecast best, and these; the one given stays as it is.
+
+    Once about the population of simulation, and once more, from where they are, about that of the numbers found.
+    """
+    taught, precision, both = forecaster.latent, prior_precision(), ROUNDS + ROUNDS_AGAIN
+    last = float(seen.time[-1]) if len(seen) else 0.0
+    record = Filtering.of(forecaster, seen.between(last - MOST_DAYS, last))
+    search = lambda like, start, rounds, told: smallest(  # noqa: E731
+        lambda control: record.missed(changed(like, control)), precision, start, rounds, told
+    )
+    fit = search(taught, torch.zeros_like(precision), ROUNDS, lambda done, of: progress(done, both))
+    population = free_population(changed(taught, fit.control), torch.Generator().manual_seed(seed))
+    if population is not None:
+        start = fit.control.clone()
+        start[NAMES.index("size")] = 0.0  # of the new population
+        other = _populated(taught, population)
+        again = search(other, start, ROUNDS_AGAIN, lambda done, of: progress(ROUNDS + done, both))
+        if again.rounds[-1] < fit.rounds[-1]:
+            taught, fit = other, again
+    return Forecaster(changed(taught, fit.control).eval(), forecaster.ocean, forecaster.assimilation), fit
+
+
+@torch.no_grad()
+def free_population(latent: LatentModel, generator: torch.Generator) -> Tensor | None:
+    """(sample, code) codes of the equations left to themselves; nothing where they leave the finite numbers.
+
+    Half of the members begin as strong as the population is and half stronger, so that neither growth nor decay of an
+    ocean that is not settled yet decides.
+    """
+    dynamics, root = copy.deepcopy(latent.dynamics), cholesky(latent.state_covariance.double())
+    assert isinstance(dynamics, LayeredODE)
+    dynamics.extent.mul_(STRONGER**2)
+    codes = torch.randn(MEMBERS, len(root), generator=generator, dtype=torch.float64).to(root) @ root.T
+    codes[::2] *= STRONGER
+    codes, found = codes.to(latent.state_covariance), []
+    for place in range(FREE):
+        codes = integrate(dynamics.bind(), codes, torch.tensor([APART_DAYS]), latent.method, latent.step_days)[0]
+        found += [codes] if place >= FREE // 2 else []
+    population = torch.cat(found)
+    return population if bool(torch.isfinite(population).all()) else None
+
+
+def _populated(taught: LatentModel, codes: Tensor) -> LatentModel:
+    """A copy of a model that expects such codes (sample, code); a share of what it expected before is left to it."""
+    latent = copy.deepcopy(taught)
+    assert isinstance(latent.dynamics, LayeredODE)
+    covariance = (1 - LEFT) * torch.cov(codes.T) + LEFT * latent.state_covariance
+    latent.state_covariance.copy_(covariance)
+    latent.code_variance.copy_(covariance.diagonal())
+    latent.dynamics.trust(codes, latent.spec.interval_days)
+    return latent
 
 
 def prior_precision() -> Tensor:
@@ -196,34 +235,40 @@ def changed(taught: LatentModel, control: Tensor) -> LatentModel:
     return latent
 
 
-def maximised(
-    passes: Callable[[Sequence[Tensor]], tuple[Tensor, Tensor]], precision: Tensor, progress: Progress
+def smallest(
+    missed: Callable[[Tensor], Tensor], precision: Tensor, start: Tensor, rounds: int, progress: Progress
 ) -> Fit:
-    """The controls with the largest density and prior, from zero.
+    """The controls with the smallest misfit and prior.
 
-    passes : (control,) log densities of some controls (n,), and the information of the first of them
-    precision : (n,) of the prior about zero
+    missed : (value,) of controls (n,); precision : (n,) of the prior about zero; start : (n,)
     """
-    control, damping, totals = torch.zeros_like(precision), 1e-3, []
-    units, information = torch.eye(len(precision), dtype=torch.float64), torch.diag(precision)
-    for turn in range(ROUNDS):
-        density, told = passes([control, *(control + DIFFERENCE * unit for unit in units)])
-        information = told + torch.diag(precision)
-        gradient = (density[1:] - density[0]) / DIFFERENCE - precision * control
-        totals.append(float(density[0]) - float(0.5 * (precision * control.square()).sum()))
-        gained = 0.0
+    control, damping, now, units = start, 1e-3, missed(start), torch.eye(len(start), dtype=torch.float64)
+    totals, information = [float(now.square().mean())], torch.diag(precision)
+    for turn in range(rounds):
+        columns = torch.stack([(missed(control + DIFFERENCE * unit) - now) / DIFFERENCE for unit in units], dim=-1)
+        # The errors that there are, not those of the instruments, weigh against the prior; a value is met AHEAD times.
+        weight = 1.0 / (AHEAD * totals[-1])
+        information = weight * columns.T @ columns + torch.diag(precision)
+        gradient = weight * columns.T @ now + precision * control
+        cost, gained = _cost(now, control, weight, precision), 0.0
         while damping < 1e3 and gained <= 0:
             damped = information + damping * torch.diag(information.diagonal())
             step = torch.cholesky_solve(gradient[:, None], cholesky(damped))[:, 0]
-            trial = control + step * min(1.0, MOST / float(step.abs().max()))
+            trial = control - step * min(1.0, MOST / float(step.abs().max()))
             try:
-                gained = float(passes([trial])[0]) - float(0.5 * (precision * trial.square()).sum()) - totals[-1]
+                found = missed(trial)
+                gained = cost - _cost(found, trial, weight, precision)
             except NonFiniteError:
-                gained = -math.inf
+                found, gained = now, 0.0
             damping = damping * (0.1 if gained > 0 else 10.0)
             if gained > 0:
-                control = trial
-        progress(turn + 1, ROUNDS)
-        if gained < SETTLED:
+                control, now = trial, found
+        totals.append(float(now.square().mean()))
+        progress(turn + 1, rounds)
+        if gained <= SETTLED * cost:
             break
     return Fit(control, torch.cholesky_inverse(cholesky(information)), totals)
+
+
+def _cost(missed: Tensor, control: Tensor, weight: float, precision: Tensor) -> float:
+    return float(weight * missed.square().sum() + (precision * control.square()).sum())
