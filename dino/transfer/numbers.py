@@ -18,7 +18,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from data_pipeline.system.progress import Progress
 
 from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
-from ..dynamics import LayeredODE, LayerNumbers, integrate
+from ..dynamics import LayeredODE, LayerNumbers
 from ..errors import ConfigError, EmptyDataError, NonFiniteError
 from ..forecaster import Forecaster
 from ..inference.filter import Problem, filtered
@@ -39,15 +39,15 @@ from ..numerics.gaussian import Gaussian, cholesky
 from .base import Task, Transferred
 from .plan import cut, held_out_misfit
 
+T = TypeVar("T")
 NAMES = (*LayerNumbers._fields, "size", "noise")
 SIGNED = ("flow", "beta")
 UNSURE, UNSURE_NOISE = math.log(2.0), math.log(10.0)  # standard deviations of the priors
 DIFFERENCE = 0.02  # of the derivatives: large enough for the rounding of single precision
 AHEAD, SETTLING = 5, 8  # nodes that are forecast, and nodes after which the filter knows the ocean
 MOST_DAYS = 30.0  # of the record, the last ones: they tell most numbers to a few per cent
-ROUNDS, ROUNDS_AGAIN, MOST = 4, 2, 0.7  # of the two searches, and the longest step of a number in one
+ROUNDS, MOST = 4, 0.7  # of the search, and the longest step of a number in one
 SETTLED = 1e-3  # share of the cost below which a round's gain ends the search
-MEMBERS, FREE, APART_DAYS, STRONGER, LEFT = 128, 12, 10.0, 1.5, 0.2  # of oceans left to themselves: `free_population`
 STEPS_A_DAY = 2.0  # of the solver: a flow twice as strong as the one learned from can still be followed
 POPULATION, MODEL_ERROR = ("state_covariance", "code_variance"), ("process_noise", "lead_error", "unresolved_error")
 
@@ -78,9 +78,10 @@ class Filtering:
         seen, _ = without_duplicates(record)
         first, last = (float(seen.time[0]), float(seen.time[-1])) if len(seen) else (0.0, 0.0)
         nodes = np.linspace(first, last, max(2, math.ceil((last - first) / settings.node_days) + 1))
+        if len(seen):
+            ocean.cover.check(seen.longitude, seen.latitude)
         rows = observed_values(latent, ocean, seen, nodes, settings.errors)
         if not len(rows):
-            ocean.cover.check(seen.longitude, seen.latitude)
             raise EmptyDataError("a record without values tells nothing of the ocean's numbers; give another")
         rows, nearest = rows.formed(latent.decoder), rows.node + (rows.fraction > 0.5).long()
         parts = [rows.select(torch.nonzero(nearest == node).squeeze(-1)) for node in range(len(nodes))]
@@ -147,7 +148,7 @@ def fit_numbers(task: Task, progress: Progress) -> Transferred:
         )
     plan = cut(seen, task.settings, forecaster.assimilation)
     before = held_out_misfit(forecaster, seen, plan)
-    made, _ = fitted(forecaster, seen, progress, task.seed)
+    made, _ = fitted(forecaster, seen, progress)
     after = held_out_misfit(made, seen, plan, task.latent.unresolved_variance)
     if not after.mean < before.mean:
         return Transferred(before.mean, before.mean, [before.mean, after.mean])
@@ -156,58 +157,14 @@ def fit_numbers(task: Task, progress: Progress) -> Transferred:
 
 
 @torch.no_grad()
-def fitted(forecaster: Forecaster, seen: Observations, progress: Progress, seed: int = 0) -> tuple[Forecaster, Fit]:
-    """A forecaster with the numbers that forecast best, and these; the one given stays as it is.
-
-    Once about the population of simulation, and once more, from where they are, about that of the numbers found.
-    """
-    taught, precision, both = forecaster.latent, prior_precision(), ROUNDS + ROUNDS_AGAIN
+def fitted(forecaster: Forecaster, seen: Observations, progress: Progress) -> tuple[Forecaster, Fit]:
+    """A forecaster with the numbers that forecast best, and these; the one given stays as it is."""
+    taught, precision = forecaster.latent, prior_precision()
     last = float(seen.time[-1]) if len(seen) else 0.0
     record = Filtering.of(forecaster, seen.between(last - MOST_DAYS, last))
-    search = lambda like, start, rounds, told: smallest(  # noqa: E731
-        lambda control: record.missed(changed(like, control)), precision, start, rounds, told
-    )
-    fit = search(taught, torch.zeros_like(precision), ROUNDS, lambda done, of: progress(done, both))
-    population = free_population(changed(taught, fit.control), torch.Generator().manual_seed(seed))
-    if population is not None:
-        start = fit.control.clone()
-        start[NAMES.index("size")] = 0.0  # of the new population
-        other = _populated(taught, population)
-        again = search(other, start, ROUNDS_AGAIN, lambda done, of: progress(ROUNDS + done, both))
-        if again.rounds[-1] < fit.rounds[-1]:
-            taught, fit = other, again
+    missed = lambda control: record.missed(changed(taught, control))  # noqa: E731
+    fit = smallest(missed, precision, torch.zeros_like(precision), progress)
     return Forecaster(changed(taught, fit.control).eval(), forecaster.ocean, forecaster.assimilation), fit
-
-
-@torch.no_grad()
-def free_population(latent: LatentModel, generator: torch.Generator) -> Tensor | None:
-    """(sample, code) codes of the equations left to themselves; nothing where they leave the finite numbers.
-
-    Half of the members begin as strong as the population is and half stronger, so that neither growth nor decay of an
-    ocean that is not settled yet decides.
-    """
-    dynamics, root = copy.deepcopy(latent.dynamics), cholesky(latent.state_covariance.double())
-    assert isinstance(dynamics, LayeredODE)
-    dynamics.extent.mul_(STRONGER**2)
-    codes = torch.randn(MEMBERS, len(root), generator=generator, dtype=torch.float64).to(root) @ root.T
-    codes[::2] *= STRONGER
-    codes, found = codes.to(latent.state_covariance), []
-    for place in range(FREE):
-        codes = integrate(dynamics.bind(), codes, torch.tensor([APART_DAYS]), latent.method, latent.step_days)[0]
-        found += [codes] if place >= FREE // 2 else []
-    population = torch.cat(found)
-    return population if bool(torch.isfinite(population).all()) else None
-
-
-def _populated(taught: LatentModel, codes: Tensor) -> LatentModel:
-    """A copy of a model that expects such codes (sample, code); a share of what it expected before is left to it."""
-    latent = copy.deepcopy(taught)
-    assert isinstance(latent.dynamics, LayeredODE)
-    covariance = (1 - LEFT) * torch.cov(codes.T) + LEFT * latent.state_covariance
-    latent.state_covariance.copy_(covariance)
-    latent.code_variance.copy_(covariance.diagonal())
-    latent.dynamics.trust(codes, latent.spec.interval_days)
-    return latent
 
 
 def prior_precision() -> Tensor:
@@ -222,9 +179,7 @@ def changed(taught: LatentModel, control: Tensor) -> LatentModel:
     dynamics = latent.dynamics
     assert isinstance(dynamics, LayeredODE)
     values = LayerNumbers(*dynamics.numbers.tolist())._asdict()
-    dynamics.take(
-        LayerNumbers(*(v * (1 + moved[n] if n in SIGNED else math.exp(moved[n])) for n, v in values.items()))
-    )
+    dynamics.take(LayerNumbers(*(v * (1 + moved[n] if n in SIGNED else math.exp(moved[n])) for n, v in values.items())))
     dynamics.extent.mul_(math.exp(moved["size"]))
     for names, factor in ((POPULATION, 2 * moved["size"]), (MODEL_ERROR, moved["noise"])):
         for name in names:
@@ -236,7 +191,7 @@ def changed(taught: LatentModel, control: Tensor) -> LatentModel:
 
 
 def smallest(
-    missed: Callable[[Tensor], Tensor], precision: Tensor, start: Tensor, rounds: int, progress: Progress
+    missed: Callable[[Tensor], Tensor], precision: Tensor, start: Tensor, progress: Progress, rounds: int = ROUNDS
 ) -> Fit:
     """The controls with the smallest misfit and prior.
 
@@ -255,19 +210,24 @@ def smallest(
             damped = information + damping * torch.diag(information.diagonal())
             step = torch.cholesky_solve(gradient[:, None], cholesky(damped))[:, 0]
             trial = control - step * min(1.0, MOST / float(step.abs().max()))
-            try:
-                found = missed(trial)
-                gained = cost - _cost(found, trial, weight, precision)
-            except NonFiniteError:
-                found, gained = now, 0.0
+            found = _or_nothing(lambda trial=trial: missed(trial))
+            gained = 0.0 if found is None else cost - _cost(found, trial, weight, precision)
             damping = damping * (0.1 if gained > 0 else 10.0)
-            if gained > 0:
+            if found is not None and gained > 0:
                 control, now = trial, found
         totals.append(float(now.square().mean()))
         progress(turn + 1, rounds)
         if gained <= SETTLED * cost:
             break
     return Fit(control, torch.cholesky_inverse(cholesky(information)), totals)
+
+
+def _or_nothing(made: Callable[[], T]) -> T | None:
+    """What is made; nothing where numbers leave the finite ones."""
+    try:
+        return made()
+    except NonFiniteError:
+        return None
 
 
 def _cost(missed: Tensor, control: Tensor, weight: float, precision: Tensor) -> float:
