@@ -1,11 +1,14 @@
 """Numbers of two layers from sparse points: those of a toy ocean within their posterior, refusals."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
 
-from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig, TransferConfig
+from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig, ErrorsConfig, TransferConfig
 from dino.data.observations import Observations
+from dino.dynamics import LayeredODE
 from dino.errors import ConfigError, EmptyDataError
 from dino.forecaster import Forecaster
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
@@ -40,15 +43,16 @@ def forecaster():
     torch.manual_seed(3)
     model = LatentModel(spec).double()
     lay_layers(model, ocean)
-    size = model.dynamics.fields[:-1].square().mean((1, 2, 3)).sum().rsqrt()
+    dynamics = cast(LayeredODE, model.dynamics)
+    size = dynamics.fields[:-1].square().mean((1, 2, 3)).sum().rsqrt()
     model.state_covariance.copy_(size.square() * torch.eye(CODE))
     model.code_variance.copy_(model.state_covariance.diagonal())
     model.process_noise.copy_(1e-5 * model.state_covariance)
     model, ocean = without_hidden(model, ocean, 1)
-    settings = {"point": {"white": NOISE}}
+    errors = ErrorsConfig.model_validate({"point": {"white": NOISE}})
     model = model.double().eval().requires_grad_(False)
-    model.dynamics.refresh()
-    return Forecaster(model, ocean, AssimilationConfig(method="filter", window_days=8, bound=None, errors=settings))
+    cast(LayeredODE, model.dynamics).refresh()
+    return Forecaster(model, ocean, AssimilationConfig(method="filter", window_days=8, bound=None, errors=errors))
 
 
 def seen_of(forecaster, latent, count=60, days=DAYS, seed=0):
@@ -118,7 +122,7 @@ def test_the_strategy_keeps_what_forecasts_better(forecaster, seen):
     assert told.kept
     assert told.after < told.before
     assert given.latent is not forecaster.latent
-    flow, before = (float(one.latent.dynamics.numbers[2]) for one in (given, forecaster))
+    flow, before = (float(cast(LayeredODE, one.latent.dynamics).numbers[2]) for one in (given, forecaster))
     assert flow == pytest.approx(1.25 * before, rel=0.2)
 
 
