@@ -37,9 +37,8 @@ def options() -> argparse.ArgumentParser:
     """The command line."""
     made = parser(__doc__ or "")
     made.add_argument("--seeds", type=int, nargs="+", default=[0])
-    made.add_argument(
-        "--strategies", nargs="+", default=list(STRATEGIES), help="by name; `a+b` is b after a", metavar="NAME"
-    )
+    every = [name for name in STRATEGIES if name != "numbers"]  # which wants two layers: dynamics.form=layers
+    made.add_argument("--strategies", nargs="+", default=every, help="by name; `a+b` is b after a", metavar="NAME")
     made.add_argument("--days", type=float, nargs="+", default=[1, 2, 5, 10, 20, 50], help="real days that it sees")
     made.add_argument(
         "--shares", type=float, nargs="+", default=[0.005, 0.05, 0.3, 1], help="of the points of all days"

@@ -221,6 +221,7 @@ class TransferConfig(_Section):
         "statistics",
         "modulation",
         "pace",
+        "numbers",
         "context",
         "shared-residual",
         "adversarial",

@@ -9,6 +9,7 @@ from .base import Strategy, Task, Transferred
 from .context import adapt_context
 from .evidence import adapt_modulation, fit_statistics
 from .extension import add_drift, add_residual
+from .numbers import fit_numbers
 from .plan import cut, held_out_misfit
 from .statistics import fit_pace_and_energy
 
@@ -26,6 +27,7 @@ _STRATEGIES: dict[str, Strategy] = {
     "modulation": adapt_modulation,
     "none": adapt_nothing,
     "pace": fit_pace_and_energy,
+    "numbers": fit_numbers,
     "context": adapt_context,
     "shared-residual": add_residual,
     "physics": add_drift,

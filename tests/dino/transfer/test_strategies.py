@@ -18,7 +18,7 @@ from dino.transfer import STRATEGIES, strategy
 
 
 @pytest.fixture(
-    scope="module", params=[name for name in STRATEGIES if name not in ("none", "statistics", "modulation")]
+    scope="module", params=[name for name in STRATEGIES if name not in ("none", "statistics", "modulation", "numbers")]
 )
 def done(request, adapted):
     return request.param, *adapted(request.param)
