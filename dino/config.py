@@ -286,6 +286,9 @@ class PhysicsConfig(_Section):
     )
     most_trajectories: int = Field(default=8, ge=1, description="of an environment that are learned from")
     most_frames: int = Field(default=64, ge=3, description="of a trajectory that are learned from, the first ones")
+    step_error: float = Field(
+        default=1e-5, gt=0, lt=0.1, description="of a solver step, as a share of the change from frame to frame"
+    )
     seed: int = 0
 
 

@@ -104,6 +104,7 @@ class Physics:
             damping=damping,
             seed=config.seed,
             neglect=config.neglect,
+            step_error=config.step_error,
         )
         left = unexplained(family, posterior.mean, frames)
         limit = min(max(UNKNOWN * float(left.median()), LEAST_UNKNOWN), MOST_UNKNOWN)

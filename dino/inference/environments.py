@@ -46,7 +46,9 @@ def adapt(
     elif weights is None and not (family.begins_at_mean and iterations):
         last = weak_equations(family, frames)
         weights, factor = solved(last, family.caution, free, None)
-    if start is None and iterations:
+    if start is None and family.begins_at_mean and iterations == 1:
+        weights = torch.zeros(count, family.prior.directions, dtype=torch.float64)
+    elif start is None and iterations:
         weights = best_start(family, frames, weights)
     assert weights is not None
     damping, held, best, tangents, made, moved = free, weights, None, known, 0, 0.0

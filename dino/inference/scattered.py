@@ -49,7 +49,9 @@ class Window:
     """Predictions of points by weights and first states, on nodes that divide the interval of training."""
 
     def __init__(self, family: Family, points: Points) -> None:
-        self.family, self.points, modes = family, points, family.primitives.modes
+        assert family.population is not None
+        assert family.centre is not None
+        self.family, self.points, modes, self.centre = family, points, family.primitives.modes, family.centre
         self.step = family.interval / max(family.steps, 2)
         self.start = float(points.time.min())
         self.count = max(int(np.ceil((float(points.time.max()) - self.start) / self.step - 1e-9)), AROUND - 1)
@@ -78,7 +80,7 @@ class Window:
         flat[..., self.chosen] = numbers * self.spread
         made = flat.unflatten(-1, (*shape, parts))
         state = torch.view_as_complex(made.contiguous()) if parts == 2 else made[..., 0]
-        state[:, :, 0] += self.family.centre
+        state[:, :, 0] += self.centre
         return state
 
     def predict(self, unknowns: Tensor) -> Tensor:

@@ -161,7 +161,9 @@ def weak_form(primitives: Primitives, frames: Frames) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def enough_steps(primitives: Primitives, theta: Tensor, frames: Frames, damping: Tensor | None = None) -> int:
+def enough_steps(
+    primitives: Primitives, theta: Tensor, frames: Frames, damping: Tensor | None = None, error: float = STEP_ERROR
+) -> int:
     """Steps of an interval whose doubling changes next frames by less than a share of their change, in the median."""
     few = replace(frames.part(slice(4)), states=frames.states[:4, :2], chosen=None).thinned(FEW)
     theta, steps = theta[:4], 1
@@ -170,7 +172,7 @@ def enough_steps(primitives: Primitives, theta: Tensor, frames: Frames, damping:
     while steps < MOST_STEPS:
         finer = flow(primitives, theta, few.before, few.moments, few.interval, 2 * steps, damping)
         change = ((finer - made).abs().square().sum((-1, -2)) / size).nan_to_num(nan=torch.inf).median()
-        if float(change) < STEP_ERROR**2:  # of fourth order: the finer of the two is sixteen times better
+        if float(change) < error**2:  # of fourth order: the finer of the two is sixteen times better
             return steps
         steps, made = 2 * steps, finer
     return steps

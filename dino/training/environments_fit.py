@@ -35,6 +35,7 @@ def learn(
     damping: Tensor | None = None,
     seed: int = 0,
     neglect: float = 1e-8,
+    step_error: float = STEP_ERROR,
 ) -> tuple[Family, Posterior]:
     """Prior and noise of a family from the frames of several environments, and their own posteriors.
 
@@ -46,7 +47,7 @@ def learn(
     increments, integrals = weak_form(primitives, frames)
     variance = increments.abs().square().mean((0, 1))
     field = (frames.states.abs().square().mean((0, 1, 2)) * primitives.modes.weights[:, None]).sum(0)
-    least = FLOOR * field / len(variance) + STEP_ERROR**2 * shell_means(primitives, variance)
+    least = FLOOR * field / len(variance) + step_error**2 * shell_means(primitives, variance)
     noise = (FIRST_NOISE * variance.mean(0) + least).expand_as(variance).clone()
     size = typical_sizes(integrals, increments, noise)
     none = torch.zeros_like(size)
@@ -56,7 +57,7 @@ def learn(
     theta = first_estimate(family, some, sizes or {}, seed)
     unit, tangents, posterior = family.prior, [], None
     for number in range(rounds):
-        family = replace(family, steps=enough_steps(primitives, theta, frames, damping))
+        family = replace(family, steps=enough_steps(primitives, theta, frames, damping, step_error))
         weights = family.prior.weights(theta)
         if 0 < number < LOOKS:
             weights = best_start(family, some, weights)
