@@ -51,7 +51,8 @@ ADVECTION = Task(
         _moved("both in .01..2", "ttg-ood-all"),
     ),
     (
-        Library("library", "local terms to the fourth derivative, products of two", {"most_frames": 50}),
+        Library("library", "local linear terms to the fourth derivative", {"degree": 1, "most_frames": 50}),
+        Library("wide library", "the same and products of two", {"most_frames": 50}),
         Library("true terms", "the two terms", {"candidates": ["u: dx(u)", "u: dxx(u)"], "most_frames": 50}),
         Library(
             "truth left out",

@@ -17,6 +17,8 @@ def _task(
 
 
 _LOCAL = "local terms to the fourth derivative, products of two"
+_LINEAR = "local linear terms to the fourth derivative"
+_SIZES = {"u: dx(u*u)": -0.5, "u: dxx(u)": 0.2, "u: dxxx(u)": -0.5}
 _TWO = {"most_trajectories": 2}
 
 ZEBRA = Protocol(
@@ -29,7 +31,7 @@ ZEBRA = Protocol(
             Published(0.0068, "CoDA", "P"),
             0.0074,
             (
-                Library("library", _LOCAL, _TWO),
+                Library("library", _LINEAR, {"degree": 1, **_TWO}),
                 Library("true terms", "transport", {"candidates": ["u: dx(u)"], **_TWO}),
                 Library("truth left out", "even derivatives only", {"candidates": ["u: u", "u: dxx(u)"], **_TWO}),
             ),
@@ -41,9 +43,9 @@ ZEBRA = Protocol(
             Published(0.0933, "Poseidon-T", "P"),
             0.0274,
             (
-                Library("library", f"{_LOCAL}, and a forcing of three waves", _FORCED),
+                Library("library", f"{_LINEAR}, and a forcing of three waves", {"degree": 1, **_FORCED}),
                 Library("true terms", "diffusion and a forcing of three waves", {"candidates": ["u: dxx(u)"], **_FORCED}),
-                Library("truth left out", f"{_LOCAL}, no forcing", _TWO),
+                Library("truth left out", f"{_LINEAR}, no forcing", {"degree": 1, **_TWO}),
             ),
             {"draws": 40, "trajectories": 2},
         ),
@@ -54,6 +56,7 @@ ZEBRA = Protocol(
             0.0074,
             (
                 Library("library", _LOCAL, _TWO),
+                Library("library with sizes", f"{_LOCAL}; magnitudes of three", {"sizes": _SIZES, **_TWO}),
                 Library(
                     "true terms", "the three terms", {"candidates": ["u: dx(u*u)", "u: dxx(u)", "u: dxxx(u)"], **_TWO}
                 ),
