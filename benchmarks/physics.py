@@ -2,14 +2,40 @@
 
 `protocol` is ttg, coda, zebra or enma. Every row has its task, split, library of candidate terms and what that knows,
 iterations of adaptation, horizon, score, reconstruction floor and seconds; `summary` has means and ranges over seeds.
+Rows that the JSON holds of other tasks and seeds stay with `--add`.
 """
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 from harness import parser, prepare, report
 from realdata import work_folder
 
-from dino.experiments.physics_table import PROTOCOLS, averaged, published, score_protocol
+from dino.experiments.physics_protocols import Protocol
+from dino.experiments.physics_table import PROTOCOLS, averaged, score_protocol
+
+
+def kept(path: Path | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Earlier rows of other tasks and seeds, and the commands that made them."""
+    if path is None or not path.exists():
+        return {"rows": [], "commands": []}
+    earlier = json.loads(path.read_text())["results"]
+    new = {(row["task"], row["seed"]) for row in rows}
+    others = [row for row in earlier["rows"] if (row["task"], row["seed"]) not in new]
+    return {"rows": others, "commands": earlier["commands"]}
+
+
+def published_of(protocol: Protocol) -> dict[str, list[str]]:
+    """Numbers of others by task and split."""
+    splits = ((task, split) for task in protocol.tasks for split in task.splits)
+    return {
+        f"{task.name}: {split.name}": [
+            f"{each.value:g} {each.who} [{each.tag}] {each.note}".strip() for each in split.published
+        ]
+        for task, split in splits
+    }
 
 
 def main() -> None:
@@ -19,21 +45,22 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
     options.add_argument("--only", nargs="*", default=[], help="tasks by name")
     options.add_argument("--full", action="store_true", help="counts as published")
+    options.add_argument("--add", action="store_true", help="keep the rows of other tasks and seeds in the JSON")
     options.add_argument("--work", type=Path, help="folder that keeps simulations")
     arguments = options.parse_args()
     prepare(arguments)
     protocol = PROTOCOLS[arguments.protocol]
     with work_folder(arguments.work) as folder:
-        rows = score_protocol(
-            protocol, folder, arguments.seeds, full=arguments.full, only=arguments.only, told=print
-        )
-    others = {
-        f"{task.name}: {split.name}": [f"{each.value:g} {each.who} [{each.tag}] {each.note}".strip() for each in split.published]
-        for task in protocol.tasks
-        for split in task.splits
-    }
+        rows = score_protocol(protocol, folder, arguments.seeds, full=arguments.full, only=arguments.only, told=print)
+    earlier = kept(arguments.json if arguments.add else None, rows)
+    order = {name: number for number, name in enumerate(protocol.names)}
+    rows = sorted([*earlier["rows"], *rows], key=lambda row: (order[row["task"]], row["seed"]))
     about = {"protocol": protocol.source, "declared": protocol.declared, "full": arguments.full}
-    report(arguments, {**about, "published": others, "summary": averaged(rows), "rows": rows})
+    command = " ".join(each for each in sys.argv[1:] if not Path(each).is_absolute())
+    commands = [*earlier["commands"], command]
+    arguments.seeds = sorted({row["seed"] for row in rows})
+    made = {"summary": averaged(rows), "rows": rows, "commands": commands}
+    report(arguments, {**about, "published": published_of(protocol), **made})
 
 
 if __name__ == "__main__":

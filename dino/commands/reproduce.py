@@ -4,7 +4,7 @@ import json
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 import xarray as xr
@@ -16,7 +16,7 @@ from data_pipeline.system.progress import reported
 from ..config import Config, load_config
 from ..errors import ConfigError
 from ..evaluation.report import Row, write_report
-from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, shipped_name, simulate, store_path
+from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, System, filled, score, shipped_name, simulate, store_path
 from ..experiments.sequences import SequenceScores
 from ..experiments.shipped import experiments, find_experiment
 from ..experiments.train import train
@@ -76,7 +76,9 @@ def reproduce(
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     threads: Threads = None,
-    full: Annotated[bool, typer.Option("--full", help="Many physics: counts as published, not those of minutes.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Many physics: counts as published, not those of minutes.")
+    ] = False,
     seeds: Annotated[list[int], typer.Option("--seeds", help="Many physics: a seed; repeatable.")] = [0],  # noqa: B006
     only: Annotated[list[str], typer.Option("--only", help="Many physics: a task's name; repeatable.")] = [],  # noqa: B006
 ) -> None:
@@ -97,7 +99,8 @@ def reproduce(
         if refused:
             raise ConfigError(f"{', '.join(refused)} came with {system.value}, which takes --full, --seeds and --only")
         use_threads(threads)
-        return many_physics(system.value, folder, seeds, full, only)
+        many_physics(system.value, folder, seeds, full, only)
+        return
     quick = QUICK_SETTINGS if preset is PresetName.QUICK else []
     shipped = shipped_name(experiments(), system.value, protocol.value, keep)
     settings = load_config(find_experiment(config or shipped), [*quick, *overrides])
@@ -105,7 +108,7 @@ def reproduce(
 
     def store(name: str) -> xr.Dataset:
         with reported(f"simulating ({name})") as report:
-            return simulate(system.value, folder, preset.value, protocol.value, seed, name, report)
+            return simulate(cast(System, system.value), folder, preset.value, protocol.value, seed, name, report)
 
     training = store("train")
     where = store_path(folder, preset.value, protocol.value, seed, "train")

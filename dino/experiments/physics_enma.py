@@ -32,9 +32,9 @@ CALIBRATION = (Published(0.0868, "ENMA: RMSCE", "P"), Published(1.70e-3, "ENMA: 
 
 ENMA = Protocol(
     "enma",
-    "ENMA's Combined equation, one trajectory of the environment and the target's first frame; relative mean squared error",
+    "ENMA's Combined equation, one context trajectory, then a first frame only; relative mean squared error",
     (COMBINED,),
     "Calibration published of ENMA: RMSCE .0868, CRPS 1.70e-3 [P]. Here of normal distributions by the standard "
     "deviations of 20 members, over all points and frames, at quantiles .05 to .95. Initial states and times are "
-    "assumed. Reduced: 40 training environments of 2 trajectories and 60 test environments of 3, not 1200 and 120 of 10.",
+    "assumed. Reduced: 40 training environments of 2 trajectories and 60 tested of 3; 1200, 120 and 10 published.",
 )

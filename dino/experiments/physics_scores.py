@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ def together(datasets: list[xr.Dataset]) -> xr.Dataset:
         numbers = each["environment"].values + first
         numbered.append(each.assign_coords(environment=("trajectory", numbers)))
         first = int(numbers.max()) + 1
-    return xr.concat(numbered, "trajectory", combine_attrs="override")
+    return cast(xr.Dataset, xr.concat(numbered, "trajectory", combine_attrs="override"))
 
 
 def one_trajectory(trajectories: xr.Dataset) -> xr.Dataset:

@@ -60,8 +60,8 @@ def _together(group: Sequence[Row]) -> Row:
     for name in names:
         values = [each[name] for each in group if each.get(name) is not None]
         row[name] = fmean(values) if len(values) == len(group) else None
-    scores = [each.get("value") for each in group]
-    if len(scores) > 1 and None not in scores:
+    scores = [float(each["value"]) for each in group if each.get("value") is not None]
+    if len(scores) == len(group) > 1:
         row["range"] = [min(scores), max(scores)]
     return row | {"seeds": [each["seed"] for each in group]}
 

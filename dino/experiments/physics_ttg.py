@@ -1,7 +1,7 @@
-"""TTG's protocol (Serrano et al., ICML 2026): compositions and ranges never trained on, from 16 frames of one trajectory."""
+"""TTG's protocol (ICML 2026): compositions and ranges never trained on, from 16 frames of one trajectory."""
 
-from .physics_protocols import Data, Library, Protocol, Published, Split, Task, without
 from .physics_coda import PATTERNS, TRANSPORT, VORTICITY
+from .physics_protocols import Data, Library, Protocol, Published, Split, Task, without
 
 BEAM = "TTG beam"
 _LINE = ["u: 1", "u: u", "u: dx(u)", "u: dxx(u)", "u: dxxx(u)", "u: dxxxx(u)"]
@@ -63,15 +63,17 @@ ADVECTION = Task(
     prompt=16,
     horizons=(34,),
 )
+_OWN_REACTION = (Published(0.089, BEAM, "P", "other data"),)
+_OWN_FLOW = (Published(0.066, BEAM, "P", "other data"),)
 GRAY_SCOTT = Task(
     "Gray-Scott",
     "prompt",
     "nrmse",
     (Data("gray-scott", "ttg", "train", few={"trajectories": 2}),),
-    (Split("feed and kill", Data("gray-scott", "ttg", few={"trajectories": 1}), published=(Published(0.089, BEAM, "P", "other data"),)),),
+    (Split("feed and kill", Data("gray-scott", "ttg", few={"trajectories": 1}), published=_OWN_REACTION),),
     PATTERNS,
     prompt=16,
-)  # fmt: skip
+)
 _FEW_STEPS = {"most_trajectories": 4, "most_frames": 12, "rounds": 4}
 _VISCOUS = f"{VORTICITY}: lap({VORTICITY})"
 VISCOUS_FLOW = Task(
@@ -82,7 +84,7 @@ VISCOUS_FLOW = Task(
         Data("vorticity", "ttg-euler", "train", few={"trajectories": 4}),
         Data("vorticity", "ttg-diffusion", "train", few={"trajectories": 4}),
     ),
-    (Split("both", Data("vorticity", "ttg", few={"draws": 16}), published=(Published(0.066, BEAM, "P", "other data"),)),),
+    (Split("both", Data("vorticity", "ttg", few={"draws": 16}), published=_OWN_FLOW),),
     (
         Library(
             "true terms",
@@ -93,7 +95,7 @@ VISCOUS_FLOW = Task(
         Library("truth left out", "local terms and products, no transport", _FEW_STEPS),
     ),
     prompt=16,
-)  # fmt: skip
+)
 
 TTG = Protocol(
     "ttg",

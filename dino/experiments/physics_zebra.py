@@ -44,7 +44,9 @@ ZEBRA = Protocol(
             0.0274,
             (
                 Library("library", f"{_LINEAR}, and a forcing of three waves", {"degree": 1, **_FORCED}),
-                Library("true terms", "diffusion and a forcing of three waves", {"candidates": ["u: dxx(u)"], **_FORCED}),
+                Library(
+                    "true terms", "diffusion and a forcing of three waves", {"candidates": ["u: dxx(u)"], **_FORCED}
+                ),
                 Library("truth left out", f"{_LINEAR}, no forcing", {"degree": 1, **_TWO}),
             ),
             {"draws": 40, "trajectories": 2},
