@@ -2,9 +2,12 @@
 
 Scores forecasts from sparse observations by lead against the same analysis held still, interpolations of the same
 observations, a quasi-geostrophic 4D-Var that knows the model ocean (peers/quasi_geostrophic.py), the means of dino with
-these, and the training mean. `--again` scores demos that lie finished in `--work`, without training.
+these, and the training mean. `--again` scores demos that lie finished in `--work`, without training; `--read JSON`
+takes what was measured. `--figure` draws error against lead.
 """
 
+import argparse
+import json
 import math
 import resource
 import statistics
@@ -15,10 +18,12 @@ from typing import Any
 
 import numpy as np
 from harness import parser, prepare, report
+from matplotlib.figure import Figure
 from peers.quasi_geostrophic import forecasts
 from peers.variational import VariationalConfig
 from realdata import work_folder
 
+from data_pipeline.figures.style import LABEL_SIZE, TITLE_SIZE, dress_curves, save
 from data_pipeline.stores.writing import open_store
 from dino.commands.demo import run_demo, score_demo
 from dino.config import Config
@@ -28,9 +33,20 @@ from dino.evaluation.report import read_report
 from dino.evaluation.scores import score_forecasts
 from dino.forecaster import Forecaster
 from dino.model.checkpoint import load_model, load_run_config
+from dino.plotting.curves import draw_method
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 PEER, INTERPOLATION = "quasi_geostrophic", "optimal_interpolation"
+# What is drawn: what it is called there, and its colour's number where figures have none for it.
+DRAWN = {
+    "dino": ("dino", 0),
+    PEER: ("quasi-geostrophic 4D-Var, no training", 2),
+    f"mean_of_dino_and_{PEER}": ("mean of dino and the 4D-Var", 0),
+    INTERPOLATION: ("optimal interpolation, preferred", 0),
+    "customary_interpolation": ("optimal interpolation, customary", 0),
+    "mean_of_dino_and_interpolation": ("mean of dino and the preferred one", 7),
+    "persistence": ("dino's analysis held still", 0),
+}
 
 
 def run_seed(folder: Path, seed: int, quick: bool, again: bool, config: str = str(CONFIG)) -> dict[str, Any]:
@@ -105,6 +121,26 @@ def largest(runs: Mapping[str, Any], key: str) -> dict[str, float]:
     return {method: max(float(np.max(list(run[key][method].values()))) for run in runs.values()) for method in methods}
 
 
+def draw(runs: Mapping[str, Any], path: Path) -> Path:
+    """RMSE [cm] against lead [days], a panel a seed, the analysis at zero; an analysis held still begins as dino's."""
+    figure = Figure(figsize=(4.8 * len(runs), 4.6), layout="constrained")
+    axes = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+    for axis, (name, run) in zip(axes, runs.items(), strict=True):
+        now = {**run["analysis_rmse_cm"], "persistence": run["analysis_rmse_cm"]["dino"]}
+        for method, (_, number) in DRAWN.items():
+            later = sorted((float(lead), rmse) for lead, rmse in run["rmse_cm"].get(method, {}).items())
+            draw_method(axis, method, number, [(0.0, now[method]), *later] if later else [])
+        axis.set_yscale("log")
+        axis.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+        axis.minorticks_off()
+        axis.set_title(name.replace("_", " "), fontsize=TITLE_SIZE)
+        dress_curves(axis, "lead time [days]", "RMSE of sea level [cm]" if axis is axes[0] else "")
+    handles, _ = axes[0].get_legend_handles_labels()
+    labels = [label for label, _ in DRAWN.values()]
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=LABEL_SIZE, frameon=False)
+    return save(figure, path)
+
+
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
@@ -113,8 +149,20 @@ def main() -> None:
     options.add_argument("--work", type=Path, help="folder for the demos; a temporary one when absent")
     options.add_argument("--again", action="store_true", help="score the finished demos of --work, do not run them")
     options.add_argument("--config", default=str(CONFIG), help="experiment of the demo, by name or file")
+    options.add_argument("--read", type=Path, metavar="JSON", help="draw what this holds, measure nothing")
+    options.add_argument("--figure", type=Path, help="draw error against lead here")
     arguments = options.parse_args()
     prepare(arguments)
+    if arguments.read is not None:
+        runs = json.loads(arguments.read.read_text())["results"]["runs"]
+    else:
+        runs = measured(arguments)
+    if arguments.figure is not None:
+        draw(runs, arguments.figure)
+
+
+def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All seeds, reported."""
     with work_folder(arguments.work) as work:
         runs = {
             f"seed_{seed}": run_seed(work / f"seed_{seed}", seed, arguments.quick, arguments.again, arguments.config)
@@ -126,6 +174,7 @@ def main() -> None:
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
     report(arguments, {"summary": summary, "runs": runs})
+    return runs
 
 
 if __name__ == "__main__":

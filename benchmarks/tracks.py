@@ -27,6 +27,7 @@ from realdata import (
     train_run,
     work_folder,
 )
+from strategies.comparison import in_turn
 
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.progress import reported
@@ -39,7 +40,6 @@ from dino.forecaster import Forecaster
 from dino.inference.errors import error_variance
 from dino.model.checkpoint import load_model, load_run_config
 from dino.plotting import plot_tracks
-from dino.transfer import STRATEGIES, strategy
 
 Array = NDArray[np.float64]
 Predictions = dict[str, Array]
@@ -107,7 +107,7 @@ def transferred(
     seen = replace(split.seen, values=split.seen.values - offset)
     began, account = time.perf_counter(), {"strategy": name, "mission": split.mission, "end": split.end}
     try:
-        result = strategy(name)(transfer_task(forecaster, seen, config), lambda *told: None)
+        result = in_turn(name)(transfer_task(forecaster, seen, config), lambda *told: None)
         account |= {"misfit_of_rounds": result.rounds, "kept": result.kept}
     except DinoError as error:
         account |= {"refused": str(error)}
@@ -178,17 +178,20 @@ def spread_over_error(table: dict[str, NDArray], method: str) -> dict[str, float
     return made
 
 
-def over_interpolation(table: dict[str, NDArray], method: str, methods: list[str]) -> dict[str, list[float]]:
-    """RMSE over that of the fitted interpolation with the 90 % interval of a bootstrap of overflights."""
+def over(table: dict[str, NDArray], method: str, other: str, methods: list[str]) -> dict[str, list[float]]:
+    """RMSE over that of another method with the 90 % interval of a bootstrap of overflights.
+
+    On points that all `methods` predict; a band without any is left out.
+    """
     usable = np.all([np.isfinite(table[m]) for m in methods], axis=0)
     made = {}
     for name, where in (("window", table["lead"] <= 0), ("after", table["lead"] > 0)):
         keep = where & usable
+        if not keep.any():
+            continue
         number = np.cumsum(np.abs(np.diff(table["lead"], prepend=0.0)) > 60 / 86400)[keep]
         _, number = np.unique(number, return_inverse=True)
-        ours, theirs = (
-            np.bincount(number, (table[m] - table["truth"])[keep] ** 2) for m in (method, "optimal_interpolation")
-        )
+        ours, theirs = (np.bincount(number, (table[m] - table["truth"])[keep] ** 2) for m in (method, other))
         drawn = np.random.default_rng(0).integers(0, len(ours), (1000, len(ours)))
         ratios = np.sqrt(ours[drawn].sum(1) / theirs[drawn].sum(1))
         made[name] = [float(np.sqrt(ours.sum() / theirs.sum())), *(float(q) for q in np.quantile(ratios, [0.05, 0.95]))]
@@ -281,13 +284,15 @@ def main() -> None:
     add_options(options)
     options.set_defaults(config=ROOT / "configs" / "tracks.yaml")
     options.add_argument("--run", type=Path, help="a run of adt; trained with --config when absent")
-    options.add_argument("--strategies", nargs="*", default=[], choices=STRATEGIES, help="also adapt the run by these")
+    options.add_argument("--strategies", nargs="*", default=[], help="also adapt the run by these; `a+b` is b after a")
     options.add_argument("--window", type=float, default=15.0, help="days of observations analysed")
     options.add_argument("--days-ahead", type=int, default=5, help="days scored after the window")
     options.add_argument("--every", type=float, default=1.0, help="days between the analyses")
     options.add_argument("--analyses", type=int, help="only the first so many, for a trial")
     arguments = options.parse_args()
     prepare(arguments)
+    for name in arguments.strategies:
+        in_turn(name)  # an unknown one is refused before anything is measured
     skip_without(arguments.data, TRACKS if arguments.run is not None else TRACKS | MAPS)
     with work_folder(arguments.work) as work:
         run = run_of(arguments, work)
@@ -314,7 +319,7 @@ def main() -> None:
             **score_groups(table, methods, arguments.days_ahead),
             "transfers": told,
             "errors_correlate_with_those_of_interpolation": alike(table, methods),
-            "over_interpolation": {m: over_interpolation(table, m, methods) for m in methods},
+            "over_interpolation": {m: over(table, m, "optimal_interpolation", methods) for m in methods},
             "spread_over_error": {m: spread_over_error(table, m) for m in methods if f"{m}_std" in table},
             "normalised_error": {m: normalised_error(table, m) for m in methods if f"{m}_std" in table},
         }

@@ -19,15 +19,16 @@ from typing import Any
 
 from harness import parser, prepare, report
 from realdata import work_folder
-from strategies.comparison import Row, compare, summary, trials
+from strategies.comparison import Row, compare, in_turn, summary, trials
 from strategies.figures import plot_few_shot, plot_strategies
 from strategies.oceans import Given, Ocean, Simulated, observed, scorer
+from strategies.way import KNOWS, way
 
 from data_pipeline.system.progress import reported
 from dino.data.observations import day_of
 from dino.errors import ConfigError, DinoError
 from dino.evaluation.report import write_report
-from dino.transfer import STRATEGIES, strategy
+from dino.transfer import STRATEGIES
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo-sea-level.yaml"
 
@@ -36,12 +37,18 @@ def options() -> argparse.ArgumentParser:
     """The command line."""
     made = parser(__doc__ or "")
     made.add_argument("--seeds", type=int, nargs="+", default=[0])
-    made.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
+    made.add_argument(
+        "--strategies", nargs="+", default=list(STRATEGIES), help="by name; `a+b` is b after a", metavar="NAME"
+    )
     made.add_argument("--days", type=float, nargs="+", default=[1, 2, 5, 10, 20, 50], help="real days that it sees")
     made.add_argument(
         "--shares", type=float, nargs="+", default=[0.005, 0.05, 0.3, 1], help="of the points of all days"
     )
     made.add_argument("--far", action="store_true", help="an observed ocean less like the simulated ones")
+    made.add_argument(
+        "--way", action="store_true", help="how much of the way to the observed ocean's own simulation is closed"
+    )
+    made.add_argument("--knows", nargs="*", choices=KNOWS, default=list(KNOWS), help="with --way: layers of the 4D-Var")
     made.add_argument("--quick", action="store_true", help="tiny oceans, to see that everything runs")
     made.add_argument("--config", type=Path, default=CONFIG, help="experiment of the demo's oceans")
     made.add_argument("--run", type=Path, help="a run to adapt, in place of the demo's oceans")
@@ -93,19 +100,28 @@ def summaries(rows: list[Row], days: Sequence[float], shares: Sequence[float]) -
     }
 
 
+def ways(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """How much of the way each strategy closes, by seed; `none` is the run as it came."""
+    if arguments.run is not None:
+        raise ConfigError("--way simulates the observed ocean, which a --run does not tell; leave one of them out")
+    ocean = Simulated(work, arguments.config, arguments.overrides, arguments.quick, arguments.far)
+    names = ["none", *(name for name in arguments.strategies if name != "none")]
+    return {f"seed_{seed}": way(ocean, names, max(arguments.days), seed, arguments.knows) for seed in arguments.seeds}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report; what a user got wrong ends in one line and exit code 2, as the commands do."""
     given = options().parse_args(arguments)
     prepare(given)
     try:
         for name in given.strategies:
-            strategy(name)
+            in_turn(name)
         with work_folder(given.work) as work:
-            rows = compare_all(given, work)
+            results = ways(given, work) if given.way else summaries(compare_all(given, work), given.days, given.shares)
     except DinoError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    report(given, summaries(rows, given.days, given.shares))
+    report(given, results)
 
 
 if __name__ == "__main__":

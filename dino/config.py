@@ -278,6 +278,9 @@ class PhysicsConfig(_Section):
     refine: int = Field(default=1, ge=1, le=16, description="waves kept along an axis over those of the data's grid")
     closure: float = Field(default=0.0, ge=0, description="damping of the shortest wave that is kept [1/interval]")
     rounds: int = Field(default=6, ge=2, description="of expectation-maximisation")
+    neglect: float = Field(
+        default=1e-8, ge=0, description="share of a frame's change below which what environments differ in is left out"
+    )
     most_trajectories: int = Field(default=8, ge=1, description="of an environment that are learned from")
     most_frames: int = Field(default=64, ge=3, description="of a trajectory that are learned from, the first ones")
     seed: int = 0

@@ -16,15 +16,18 @@ from torch import Tensor
 from data_pipeline.layout.trajectories import AXES, check_trajectories, trajectories_dataset
 
 from .config import PhysicsConfig
-from .dynamics.primitives import Primitives
 from .data.trajectories import candidates_of, frames_of, modes_of, values_of
+from .dynamics.primitives import Primitives
 from .errors import ConfigError, SchemaError
 from .forecasts.rollout import Rollout, closure, roll, spread_of
-from .inference.environments import Family, Posterior, adapt, unexplained
+from .inference.environments import adapt
+from .inference.family import Family, Posterior
+from .inference.transition_equations import unexplained
 from .numerics.modes import without_gradients
 from .training.environments_fit import learn
 
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
+MOST_UNKNOWN = 0.1  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
 
@@ -92,10 +95,16 @@ class Physics:
         if config.closure and modes.dimensions:
             damping = closure(modes, config.closure / frames.interval)
         family, posterior = learn(
-            primitives, frames, sizes=config.sizes, rounds=config.rounds, damping=damping, seed=config.seed
+            primitives,
+            frames,
+            sizes=config.sizes,
+            rounds=config.rounds,
+            damping=damping,
+            seed=config.seed,
+            neglect=config.neglect,
         )
         left = unexplained(family, posterior.mean, frames)
-        limit = max(UNKNOWN * float(left.median()), LEAST_UNKNOWN)
+        limit = min(max(UNKNOWN * float(left.median()), LEAST_UNKNOWN), MOST_UNKNOWN)
         reach = modes.weights[:, None] * frames.states.abs().square()
         lengths = tuple(float(each) for each in np.atleast_1d(trajectories.attrs["lengths"]))
         return cls(family, config, lengths, limit, reach.sum(-2).amax((0, 1, 2)))
@@ -106,7 +115,7 @@ class Physics:
         return [term.text for term in self.family.primitives.terms]
 
     @without_gradients
-    def adapt(self, trajectories: xr.Dataset, iterations: int = 6) -> "Adapted":
+    def adapt(self, trajectories: xr.Dataset, iterations: int = 12) -> "Adapted":
         """The coefficients of the environments of a dataset; iterations of 1 is one linear solve.
 
         Raises SchemaError where channels or box are others than those that were learned.
@@ -118,9 +127,9 @@ class Physics:
         return Adapted(self, numbers, posterior, unexplained(self.family, posterior.mean, frames))
 
     def prior(self) -> xr.Dataset:
-        """Mean and standard deviation of the coefficients over environments, dims (term,)."""
+        """Centre and standard deviation of the coefficients over environments, dims (term,)."""
         prior = self.family.prior
-        columns = {"mean": ("term", prior.mean.numpy()), "std": ("term", prior.spread.numpy())}
+        columns = {"mean": ("term", prior.central.numpy()), "std": ("term", prior.spread.numpy())}
         return xr.Dataset(columns, {"term": self.terms})
 
     def floor(self, trajectories: xr.Dataset) -> float:

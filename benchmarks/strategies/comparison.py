@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.system.progress import Progress
 from dino.commands.common import transfer_task
 from dino.config import Config
 from dino.data.observations import Observations
 from dino.errors import DinoError
 from dino.forecaster import Forecaster
 from dino.transfer import strategy
+from dino.transfer.base import Strategy, Task, Transferred
 
 Row = dict[str, Any]
 Score = Callable[[Forecaster], list[Row]]
@@ -45,6 +47,22 @@ def trials(
     return made + [
         Trial(name, *pair, seed) for pair in pairs for seed in seeds for name in strategies if name != "none"
     ]
+
+
+def in_turn(names: str) -> Strategy:
+    """A strategy by name, or several joined by `+`: one after the other, each kept or not by its own rule.
+
+    `after` of several is what the shares that each left make of the first `before`. Raises `ConfigError` for an unknown
+    name.
+    """
+    links = [strategy(name) for name in names.split("+")]
+
+    def adapt(task: Task, progress: Progress) -> Transferred:
+        told = [link(task, progress) for link in links]
+        left = math.prod(one.after / one.before for one in told if one.kept)
+        return Transferred(told[0].before, told[0].before * left, [misfit for one in told for misfit in one.rounds])
+
+    return links[0] if len(links) == 1 else adapt
 
 
 def few(observations: Observations, before: float, trial: Trial) -> Observations:
@@ -77,7 +95,7 @@ def compare(
         row = asdict(trial)
         try:
             seen = few(observations(trial.seed), before, trial)
-            result = strategy(trial.strategy)(transfer_task(forecaster, seen, config(trial.seed)), lambda *told: None)
+            result = in_turn(trial.strategy)(transfer_task(forecaster, seen, config(trial.seed)), lambda *told: None)
         except DinoError as error:
             yield [row | {"refused": str(error), "rmse": None}]
             continue

@@ -55,6 +55,37 @@ def plot_few_shot(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     return save(figure, path)
 
 
+def plot_shots(cells: Mapping[str, Any], methods: Sequence[str], path: str | Path) -> Path:
+    """RMSE against the days seen, a column a share of their points: in the window above, after it below.
+
+    cells : by `DAYS_days`, then by share, the scores of `few_shots.py`
+    """
+    days = sorted((float(name.removesuffix("_days")), name) for name in cells)
+    shares = sorted(cells[days[0][1]], key=float)
+    figure = Figure(figsize=(9.6, 6.0), layout="constrained")
+    axes = figure.subplots(2, len(shares), sharex=True, sharey="row", squeeze=False)
+    for row, band in enumerate(("window", "after")):
+        for axis, share in zip(axes[row], shares, strict=True):
+            for number, name in enumerate(methods):
+                points = [(d, cells[key][share][band][name]) for d, key in days if name in cells[key][share][band]]
+                colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+                axis.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=4.5, label=method(name))
+            beside = "RMSE in the window [cm]" if band == "window" else "RMSE after it [cm]"
+            under = f"days seen, {100 * float(share):g} % of their points" if row else ""
+            dress_curves(axis, under, beside if share == shares[0] else "")
+            axis.set_xscale("log")
+            axis.set_xticks([d for d, _ in days], [f"{d:g}" for d, _ in days])
+            axis.minorticks_off()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=LABEL_SIZE, frameon=False)
+    return save(figure, path)
+
+
+def method(name: str) -> str:
+    """A method of `few_shots.py` in words."""
+    return name.replace("dino_", "from simulation: ").replace("untrained_", "untrained: ").replace("_", " ")
+
+
 def _scored(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of strategies with `ratio`, RMSE over that of `none` of the same seed, channel and lead."""
     made = [row for row in ratios(rows) if row["strategy"] != "none"]

@@ -68,13 +68,14 @@ class Simulated:
         self.sizes = QUICK if quick else FAR if far else DemoSizes()
         self.settings = load_settings(Config, config, [*(QUICK_SETTINGS if quick else []), *overrides])
 
-    def _folder(self, seed: int) -> Path:
+    def folder(self, seed: int) -> Path:
+        """Where a seed's oceans and runs lie."""
         return self.out / f"seed-{seed}"
 
     @cache  # noqa: B019 - lives as long as the script
     def config(self, seed: int) -> Config:
         """The demo's settings; makes the oceans and trains the run when they are not there yet."""
-        folder = self._folder(seed)
+        folder = self.folder(seed)
         if not (folder / "observations.zarr").exists():  # written last
             folder.mkdir(parents=True, exist_ok=True)
             with reported("simulating") as report:
@@ -88,11 +89,11 @@ class Simulated:
     def fresh(self, seed: int) -> Forecaster:
         """The run trained on the simulated oceans of this seed."""
         settings = self.config(seed)
-        return Forecaster(*load_model(self._folder(seed) / "run"), settings.assimilation)
+        return Forecaster(*load_model(self.folder(seed) / "run"), settings.assimilation)
 
     def stores(self, seed: int) -> tuple[Path, Path]:
         """The other ocean's maps, and what satellites saw of it."""
-        return self._folder(seed) / "real_ocean.zarr", self._folder(seed) / "observations.zarr"
+        return self.folder(seed) / "real_ocean.zarr", self.folder(seed) / "observations.zarr"
 
 
 def observed(ocean: Ocean, seed: int) -> Observations:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..dynamics.exponential import Exponential
 from ..dynamics.primitives import Modes
-from ..inference.environments import Family, Posterior
+from ..inference.family import Family, Posterior
 
 CLOSURE_ORDER = 8  # power of the wave number with which the closure grows
 LADDER = (1.0, 10.0, 100.0)  # closures [1/interval] that are tried in turn where a forecast leaves the finite numbers
@@ -68,23 +68,13 @@ def spread_of(
     """
     modes, generator = start.family.primitives.modes, torch.Generator().manual_seed(seed)
     total = square = torch.zeros(())
-    root = posterior_root(start.posterior)[start.place]
-    mean = start.posterior.mean[start.place]
+    place = torch.as_tensor(start.place)
     for _ in range(members):
-        draw = torch.randn(root.shape[0], root.shape[2], generator=generator, dtype=torch.float64)
-        theta = mean + torch.einsum("epr,er->ep", root, draw)
+        theta = start.posterior.drawn(place, generator)
         made, _ = steps(start, theta, times, reach, generator)
         fields = modes.decode(made, sizes)
         total, square = total + fields, square + fields.square()
     return (square / members - (total / members).square()).clamp_min(0).sqrt() * (members / max(members - 1, 1)) ** 0.5
-
-
-def posterior_root(posterior: Posterior) -> Tensor:
-    """(environment, term, term) roots of the covariances, which may have lost rank."""
-    scale = posterior.covariance.diagonal(dim1=-2, dim2=-1).clamp_min(1e-300).sqrt()
-    unit = posterior.covariance / scale.unsqueeze(-1) / scale.unsqueeze(-2)
-    values, vectors = torch.linalg.eigh(unit)
-    return scale.unsqueeze(-1) * vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
 
 
 def steps(
@@ -118,7 +108,7 @@ def steps(
 
 def drawn(family: Family, start: Rollout, intervals: float, generator: torch.Generator) -> Tensor:
     """(trajectory, 1, block, channel) what the equations leave of frames `intervals` ahead."""
-    scale = start.posterior.misfit[start.place].clamp_min(1.0)
+    scale = start.posterior.misfit[start.place]
     size = (intervals * family.noise * scale[:, None, None]).sqrt().unsqueeze(1)
     shape = size.shape
     if not start.states.is_complex():

@@ -88,14 +88,14 @@ def linearised(
 ) -> tuple[Tensor, Tensor]:
     """What coefficients (environment, term) leave of the next frames, and how the prediction changes with them.
 
-    directions : (term, direction) changes of coefficients of about one standard deviation
+    directions : (environment, term, direction) changes of coefficients of about one standard deviation
     Returns residuals (environment, sample, block, channel) and, behind the environment, a direction.
     """
-    count, number = len(theta), directions.shape[1]
+    count, number = len(theta), directions.shape[-1]
     if number and not primitives.modes.dimensions:
         made, changes = with_tangents(primitives, theta, directions, frames, steps)
         return frames.after - made, changes
-    tried = torch.cat([theta[:, None], theta[:, None] + DIFFERENCE * directions.T], dim=1)
+    tried = torch.cat([theta[:, None], theta[:, None] + DIFFERENCE * directions.mT], dim=1)
     before = frames.before[:, None].expand(-1, number + 1, *[-1] * 3)
     both = tried.flatten(0, 1), before.flatten(0, 1)
     made = flow(primitives, *both, frames.moments, frames.interval, steps, damping).unflatten(0, (count, number + 1))
@@ -111,7 +111,7 @@ def with_tangents(
     """
     step = frames.interval / steps
     state = frames.before[:, :, 0]
-    tangents = state.new_zeros(*state.shape, directions.shape[1])
+    tangents = state.new_zeros(*state.shape, directions.shape[-1])
     size = state.abs().amax((0, 1)) * DIFFERENCE + 1e-12
 
     def rates(state: Tensor, tangents: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ def with_tangents(
         made = primitives.features(nudged.flatten(1, 2).unsqueeze(2), moments)[..., 0, :].unflatten(2, (-1, count))
         rate = torch.einsum("ep,pesnc->esnc", theta, made)
         slopes = ((rate[:, :, 1:] - rate[:, :, :1]) / size[:, None]).mT
-        own = torch.einsum("pesc,pd->escd", made[:, :, :, 0], directions)
+        own = torch.einsum("pesc,epd->escd", made[:, :, :, 0], directions)
         return rate[:, :, 0], slopes @ tangents + own
 
     for number in range(steps):

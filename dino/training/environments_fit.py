@@ -9,26 +9,21 @@ from torch import Tensor
 
 from ..dynamics.primitives import Primitives
 from ..errors import ConfigError, NonFiniteError
-from ..inference.environments import (
-    FRESH,
-    Family,
-    Posterior,
-    Prior,
-    Tangents,
-    adapt,
-    equations,
-    real_products,
-    residual_variance,
-)
-from ..inference.transitions import Frames, enough_steps, linearised, weak_form
+from ..inference.environments import adapt, best_start
+from ..inference.family import Family, Posterior, Prior
+from ..inference.transition_equations import equations, real_products, residual_variance
+from ..inference.transitions import STEP_ERROR, Frames, enough_steps, linearised, weak_form
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
 VALUES_PER_TERM, FEWEST_TRANSITIONS = 16, 6  # of an environment that are learned from
+UNSETTLED = 100.0  # times the median misfit: such an environment tells nothing of the others yet
+LOOKS = 4  # rounds in which environments may find another minimum, and sensitivities are computed anew
 TRUST = 10.0  # times the size that a term would have if it alone moved the fields: the prior before anything is known
 FIRST_NOISE = 1e-2  # of the variance of increments
 STARTS, START_ITERATIONS, FIRST_ITERATIONS = 12, 10, 6
 CONVERGED = 0.1  # a start whose misfit is below this share of the increments' variance needs no other
-EFFECT, ENOUGH = 1e-4, 4  # share of a frame's change that a direction makes; environments and trajectories that tell
+ENOUGH = 4  # environments and trajectories that tell what a direction does
+TENFOLD, CLEAR, FEWEST_LOGARITHMS = 10.0, 3.0, 8
 LEAST_VARIANCE = 1e-14  # of the largest, of a direction of the prior
 
 
@@ -41,6 +36,7 @@ def learn(
     rounds: int = 8,
     damping: Tensor | None = None,
     seed: int = 0,
+    neglect: float = 1e-8,
 ) -> tuple[Family, Posterior]:
     """Prior and noise of a family from the frames of several environments, and their own posteriors.
 
@@ -52,33 +48,41 @@ def learn(
     increments, integrals = weak_form(primitives, frames)
     variance = increments.abs().square().mean((0, 1))
     field = (frames.states.abs().square().mean((0, 1, 2)) * primitives.modes.weights[:, None]).sum(0)
-    least = FLOOR * field / len(variance)
+    least = FLOOR * field / len(variance) + STEP_ERROR**2 * shell_means(primitives, variance)
     noise = (FIRST_NOISE * variance.mean(0) + least).expand_as(variance).clone()
     size = typical_sizes(integrals, increments, noise)
-    prior = Prior(torch.zeros_like(size), torch.diag(TRUST * size))
+    none = torch.zeros_like(size)
+    prior = Prior(none, torch.diag(TRUST * size), none)
     family = Family(primitives, prior, noise, noise, 1, frames.interval, damping)
     some = frames.thinned(math.ceil(VALUES_PER_TERM * len(size) / variance.numel()) + FEWEST_TRANSITIONS)
     theta = first_estimate(family, some, sizes or {}, seed)
-    unit, posterior = family.prior, Posterior(theta, torch.zeros(0), torch.zeros(0))
-    tangents: Tangents = []
+    unit, tangents, posterior = family.prior, [], None
     for number in range(rounds):
-        family = replace(family, steps=enough_steps(primitives, posterior.mean, frames, damping))
-        if number < FRESH:
-            _, tangents = equations(replace(family, prior=unit), posterior.mean, some)
+        family = replace(family, steps=enough_steps(primitives, theta, frames, damping))
+        weights = family.prior.weights(theta)
+        if 0 < number < LOOKS:
+            weights = best_start(family, some, weights)
+        if number < LOOKS:
+            linear = replace(family, prior=unit)
+            _, tangents = equations(linear, unit.weights(family.prior.coefficients(weights)), some)
         turn = family.prior.root / unit.root.diagonal()[:, None]
         known = [torch.einsum("epsbc,pr->ersbc", each, turn.to(each.dtype)) for each in tangents]
-        posterior = adapt(family, some, 2, posterior.mean, known)
-        spread = residual_variance(family, posterior.mean, some)
+        posterior = adapt(family, some, 2, weights, known)
+        theta = posterior.mean
+        # The median: an environment that is still in a wrong minimum does not spoil what is known of the others.
+        spread = residual_variance(family, theta, some).median(0).values
         family = replace(family, noise=shell_means(primitives, spread) + least)
         if number:
             family = replace(family, prior=maximised(posterior))
-    left = increments - torch.einsum("ep,pesbc->esbc", posterior.mean.to(integrals.dtype), integrals)
+    assert posterior is not None
+    left = increments - torch.einsum("ep,pesbc->esbc", theta.to(integrals.dtype), integrals)
     weak = shell_means(primitives, left.abs().square().mean((0, 1))) + least
-    family = replace(family, weak_noise=weak)
-    away = adapt(family, frames, 0).mean - posterior.mean
-    scale = (posterior.mean - family.prior.mean).square().mean(0) + 1e-12 * family.prior.spread.square().max()
+    family = replace(family, weak_noise=weak, prior=with_logarithms(family.prior, posterior))
+    away = adapt(family, frames, 0).mean - theta
+    scale = (theta - family.prior.central).square().mean(0) + 1e-12 * family.prior.spread.square().max()
     family = replace(family, begins_at_mean=bool((away.square().mean(0) / scale).mean() > 1))
-    return replace(family, prior=effective(family, frames, float(variance.sum()))), posterior
+    family = replace(family, prior=effective(family, frames, neglect * float(variance.sum()) ** 0.5))
+    return family, replace(posterior, prior=family.prior, weights=family.prior.weights(theta))
 
 
 def typical_sizes(integrals: Tensor, increments: Tensor, noise: Tensor) -> Tensor:
@@ -92,7 +96,7 @@ def first_estimate(family: Family, frames: Frames, sizes: Mapping[str, float], s
     """Coefficients (environment, term) from which descents begin."""
     theta = adapt(family, frames, 0).mean
     family = replace(family, steps=enough_steps(family.primitives, theta, frames, family.damping))
-    begun = adapt(family, frames, 3, theta)
+    begun = adapt(family, frames, 3, family.prior.weights(theta))
     if bool((begun.misfit < CONVERGED / FIRST_NOISE).all()) or not sizes:
         if not bool(torch.isfinite(begun.misfit).all()):
             raise NonFiniteError(
@@ -114,11 +118,11 @@ def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed
     known = torch.nonzero(wide).flatten()
     root = torch.zeros(len(texts), len(known), dtype=torch.float64)
     root[known, torch.arange(len(known))] = 2 * wide[known].abs()
-    narrow = replace(family, prior=Prior(torch.zeros_like(wide), root), steps=8)
+    narrow = replace(family, prior=Prior(torch.zeros_like(wide), root, torch.zeros_like(wide)), steps=8)
     first = replace(frames, states=frames.states[:1].expand(STARTS, *[-1] * 4))
-    made = adapt(narrow, first, START_ITERATIONS, starts)
+    made = adapt(narrow, first, START_ITERATIONS, narrow.prior.weights(starts))
     best = made.mean[made.misfit.argmin()]
-    own = adapt(narrow, frames, FIRST_ITERATIONS, best.expand(len(frames.states), -1))
+    own = adapt(narrow, frames, FIRST_ITERATIONS, narrow.prior.weights(best.expand(len(frames.states), -1)))
     if not bool((own.misfit < CONVERGED / FIRST_NOISE).all()):
         raise NonFiniteError(
             f"no start from the given sizes fits the frames: misfits of {float(own.misfit.max()) * FIRST_NOISE:.2g} of the change "
@@ -127,20 +131,37 @@ def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed
     return own.mean
 
 
-def effective(family: Family, frames: Frames, moved: float) -> Prior:
-    """The prior in directions that matter, the largest first: the others hardly move the next frame.
-
-    moved : mean square of the change from frame to frame
-    """
+def effective(family: Family, frames: Frames, least: float) -> Prior:
+    """The prior in directions that move the next frame by more than `least`, the largest first."""
     some = Frames(frames.states[:ENOUGH, :ENOUGH], frames.times)
-    mean = family.prior.mean.expand(len(some.states), -1)
-    _, changes = linearised(family.primitives, mean, family.prior.root, some, family.steps, family.damping)
+    prior = family.prior
+    middle = prior.root.new_zeros(len(some.states), prior.directions)
+    ahead = prior.coefficients(middle), prior.changes(middle), some, family.steps, family.damping
+    _, changes = linearised(family.primitives, *ahead)
     flat = changes.movedim(1, 0).flatten(1)
     flat = flat[:, torch.isfinite(flat).all(0)]
     samples = some.before.shape[0] * some.before.shape[1]
     values, vectors = torch.linalg.eigh(real_products(flat, flat.mT) / samples)
-    kept = (values > EFFECT**2 * moved).nonzero().flatten().flip(0)
-    return Prior(family.prior.mean, family.prior.root @ vectors[:, kept])
+    kept = (values > least**2).nonzero().flatten().flip(0)
+    return replace(prior, root=prior.root @ vectors[:, kept])
+
+
+def with_logarithms(prior: Prior, posterior: Posterior) -> Prior:
+    """The prior with the logarithms of coefficients that keep one sign and differ by a factor of `TENFOLD`."""
+    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median()
+    theta = posterior.mean[settled]
+    sizes, signs = theta.abs(), theta.sign()
+    error = posterior.covariance[settled].diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
+    known = (sizes > CLEAR * error).all(0)
+    wide = sizes.amax(0) > TENFOLD * sizes.amin(0)
+    sign = torch.where((signs == signs[0]).all(0) & wide & known, signs[0], 0.0)
+    if len(theta) < FEWEST_LOGARITHMS or not bool(sign.any()):
+        return prior
+    own = torch.where(sign != 0, sizes.clamp_min(1e-300).log(), theta)
+    plain = (sign == 0).double()
+    errors = posterior.covariance[settled].mean(0) * plain * plain[:, None]
+    away = own - own.mean(0)
+    return replace(gaussian(own.mean(0), shrunk(errors + away.T @ away / len(own), len(own)), sign), plain=prior)
 
 
 def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
@@ -156,11 +177,27 @@ def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
 
 
 def maximised(posterior: Posterior) -> Prior:
-    """The prior under which the environments' posteriors are most probable, without directions of no variance."""
-    mean = posterior.mean.mean(0)
-    away = posterior.mean - mean
-    covariance = (posterior.covariance + away[:, :, None] * away[:, None]).mean(0)
+    """The prior under which the environments' posteriors are most probable."""
+    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median()
+    mean = posterior.mean[settled].mean(0)
+    away = posterior.mean[settled] - mean
+    covariance = (posterior.covariance[settled] + away[:, :, None] * away[:, None]).mean(0)
+    return gaussian(mean, shrunk(covariance, int(settled.sum())), torch.zeros_like(mean))
+
+
+def shrunk(covariance: Tensor, environments: int) -> Tensor:
+    """A covariance whose correlations are trusted as far as so many environments tell them.
+
+    Fewer environments than terms leave directions without any variance, as if no new environment could differ there.
+    """
+    share = environments / (environments + len(covariance))
+    return share * covariance + (1 - share) * torch.diag(covariance.diagonal())
+
+
+def gaussian(mean: Tensor, covariance: Tensor, sign: Tensor) -> Prior:
+    """The prior of a mean and a covariance, without directions of no variance, the largest first."""
     scale = covariance.diagonal().sqrt().clamp_min(1e-300)
     values, vectors = torch.linalg.eigh(covariance / scale / scale[:, None])
-    kept = values > LEAST_VARIANCE * values[-1]
-    return Prior(mean, scale[:, None] * vectors[:, kept] * values[kept].sqrt())
+    values, vectors = values.flip(0), vectors.flip(1)
+    kept = values > LEAST_VARIANCE * values[0]
+    return Prior(mean, scale[:, None] * vectors[:, kept] * values[kept].sqrt(), sign)

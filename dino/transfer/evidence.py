@@ -22,14 +22,9 @@ from ..data.observations import Observations
 from ..errors import ConfigError, EmptyDataError
 from ..forecaster import Forecaster
 from ..inference.encode import solves_at_once
-from ..inference.evidence import (
-    Covariance,
-    Record,
-    fitted_errors,
-    log_overflights,
-    record_of,
-    without_gross,
-)
+from ..inference.evidence import log_overflights, without_gross
+from ..inference.evidence_covariance import Covariance, fitted_errors
+from ..inference.evidence_record import Record, record_of
 from ..model import LEADS, LatentModel, Ocean
 from ..numerics.groups import Batch
 from ..space.decoders import Decoder, TrendDecoder

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 from strategies import comparison
-from strategies.comparison import Trial, compare, few, summary, trials
+from strategies.comparison import Trial, compare, few, in_turn, summary, trials
 from strategies.figures import plot_few_shot, plot_strategies
 from transfer import main
 
 from data_pipeline.stores.writing import open_store, write_store
-from dino.errors import EmptyDataError
+from dino.errors import ConfigError, EmptyDataError
 from dino.model.checkpoint import load_run_config
 from dino.transfer import STRATEGIES
 from dino.transfer.base import Transferred
@@ -77,6 +77,20 @@ def test_a_model_that_moved_is_scored_and_one_that_did_not_has_the_score_of_none
     ]
     assert len(scored) == 2
     assert len({row["points"] for row in found}) == 1
+
+
+def test_strategies_in_turn_go_on_from_each_other_and_keep_what_any_kept(compared):
+    todo = [Trial(name, 12.0, 1.0, 0) for name in ("moved+more", "stayed+stayed", "stayed+moved")]
+    found, scored = compared(todo, moved=1.0, more=0.5, stayed=0.0)
+    assert [row["kept"] for row in found] == [True, False, True]
+    assert [row["misfit_after"] for row in found] == [0.25, 1.0, 0.5]  # both kept: a half of a half
+    assert [len(row["misfit_of_rounds"]) for row in found] == [2, 2, 2]
+    assert scored[1] - scored[0] == pytest.approx(1.5)
+
+
+def test_an_unknown_strategy_in_turn_is_refused_before_anything_runs():
+    with pytest.raises(ConfigError, match="unknown transfer strategy 'flying'"):
+        in_turn("statistics+flying")
 
 
 def test_a_refused_trial_gives_a_row_with_the_reason_and_is_in_no_mean(compared):

@@ -9,15 +9,9 @@ from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig, Error
 from dino.data.observations import Observations
 from dino.data.overflights import overflights
 from dino.forecaster import Forecaster
-from dino.inference.evidence import (
-    Covariance,
-    fitted_errors,
-    forms,
-    log_evidence,
-    log_overflights,
-    record_of,
-    without_gross,
-)
+from dino.inference.evidence import forms, log_evidence, log_overflights, without_gross
+from dino.inference.evidence_covariance import Covariance, fitted_errors
+from dino.inference.evidence_record import record_of
 from dino.inference.filter import Problem, filtered
 from dino.inference.observed import observed_values
 from dino.inference.offsets import Layout

@@ -12,7 +12,8 @@ from dino.data.observations import Observations
 from dino.dynamics import AdaptedODE
 from dino.errors import ConfigError, EmptyDataError
 from dino.forecaster import Forecaster
-from dino.inference.evidence import Covariance, record_of
+from dino.inference.evidence_covariance import Covariance
+from dino.inference.evidence_record import record_of
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
 from dino.model.checkpoint import load_model, save_model
 from dino.model.spec import ResidualSpec

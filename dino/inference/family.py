@@ -1,0 +1,121 @@
+"""What environments of one system have in common, and what is known of one of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..dynamics.primitives import Primitives
+
+LARGEST, SMALLEST = 50.0, 1e-20  # a logarithm, and a coefficient that has one
+FARTHEST = 3.0  # standard deviations that the logarithm of a coefficient begins below its mean
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Coefficients of all environments: Gaussian, those with a `sign` (term,) other than zero in their logarithms.
+
+    mean : (term,) of the coefficients or of the logarithms of their sizes; root : (term, direction) of the covariance.
+    An environment is described by weights (environment, direction), standard normal before anything is known of it.
+    A coefficient that has one sign in all environments and differs tenfold is better known by its logarithm, and keeps
+    its sign. plain : the prior without logarithms, under which an estimate is begun.
+    """
+
+    mean: Tensor
+    root: Tensor
+    sign: Tensor
+    plain: "Prior | None" = None
+
+    @property
+    def directions(self) -> int:
+        """How many numbers describe an environment."""
+        return self.root.shape[1]
+
+    @cached_property
+    def _logarithmic(self) -> Tensor:
+        return self.sign != 0
+
+    def coefficients(self, weights: Tensor) -> Tensor:
+        """(environment, term) coefficients of weights."""
+        plain = self.mean + weights @ self.root.T
+        return torch.where(self._logarithmic, self.sign * plain.clamp(-LARGEST, LARGEST).exp(), plain)
+
+    def changes(self, weights: Tensor) -> Tensor:
+        """(environment, term, direction) derivative of coefficients by weights."""
+        slope = torch.where(self._logarithmic, self.coefficients(weights), torch.ones(()).double())
+        return slope.unsqueeze(-1) * self.root
+
+    def weights(self, coefficients: Tensor) -> Tensor:
+        """Weights of coefficients (environment, term), the nearest where there are fewer directions."""
+        spread = self.root.square().sum(1).sqrt()
+        size = torch.maximum((coefficients * self.sign).clamp_min(SMALLEST).log(), self.mean - FARTHEST * spread)
+        away = torch.where(self._logarithmic, size, coefficients) - self.mean
+        # In units of each term's own spread: coefficients of high derivatives are small and matter as much.
+        unit = spread.clamp_min(1e-300)
+        return torch.linalg.lstsq(self.root / unit[:, None], (away / unit).T).solution.T
+
+    @property
+    def central(self) -> Tensor:
+        """(term,) coefficients of weights of zero."""
+        return self.coefficients(self.root.new_zeros(1, self.directions))[0]
+
+    @property
+    def spread(self) -> Tensor:
+        """(term,) standard deviations of the coefficients, to first order."""
+        return self.changes(self.root.new_zeros(1, self.directions))[0].square().sum(1).sqrt()
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Coefficients of each environment given its frames.
+
+    weights : (environment, direction) of the prior; factor : (environment, direction, direction) Cholesky factor of
+    their precision; misfit : (environment,) mean square of the whitened residual, one where the environment is of the
+    kind that was learned; iterations : that were made
+    """
+
+    prior: Prior
+    weights: Tensor
+    factor: Tensor
+    misfit: Tensor
+    iterations: int = 0
+
+    @property
+    def mean(self) -> Tensor:
+        """(environment, term)"""
+        return self.prior.coefficients(self.weights)
+
+    @property
+    def covariance(self) -> Tensor:
+        """(environment, term, term), to first order."""
+        changes = self.prior.changes(self.weights)
+        return changes @ torch.cholesky_solve(changes.mT, self.factor)
+
+    def drawn(self, place: Tensor, generator: torch.Generator) -> Tensor:
+        """Coefficients (trajectory, term) drawn for trajectories of environments (trajectory,)."""
+        shape = len(place), self.weights.shape[1], 1
+        draw = torch.randn(shape, generator=generator, dtype=torch.float64)
+        away = torch.linalg.solve_triangular(self.factor[place].mT, draw, upper=True)
+        return self.prior.coefficients(self.weights[place] + away.squeeze(-1))
+
+
+@dataclass(frozen=True)
+class Family:
+    """What several environments have in common.
+
+    noise : (block, channel) variance of the next frame about its prediction, of a complex wave both parts together;
+    weak_noise : the same of the integral form; steps : of an interval; interval : between frames of training;
+    damping : (block,) or None, closure; caution : by which posterior variances are multiplied, as residuals of
+    successive frames are alike
+    """
+
+    primitives: Primitives
+    prior: Prior
+    noise: Tensor
+    weak_noise: Tensor
+    steps: int
+    interval: float
+    damping: Tensor | None = None
+    caution: float = 1.0
+    begins_at_mean: bool = False  # where frames are too far apart for the integral form
