@@ -6,7 +6,6 @@ Rows that the JSON holds of other tasks and seeds stay with `--add`.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,9 @@ def main() -> None:
     order = {name: number for number, name in enumerate(protocol.names)}
     rows = sorted([*earlier["rows"], *rows], key=lambda row: (order[row["task"]], row["seed"]))
     about = {"protocol": protocol.source, "declared": protocol.declared, "full": arguments.full}
-    command = " ".join(each for each in sys.argv[1:] if not Path(each).is_absolute())
+    seeds = " ".join(map(str, arguments.seeds))
+    only = ["--only", *(repr(name) for name in arguments.only)] if arguments.only else []
+    command = " ".join([protocol.name, *only, f"--seeds {seeds}"])
     commands = [*earlier["commands"], command]
     arguments.seeds = sorted({row["seed"] for row in rows})
     made = {"summary": averaged(rows), "rows": rows, "commands": commands}

@@ -53,7 +53,6 @@ PATTERNS = (
         "reaction, feed, loss and two Laplacians, with orders of magnitude",
         {"candidates": [*_REACTION, *_SERIES], "sizes": _REACTION, **GRID_SETTINGS},
     ),
-    Library("library", "all products of up to three channels, Laplacians; no sizes", {**GRID_SETTINGS, "order": 2}),
     Library("truth left out", "u v in place of u v^2", {"candidates": [*_BLIND, *_SERIES], **GRID_SETTINGS}),
 )
 _FLOW = (

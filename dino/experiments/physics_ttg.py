@@ -52,7 +52,6 @@ ADVECTION = Task(
     ),
     (
         Library("library", "local linear terms to the fourth derivative", {"degree": 1, "most_frames": 50}),
-        Library("wide library", "the same and products of two", {"most_frames": 50}),
         Library("true terms", "the two terms", {"candidates": ["u: dx(u)", "u: dxx(u)"], "most_frames": 50}),
         Library(
             "truth left out",
