@@ -18,6 +18,7 @@ def _task(
 
 _LOCAL = "local terms to the fourth derivative, products of two"
 _LINEAR = "local linear terms to the fourth derivative"
+_SIZES = {"u: dx(u*u)": -0.5, "u: dxx(u)": 0.2, "u: dxxx(u)": -0.5}
 _TWO = {"most_trajectories": 2}
 
 ZEBRA = Protocol(
@@ -57,6 +58,7 @@ ZEBRA = Protocol(
             0.0074,
             (
                 Library("library", _LOCAL, _TWO),
+                Library("library with sizes", f"{_LOCAL}; magnitudes of three", {"sizes": _SIZES, **_TWO}),
                 Library(
                     "true terms", "the three terms", {"candidates": ["u: dx(u*u)", "u: dxx(u)", "u: dxxx(u)"], **_TWO}
                 ),
