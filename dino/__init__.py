@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .data.observations import Observations
     from .errors import DinoError
     from .forecaster import Analysis, Forecaster
-    from .physics import Physics, fit, from_array
+    from .physics import Physics, fit, from_array, load_physics
     from .space.domain import PeriodicBox, Region, Sphere
 
     load = Forecaster.load
@@ -35,6 +35,7 @@ __all__ = [
     "from_array",
     "load",
     "load_config",
+    "load_physics",
 ]
 
 # Imported when they are touched: a program that asks for its help need not wait for torch.
@@ -54,6 +55,7 @@ _named, __dir__ = lazy_names(
         "fit": "dino.physics",
         "from_array": "dino.physics",
         "load_config": "dino.config",
+        "load_physics": "dino.physics",
     },
 )
 

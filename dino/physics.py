@@ -8,6 +8,7 @@ adapted.forecast(few.isel(time=[-1]), later) # a dataset like those that came
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -16,61 +17,51 @@ from torch import Tensor
 from data_pipeline.layout.trajectories import AXES, check_trajectories, trajectories_dataset
 
 from .config import PhysicsConfig
-from .data.trajectories import candidates_of, frames_of, modes_of, values_of
-from .dynamics.primitives import Primitives
-from .errors import ConfigError, SchemaError
+from .data.arrays import from_array
+from .data.trajectories import alike, candidates_of, check_periodic, frames_of, lengths_of, modes_of, values_of
+from .dynamics.primitives import Primitives, proportional
+from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
 from .forecasts.rollout import Rollout, closure, roll, spread_of
-from .inference.environments import adapt
 from .inference.family import Family, Posterior
+from .inference.prompts import adapt_all
+from .inference.stored_family import described, restored
 from .inference.transition_equations import unexplained
+from .inference.transitions import Frames
+from .model.sealed import read_sealed, write_sealed
 from .numerics.modes import without_gradients
 from .training.environments_fit import learn
 
+__all__ = ["Adapted", "Physics", "fit", "from_array", "load_physics"]
+
+KIND, VERSION = "physics", 1  # of what is saved
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
 MOST_UNKNOWN = 0.1  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
 
 
-def from_array(
-    values: np.ndarray,
-    times: Sequence[float] | np.ndarray,
-    lengths: Sequence[float] = (),
-    *,
-    channels: Sequence[str] | None = None,
-    environments: Sequence[int] | np.ndarray | None = None,
-    parameters: dict[str, np.ndarray] | None = None,
-    periodic: bool = True,
-) -> xr.Dataset:
-    """A dataset of trajectories from an array of your own.
-
-    values : (trajectory, time, channel, [y,] [x]); times : (time,) in your unit; lengths : of the box along x, then y,
-    none for ordinary differential equations; channels : names, u, v, w or c0, c1, ... when absent;
-    environments : (trajectory,) numbers, equal where the equations are the same; parameters : name -> (trajectory,),
-    for comparison only
-    Raises SchemaError where shapes do not go together.
-    """
-    values = np.asarray(values, np.float64)
-    if values.ndim != 3 + len(lengths):
-        raise SchemaError(
-            f"values have {values.ndim} dimensions where (trajectory, time, channel) and {len(lengths)} of space were "
-            "wanted; give one length for each dimension of space"
-        )
-    count = values.shape[2]
-    names = list(channels or ("uvw"[:count] if count <= 3 else [f"c{number}" for number in range(count)]))
-    if len(names) != count:
-        raise SchemaError(f"{len(names)} names came for {count} channels")
-    split = {name: values[:, :, number] for number, name in enumerate(names)}
-    given = {"environment": environments, "parameters": parameters, "periodic": periodic}
-    return trajectories_dataset(split, np.asarray(times, np.float64), lengths=lengths, **given)
-
-
 def fit(trajectories: xr.Dataset, config: PhysicsConfig | None = None) -> "Physics":
     """Learn what the environments of a dataset of trajectories have in common.
 
-    Raises SchemaError for another layout, EmptyDataError for fewer than three frames, ConfigError for a box that is not periodic.
+    Of every environment as many trajectories are learned from as the one with the fewest has.
+    Raises SchemaError for another layout, EmptyDataError for fewer than three frames, ConfigError for a box that is not
+    periodic and for candidates that no data can tell apart.
     """
     return Physics.fit(trajectories, config or PhysicsConfig())
+
+
+def load_physics(folder: Path | str) -> "Physics":
+    """What `Physics.save` wrote; it runs no code of the folder.
+
+    Raises MissingFileError where there is none, CheckpointError where a file was cut short or changed.
+    """
+    tensors, content = read_sealed(Path(folder), KIND, VERSION)
+    try:
+        reach, limit = tensors.pop("reach"), float(content["limit"])
+        config, lengths = PhysicsConfig.model_validate(content["config"]), tuple(content["lengths_xy"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder} holds no physics of this version; fit and save anew") from error
+    return Physics(restored(tensors, content), config, lengths, limit, reach)
 
 
 @dataclass(frozen=True)
@@ -89,8 +80,15 @@ class Physics:
         """See `dino.fit`."""
         check_trajectories(trajectories)
         modes = modes_of(trajectories, config)
-        primitives = Primitives(modes, candidates_of(modes, config))
-        numbers, frames = frames_of(trajectories, modes, config.most_trajectories, config.most_frames)
+        primitives = Primitives(modes, candidates_of(modes.channels, modes.dimensions, config))
+        for one, other in proportional(primitives)[:1]:
+            raise ConfigError(
+                f"candidates {one!r} and {other!r} are multiples of each other on this box; leave one out"
+            )
+        _, states, times = frames_of(trajectories, modes, config.most_trajectories, config.most_frames)
+        frames = Frames(states, times)
+        if not bool((states[:, :, 1:] != states[:, :, :-1]).any()):
+            raise EmptyDataError("no trajectory changes from frame to frame; give some that do")
         damping = None
         if config.closure and modes.dimensions:
             damping = closure(modes, config.closure / frames.interval)
@@ -106,8 +104,7 @@ class Physics:
         left = unexplained(family, posterior.mean, frames)
         limit = min(max(UNKNOWN * float(left.median()), LEAST_UNKNOWN), MOST_UNKNOWN)
         reach = modes.weights[:, None] * frames.states.abs().square()
-        lengths = tuple(float(each) for each in np.atleast_1d(trajectories.attrs["lengths"]))
-        return cls(family, config, lengths, limit, reach.sum(-2).amax((0, 1, 2)))
+        return cls(family, config, lengths_of(trajectories), limit, reach.sum(-2).amax((0, 1, 2)))
 
     @property
     def terms(self) -> list[str]:
@@ -118,13 +115,24 @@ class Physics:
     def adapt(self, trajectories: xr.Dataset, iterations: int = 12) -> "Adapted":
         """The coefficients of the environments of a dataset; iterations of 1 is one linear solve.
 
-        Raises SchemaError where channels or box are others than those that were learned.
+        The interval between frames may be another than the one that was learned from.
+        Raises SchemaError where channels or box are others than those that were learned, EmptyDataError for fewer than
+        three frames.
         """
         self._check(trajectories)
-        modes = self.family.primitives.modes
-        numbers, frames = frames_of(trajectories, modes, None, None)
-        posterior = adapt(self.family, frames, iterations)
-        return Adapted(self, numbers, posterior, unexplained(self.family, posterior.mean, frames))
+        if iterations < 0:
+            raise ConfigError(f"iterations must be 0 or more; came {iterations}")
+        prompts = []
+        for part in alike(trajectories):
+            numbers, states, times = frames_of(part, self.family.primitives.modes)
+            prompts.append((numbers, Frames(states, times)))
+        return Adapted(self, *adapt_all(self.family, prompts, iterations))
+
+    def save(self, folder: Path | str) -> None:
+        """Write `physics.safetensors` and `physics.json` to a folder, each whole or not at all; see `load_physics`."""
+        tensors, content = described(self.family)
+        content |= {"config": self.config.model_dump(mode="json"), "lengths_xy": self.lengths, "limit": self.limit}
+        write_sealed(Path(folder), KIND, VERSION, {**tensors, "reach": self.reach}, content)
 
     def prior(self) -> xr.Dataset:
         """Centre and standard deviation of the coefficients over environments, dims (term,)."""
@@ -133,16 +141,18 @@ class Physics:
         return xr.Dataset(columns, {"term": self.terms})
 
     def floor(self, trajectories: xr.Dataset) -> float:
-        """The relative error that encoding and decoding alone leave of the fields: no forecast from this code is better."""
+        """The relative error that encoding and decoding alone leave of the fields, below which no forecast can be."""
         self._check(trajectories)
         modes = self.family.primitives.modes
         values = values_of(trajectories, modes)
-        return float((modes.decode(modes.encode(values), values.shape[3:]) - values).norm() / values.norm())
+        missed = modes.decode(modes.encode(values), values.shape[3:]) - values
+        return float(missed.norm() / values.norm().clamp_min(1e-300))
 
     def _check(self, trajectories: xr.Dataset) -> None:
         check_trajectories(trajectories)
         channels = self.family.primitives.modes.channels
-        lengths = tuple(float(each) for each in np.atleast_1d(trajectories.attrs["lengths"]))
+        lengths = lengths_of(trajectories)
+        check_periodic(trajectories)
         if set(trajectories.data_vars) != set(channels) or lengths != self.lengths:
             raise SchemaError(
                 f"channels {sorted(map(str, trajectories.data_vars))} on a box of {lengths} came where "
@@ -184,8 +194,8 @@ class Adapted:
     ) -> xr.Dataset:
         """Fields at `times` from the last frame of every trajectory of `initial`.
 
-        times : (time,) in the system's unit, not before that frame; members : of an ensemble over what adaptation and
-        model leave open, whose standard deviation is added as <channel>_std; none for the mean coefficients' forecast
+        times : (time,) in the system's unit, not before that frame; members : two or more of an ensemble over what
+        adaptation and model leave open, whose standard deviation is added as <channel>_std; 0 for none of it
         The variable `trusted` (trajectory, time) is false where a forecast left the states that were learned from, or
         where its environment is another physics; such values are told, not hidden.
         """
@@ -194,9 +204,11 @@ class Adapted:
         values = values_of(initial.isel(time=[-1]), modes)
         place = self._places(initial)
         now = float(initial["time"].values[-1])
-        moments = np.asarray(times, np.float64)
-        if len(moments) == 0 or (np.diff(moments) <= 0).any() or moments[0] < now:
+        moments = np.atleast_1d(np.asarray(times, np.float64))
+        if len(moments) == 0 or not (np.diff(moments) > 0).all() or not now <= moments[0] <= moments[-1] < np.inf:
             raise ConfigError(f"times must ascend from {now:g}, the last frame's; came {moments[:3]} ...")
+        if members < 0 or members == 1:
+            raise ConfigError(f"an ensemble has at least two members; came {members}: give 0 for none")
         start = Rollout(self.physics.family, self.posterior, place, modes.encode(values)[:, 0], now)
         sizes = tuple(initial.sizes[axis] for axis in AXES[modes.dimensions])
         made = roll(start, moments, self.physics.reach)

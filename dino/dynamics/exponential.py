@@ -1,7 +1,8 @@
 """Exponential integration of primitives: the linear terms exactly, the others to fourth order.
 
 The scheme of Cox & Matthews (2002, Journal of Computational Physics 176). Its functions phi_k of the matrices of a wave
-are blocks of one matrix exponential (Al-Mohy & Higham 2011), for one channel a series, so that no difference of large numbers occurs.
+are blocks of one matrix exponential (Al-Mohy & Higham 2011), for one channel a series, so that no difference of large
+numbers occurs.
 """
 
 from collections.abc import Iterator
@@ -64,10 +65,8 @@ class Exponential:
 def bounded(matrices: Tensor) -> Tensor:
     """Matrices (..., channel, channel) of a step whose growth is at most `LARGEST_GROWTH`, taken off the diagonal."""
     symmetric = 0.5 * (matrices + matrices.mH)
-    if matrices.shape[-1] == 1:
-        growth = symmetric[..., 0, 0].real
-    else:
-        growth = torch.linalg.eigvalsh(symmetric)[..., -1]
+    alone = matrices.shape[-1] == 1
+    growth = symmetric[..., 0, 0].real if alone else torch.linalg.eigvalsh(symmetric)[..., -1]
     excess = (growth - LARGEST_GROWTH).clamp_min(0)
     if not bool((excess > 0).any()):
         return matrices

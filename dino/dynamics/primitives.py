@@ -11,14 +11,39 @@ matrices of each wave, for exponential integrators.
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ..space.harmonics import Harmonics, NoSpace
 from .terms import Factor, Monomial, Term, parse_terms
 
-Modes = Harmonics | NoSpace
+PROPORTIONAL = 1e-10  # by which one image may be off a multiple of another
+
+
+class Modes(Protocol):
+    """What is asked of the waves of a box, and of channels without space; see `dino.space.harmonics`."""
+
+    channels: tuple[str, ...]
+    lengths: tuple[float, ...]
+    sizes: tuple[int, ...]
+    points: tuple[int, ...]
+    dtype: torch.dtype
+    degree: int
+
+    weights: Any  # a Tensor, found when it is first asked for
+    squared: Any
+
+    @property
+    def dimensions(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    def symbol(self, operator: str) -> Tensor: ...
+    def wave(self, kind: str, harmonic: tuple[int, ...]) -> Tensor: ...
+    def encode(self, fields: Tensor) -> Tensor: ...
+    def decode(self, states: Tensor, sizes: tuple[int, ...] | None = None) -> Tensor: ...
+    def at_points(self, spectra: Tensor, sizes: tuple[int, ...] | None = None) -> Tensor: ...
+    def from_points(self, values: Tensor) -> Tensor: ...
 
 
 class Primitives:
@@ -30,8 +55,19 @@ class Primitives:
     def __init__(self, modes: Modes, candidates: Iterable[str]) -> None:
         self.modes = modes
         self.terms: tuple[Term, ...] = parse_terms(candidates, modes.channels)
-        self.linear_terms = [number for number, term in enumerate(self.terms) if term.is_linear]
-        self.other_terms = [number for number, term in enumerate(self.terms) if not term.is_linear]
+        self._refuse_unknown()
+        # Without space no wave is stiffer than the others: all terms go to Runge-Kutta's steps together.
+        split = bool(modes.dimensions)
+        self.linear_terms = [number for number, term in enumerate(self.terms) if split and term.is_linear]
+        self.other_terms = [number for number, term in enumerate(self.terms) if not (split and term.is_linear)]
+
+    def _refuse_unknown(self) -> None:
+        """Raise ConfigError for an operator that this box has not, before anything is computed with it."""
+        monomials = [monomial for term in self.terms for monomial in term.monomials]
+        operators = {monomial.outer for monomial in monomials}
+        operators |= {factor.operator for each in monomials for factor in each.channels if not factor.shape}
+        for operator in sorted(operators):
+            self.modes.symbol(operator)
 
     @cached_property
     def matrices(self) -> Tensor:
@@ -131,6 +167,22 @@ class Primitives:
         return self.modes.at_points(
             spectra if factor.operator == "id" else spectra * self.modes.symbol(factor.operator)
         )
+
+
+def proportional(primitives: Primitives) -> list[tuple[str, str]]:
+    """Pairs of candidates of which one is a multiple of the other, whatever the state; splines are not looked at.
+
+    No data tell such candidates apart, and what each gets of their common coefficient is arbitrary.
+    """
+    modes, generator = primitives.modes, torch.Generator().manual_seed(0)
+    fields = torch.randn(1, 3, len(modes.channels), *modes.sizes, generator=generator, dtype=torch.float64)
+    images = primitives.features(modes.encode(fields), torch.tensor([0.3, 0.7, 1.9], dtype=torch.float64)).flatten(1)
+    unit = images / images.abs().square().sum(1, keepdim=True).sqrt().clamp_min(1e-300)
+    alike = (unit.conj() @ unit.T).real.abs()
+    smooth = [not any(f.shape for m in term.monomials for f in m.factors) for term in primitives.terms]
+    first, second = torch.nonzero(torch.triu(alike, 1) > 1 - PROPORTIONAL, as_tuple=True)
+    texts = [term.text for term in primitives.terms]
+    return [(texts[a], texts[b]) for a, b in zip(first, second, strict=True) if smooth[a] and smooth[b]]
 
 
 def cubic_spline(values: Tensor, number: float, count: float, low: float, high: float) -> Tensor:

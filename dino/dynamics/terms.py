@@ -6,15 +6,18 @@ A term names the channel whose tendency it adds to, and an expression:
     u: lap(u)                                diffusion
     w: dx(py(w)*w) - dy(px(w)*w)             transport by the stream function of the vorticity w
     v: u*v**2                                a reaction
-    u: cos(2, 1)*t**3                        a forcing: the harmonic (2, 1) of the box, and the time to the third power
-    s: s*spline(a, 3, 12, 0.1, 2.5)          a function of a channel: the third (from 0) of 12 cubic splines between two values
+    u: cos(2, 1)*t**3                        a forcing: the harmonic (2, 1) of the box, times a power of the time
+    s: s*spline(a, 3, 12, 0.1, 2.5)          a function of a channel: number 3 (from 0) of 12 cubic splines
+                                             between two values
 
 An expression is a sum of products of numbers, channels, powers and operators of one channel; one operator may stand
-around a product. `dx`, `dy`, `dxx`, ..., `lap`, `lap2` (the Laplacian twice) are derivatives; `lap9` is the nine-point Laplacian of a grid; `px`, `py` are those of the stream
-function, the inverse Laplacian.
+around a product. `dx`, `dy`, `dxx`, ..., `lap`, `lap2` (the Laplacian twice) are derivatives; `lap9` is the nine-point
+Laplacian of a grid; `px`, `py` are those of the stream function, the inverse Laplacian. The time is `t`.
 """
 
 import ast
+import keyword
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +27,7 @@ from ..errors import ConfigError
 OPERATORS = re.compile(r"d[xy]+|lap[2-49]?|p[xy]?|id")
 IDENTITY = "id"
 WAVES = ("cos", "sin")
+FEWEST_SPLINES = 4  # cubic ones reach over four intervals
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ class Term:
 def parse_terms(texts: Iterable[str], channels: Iterable[str]) -> tuple[Term, ...]:
     """Terms of candidates as text; ConfigError says which one is not understood and why."""
     known, made = tuple(channels), []
+    for name in known:
+        if not name.isidentifier() or keyword.iskeyword(name) or name == "t":
+            raise ConfigError(
+                f"channel {name!r} cannot stand in a term; rename it to letters, digits and _, other than t, the time"
+            )
     for text in texts:
         target, colon, expression = text.partition(":")
         if not colon or target.strip() not in known:
@@ -91,7 +100,8 @@ def parse_terms(texts: Iterable[str], channels: Iterable[str]) -> tuple[Term, ..
             tree = ast.parse(expression.strip(), mode="eval").body
             made.append(Term(text, target.strip(), tuple(_sum(tree, known))))
         except (SyntaxError, ValueError) as error:
-            raise ConfigError(f"term {text!r} is not understood: {error}; see dino.dynamics.terms") from error
+            why = error.msg if isinstance(error, SyntaxError) else error
+            raise ConfigError(f"term {text!r} is not understood: {why}; see dino.dynamics.terms") from error
     return tuple(made)
 
 
@@ -119,20 +129,20 @@ def _product(tree: ast.expr, known: tuple[str, ...]) -> Monomial:
             for _ in range(power - 1):
                 made = _times(made, base)
             return made
-        case ast.Constant(value=int() | float() as value):
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and math.isfinite(value):
             return Monomial(weight=float(value))
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return _negative([_product(inner, known)])[0]
         case ast.Name(id="t"):
             return Monomial(power=1)
         case ast.Name(id=name) if name in known:
             return Monomial(factors=(Factor(IDENTITY, name),))
-        case ast.Call(func=ast.Name(id=name), args=arguments) if name in WAVES:
+        case ast.Call(func=ast.Name(id=name), args=[_] | [_, _] as arguments) if name in WAVES:
             return Monomial(factors=(Factor(name, harmonic=tuple(_whole(each) for each in arguments)),))
         case ast.Call(func=ast.Name(id="spline"), args=[ast.Name(id=name), *shape]) if (
             name in known and len(shape) == 4
         ):
-            return Monomial(
-                factors=(Factor("spline", name, shape=tuple(float(ast.literal_eval(each)) for each in shape)),)
-            )
+            return Monomial(factors=(Factor("spline", name, shape=_shape(shape)),))
         case ast.Call(func=ast.Name(id=name), args=[inner]) if OPERATORS.fullmatch(name):
             return _operated(name, _product(inner, known))
         case _:
@@ -140,6 +150,8 @@ def _product(tree: ast.expr, known: tuple[str, ...]) -> Monomial:
 
 
 def _operated(name: str, inner: Monomial) -> Monomial:
+    if not inner.factors:
+        raise ValueError(f"{name} of a constant is nothing; leave it out")
     if inner.outer != IDENTITY or (len(inner.factors) == 1 and inner.factors[0].operator not in (IDENTITY, *WAVES)):
         raise ValueError(f"{name} stands around another operator; write one operator, as dxx for dx(dx())")
     if len(inner.factors) == 1 and inner.factors[0].channel:
@@ -155,14 +167,34 @@ def _times(one: Monomial, other: Monomial) -> Monomial:
 
 
 def _whole(tree: ast.expr) -> int:
-    value = ast.literal_eval(tree)
+    value = _number(tree)
     if not isinstance(value, int):
-        raise ValueError(f"{value!r} is no index of a harmonic; give whole numbers")
+        raise ValueError(f"{ast.unparse(tree)} is no index of a harmonic; give whole numbers")
+    return value
+
+
+def _shape(trees: list[ast.expr]) -> tuple[float, ...]:
+    """Number, count, low and high of a spline."""
+    number, count, low, high = (_number(tree) for tree in trees)
+    if not (isinstance(number, int) and isinstance(count, int) and count >= FEWEST_SPLINES and 0 <= number < count):
+        raise ValueError(f"spline {number} of {count} came; count at least {FEWEST_SPLINES} of them, from 0")
+    if not low < high:
+        raise ValueError(f"a spline from {low} to {high} has no width; give the lower value first")
+    return float(number), float(count), float(low), float(high)
+
+
+def _number(tree: ast.expr) -> float:
+    try:
+        value = ast.literal_eval(tree)
+    except ValueError as error:
+        raise ValueError(f"{ast.unparse(tree)} came where a number was wanted") from error
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{ast.unparse(tree)} came where a number was wanted")
     return value
 
 
 def library(channels: Iterable[str], dimensions: int, *, order: int = 4, degree: int = 2) -> list[str]:
-    """Candidates that name no equation: local terms that are the same everywhere and, in two dimensions, in every direction.
+    """Candidates that name no equation: local terms, the same everywhere and, in two dimensions, in every direction.
 
     The constant; derivatives of every channel up to `order`; products of channels up to `degree`, and in one
     dimension the first three derivatives of these.

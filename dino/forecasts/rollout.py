@@ -17,7 +17,10 @@ BOUND = 100.0  # times the largest mean square of the states that were learned f
 
 @dataclass(frozen=True)
 class Rollout:
-    """Where forecasts begin: environment of each trajectory (trajectory,), states (trajectory, block, channel), time."""
+    """Where forecasts begin.
+
+    place : (trajectory,) row of each one's environment in the posterior; states : (trajectory, block, channel)
+    """
 
     family: Family
     posterior: Posterior
@@ -63,18 +66,21 @@ def spread_of(
 ) -> Tensor:
     """Standard deviation (trajectory, time, channel, *sizes) of an ensemble.
 
-    Its members differ in their coefficients, drawn from the posterior, and in what the equations have left of every
-    next frame, added as noise.
+    members : at least two, which differ in their coefficients, drawn from the posterior, and in what the equations have
+    left of every next frame, added as noise
     """
     modes, generator = start.family.primitives.modes, torch.Generator().manual_seed(seed)
-    total = square = torch.zeros(())
+    centre = square = torch.zeros(())
     place = torch.as_tensor(start.place)
-    for _ in range(members):
+    for number in range(1, members + 1):
         theta = start.posterior.drawn(place, generator)
         made, _ = steps(start, theta, times, reach, generator)
         fields = modes.decode(made, sizes)
-        total, square = total + fields, square + fields.square()
-    return (square / members - (total / members).square()).clamp_min(0).sqrt() * (members / max(members - 1, 1)) ** 0.5
+        # About the running mean: a small spread of large values is no difference of their squares.
+        away = fields - centre
+        centre = centre + away / number
+        square = square + away * (fields - centre)
+    return (square / (members - 1)).sqrt()
 
 
 def steps(
@@ -114,4 +120,7 @@ def drawn(family: Family, start: Rollout, intervals: float, generator: torch.Gen
     if not start.states.is_complex():
         return size * torch.randn(shape, generator=generator, dtype=torch.float64)
     parts = torch.randn(2, *shape, generator=generator, dtype=torch.float64) * (0.5**0.5 * size)
-    return torch.complex(parts[0], parts[1])
+    # Fields are real. Waves without a mirror among the blocks, of weight one, are so by themselves: what is left of two
+    # numbers there is half, which the factor makes whole.
+    modes = family.primitives.modes
+    return modes.encode(modes.decode(torch.complex(parts[0], parts[1]))) * (2 / modes.weights[:, None]).sqrt()

@@ -144,7 +144,7 @@ def blocks(primitives: Primitives, frames: Frames, copies: int) -> Iterator[slic
 
 @torch.no_grad()
 def weak_form(primitives: Primitives, frames: Frames) -> tuple[Tensor, Tensor]:
-    """Increments (environment, sample, block, channel) and the integrals of every term (term, environment, ...) over them.
+    """Increments (environment, sample, block, channel), and the integrals of every term, a term before these dims.
 
     The path between frames is a spline through all frames of a trajectory: crude where waves turn or decay within an
     interval, and good enough to begin with.

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ..errors import ConfigError
 
+FEWEST_POINTS = 3  # along an axis, of one wave
+SAME = 1e-9  # share by which the spacings of a square grid may differ
+
 
 class Harmonics:
     """The waves of a periodic box that a code keeps, and the points at which products are taken.
@@ -23,11 +26,18 @@ class Harmonics:
     def __init__(
         self, channels: tuple[str, ...], lengths: tuple[float, ...], sizes: tuple[int, ...], degree: int = 2
     ) -> None:
-        """sizes : of the grid whose waves are kept (rows first); degree : of products that must be free of aliasing, 1 for
-        products on the grid itself, which then keeps all its waves"""
+        """sizes : of the grid whose waves are kept (rows first); degree : of products that must be free of aliasing, 1
+        for products on the grid itself, which then keeps all its waves
+
+        Raises ConfigError for a box without extent and for a grid that holds no wave.
+        """
         if len(lengths) != len(sizes) or len(sizes) not in (1, 2):
             raise ConfigError(f"a periodic box has one or two lengths and as many sizes; came {lengths} and {sizes}")
-        self.channels, self.lengths, self.sizes = channels, lengths, sizes
+        if not all(math.isfinite(length) and length > 0 for length in lengths):
+            raise ConfigError(f"a periodic box wants finite lengths above 0; came {lengths}, rows first")
+        if min(sizes) < FEWEST_POINTS:
+            raise ConfigError(f"a grid of {sizes} holds no wave; give at least {FEWEST_POINTS} points along each axis")
+        self.channels, self.lengths, self.sizes, self.degree = channels, lengths, sizes, degree
         self.whole = degree <= 1  # all waves of the grid, and products on its points
         self.cutoffs = tuple(size // 2 if self.whole else (size - 1) // 2 for size in sizes)
         self.points = sizes if self.whole else tuple(_fast((degree + 1) * cut + 1) for cut in self.cutoffs)
@@ -37,6 +47,12 @@ class Harmonics:
     def dimensions(self) -> int:
         """Of the box."""
         return len(self.sizes)
+
+    @property
+    def blocks(self) -> int:
+        """How many waves a state has."""
+        *rows, columns = self.cutoffs
+        return math.prod(self.sizes[:-1] if self.whole else [2 * cut + 1 for cut in rows]) * (columns + 1)
 
     @cached_property
     def indices(self) -> tuple[Tensor, ...]:
@@ -80,11 +96,11 @@ class Harmonics:
             return self._nine_points().to(self.dtype)
         if operator.startswith("lap"):
             return ((-self.squared) ** int(operator[3:] or 1)).to(self.dtype)
+        if "y" in operator and self.dimensions == 1:
+            raise ConfigError(f"operator {operator} wants two dimensions; the box has one")
         if operator.startswith("p"):
             inverse = torch.where(self.squared > 0, -1 / self.squared.clamp_min(1e-300), 0.0)
             return inverse * ({"": torch.ones_like(x), "x": 1j * x, "y": 1j * y}[operator[1:]])
-        if "y" in operator and self.dimensions == 1:
-            raise ConfigError(f"operator {operator} wants two dimensions; the box has one")
         if operator.count("x") % 2 == 0 and operator.count("y") % 2 == 0:  # even: the shortest wave has one
             full = [
                 (2j * math.pi / length * index.double())
@@ -94,10 +110,17 @@ class Harmonics:
         return (1j * x) ** operator.count("x") * (1j * y) ** operator.count("y")
 
     def _nine_points(self) -> Tensor:
-        """(block,) factor of the nine-point Laplacian of the box's grid, which published simulations difference with."""
+        """(block,) factor of the nine-point Laplacian of the box's grid, which published simulations difference with.
+
+        Raises ConfigError where its cells are no squares.
+        """
         if self.dimensions != 2:
             raise ConfigError("operator lap9 is the Laplacian of a grid of two dimensions")
         (down, across), spacing = self.indices, self.lengths[-1] / self.sizes[-1]
+        if abs(self.lengths[0] / self.sizes[0] - spacing) > SAME * spacing:
+            raise ConfigError(
+                f"operator lap9 wants square cells; came {self.lengths} over {self.sizes} points, rows first: use lap"
+            )
         y, x = (
             torch.cos(2 * math.pi * index.double() / size)
             for index, size in zip((down, across), self.sizes, strict=True)
@@ -105,7 +128,13 @@ class Harmonics:
         return (x + y + x * y - 3) / spacing**2
 
     def wave(self, kind: str, harmonic: tuple[int, ...]) -> Tensor:
-        """(*points) values of a harmonic with indices along x, then y."""
+        """(*points) values of a harmonic with indices along x, then y, the latter zero when absent.
+
+        Raises ConfigError for an index of a dimension or a wave that the grid does not have.
+        """
+        most = [(size - 1) // 2 for size in self.sizes[::-1]]
+        if len(harmonic) > len(most) or any(abs(i) > top for i, top in zip(harmonic, most, strict=False)):
+            raise ConfigError(f"{kind}{harmonic} came where the grid has waves up to {most} along {'xy'[: len(most)]}")
         axes = [torch.arange(size).double() * (2 * math.pi / size) for size in self.points]
         phase = harmonic[0] * axes[-1]
         if self.dimensions == 2:
@@ -147,7 +176,11 @@ class Harmonics:
             kept = torch.ones(len(self.indices[0]), dtype=torch.bool)
             where = torch.zeros(len(kept), dtype=torch.long)
             for axis, (index, size) in enumerate(zip(self.indices, sizes, strict=True)):
-                limit = size // 2 if self.whole and size == self.sizes[axis] else (size - 1) // 2
+                limit = (size - 1) // 2
+                if self.whole and size == self.sizes[axis]:
+                    limit = size // 2
+                elif self.whole:  # on another grid the shortest wave of an even one is two waves, or none
+                    limit = min(limit, (self.sizes[axis] - 1) // 2)
                 kept &= index.abs() <= limit
                 columns = sizes[-1] // 2 + 1 if axis == len(sizes) - 1 else size
                 where = where * columns + torch.where(kept, index % size, 0)
@@ -162,7 +195,7 @@ class Harmonics:
 class NoSpace:
     """Channels without space: one block, states (..., 1, channel) float64, products at one point."""
 
-    dimensions, sizes, points, lengths, whole = 0, (), (), (), True
+    dimensions, blocks, degree, sizes, points, lengths = 0, 1, 1, (), (), ()
 
     def __init__(self, channels: tuple[str, ...]) -> None:
         self.channels, self.dtype = channels, torch.float64

@@ -11,20 +11,18 @@ from ..dynamics.primitives import Primitives
 from ..errors import ConfigError, NonFiniteError
 from ..inference.environments import adapt, best_start
 from ..inference.family import Family, Posterior, Prior
-from ..inference.transition_equations import equations, real_products, residual_variance
-from ..inference.transitions import STEP_ERROR, Frames, enough_steps, linearised, weak_form
+from ..inference.transition_equations import equations, residual_variance
+from ..inference.transitions import STEP_ERROR, Frames, enough_steps, weak_form
+from .environment_priors import effective, maximised, with_logarithms
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
 VALUES_PER_TERM, FEWEST_TRANSITIONS = 16, 6  # of an environment that are learned from
-UNSETTLED = 100.0  # times the median misfit: such an environment tells nothing of the others yet
 LOOKS = 4  # rounds in which environments may find another minimum, and sensitivities are computed anew
 TRUST = 10.0  # times the size that a term would have if it alone moved the fields: the prior before anything is known
 FIRST_NOISE = 1e-2  # of the variance of increments
 STARTS, START_ITERATIONS, FIRST_ITERATIONS = 12, 10, 6
 CONVERGED = 0.1  # a start whose misfit is below this share of the increments' variance needs no other
-ENOUGH = 4  # environments and trajectories that tell what a direction does
-TENFOLD, CLEAR, FEWEST_LOGARITHMS = 10.0, 3.0, 8
-LEAST_VARIANCE = 1e-14  # of the largest, of a direction of the prior
+UNSEEN = 1e-9  # of the largest size
 
 
 @torch.no_grad()
@@ -89,7 +87,8 @@ def typical_sizes(integrals: Tensor, increments: Tensor, noise: Tensor) -> Tenso
     """(term,) coefficient with which a term alone would move its channel as much as it moves."""
     moved = (increments.abs().square().mean((0, 1)) / noise).sum(0)
     alone = (integrals.abs().square().mean((1, 2)) / noise).sum(1)
-    return (moved / alone.clamp_min(1e-300)).where(alone > 0, torch.zeros(())).amax(1).sqrt()
+    size = (moved / alone.clamp_min(1e-300)).where(alone > 0, torch.zeros(())).amax(1).sqrt()
+    return size.clamp_min(UNSEEN * float(size.max()))  # a term that nothing excites is all but left out
 
 
 def first_estimate(family: Family, frames: Frames, sizes: Mapping[str, float], seed: int) -> Tensor:
@@ -100,7 +99,7 @@ def first_estimate(family: Family, frames: Frames, sizes: Mapping[str, float], s
     if bool((begun.misfit < CONVERGED / FIRST_NOISE).all()) or not sizes:
         if not bool(torch.isfinite(begun.misfit).all()):
             raise NonFiniteError(
-                "frames are too far apart for a first estimate of the coefficients; give `sizes` of the terms you expect"
+                "frames are too far apart for a first estimate of coefficients; give `sizes` of terms you expect"
             )
         return begun.mean
     return from_starts(family, frames, sizes, seed)
@@ -125,43 +124,10 @@ def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed
     own = adapt(narrow, frames, FIRST_ITERATIONS, narrow.prior.weights(best.expand(len(frames.states), -1)))
     if not bool((own.misfit < CONVERGED / FIRST_NOISE).all()):
         raise NonFiniteError(
-            f"no start from the given sizes fits the frames: misfits of {float(own.misfit.max()) * FIRST_NOISE:.2g} of the change "
-            "between frames are left; give other sizes or more terms"
+            f"no start from the given sizes fits the frames: {float(own.misfit.max()) * FIRST_NOISE:.2g} of the change "
+            "between them is left; give other sizes or more terms"
         )
     return own.mean
-
-
-def effective(family: Family, frames: Frames, least: float) -> Prior:
-    """The prior in directions that move the next frame by more than `least`, the largest first."""
-    some = Frames(frames.states[:ENOUGH, :ENOUGH], frames.times)
-    prior = family.prior
-    middle = prior.root.new_zeros(len(some.states), prior.directions)
-    ahead = prior.coefficients(middle), prior.changes(middle), some, family.steps, family.damping
-    _, changes = linearised(family.primitives, *ahead)
-    flat = changes.movedim(1, 0).flatten(1)
-    flat = flat[:, torch.isfinite(flat).all(0)]
-    samples = some.before.shape[0] * some.before.shape[1]
-    values, vectors = torch.linalg.eigh(real_products(flat, flat.mT) / samples)
-    kept = (values > least**2).nonzero().flatten().flip(0)
-    return replace(prior, root=prior.root @ vectors[:, kept])
-
-
-def with_logarithms(prior: Prior, posterior: Posterior) -> Prior:
-    """The prior with the logarithms of coefficients that keep one sign and differ by a factor of `TENFOLD`."""
-    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median()
-    theta = posterior.mean[settled]
-    sizes, signs = theta.abs(), theta.sign()
-    error = posterior.covariance[settled].diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
-    known = (sizes > CLEAR * error).all(0)
-    wide = sizes.amax(0) > TENFOLD * sizes.amin(0)
-    sign = torch.where((signs == signs[0]).all(0) & wide & known, signs[0], 0.0)
-    if len(theta) < FEWEST_LOGARITHMS or not bool(sign.any()):
-        return prior
-    own = torch.where(sign != 0, sizes.clamp_min(1e-300).log(), theta)
-    plain = (sign == 0).double()
-    errors = posterior.covariance[settled].mean(0) * plain * plain[:, None]
-    away = own - own.mean(0)
-    return replace(gaussian(own.mean(0), shrunk(errors + away.T @ away / len(own), len(own)), sign), plain=prior)
 
 
 def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
@@ -174,30 +140,3 @@ def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
     number = torch.zeros(count, dtype=torch.float64).index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
     total = torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, shell, values)
     return (total / number.clamp_min(1)[:, None])[shell]
-
-
-def maximised(posterior: Posterior) -> Prior:
-    """The prior under which the environments' posteriors are most probable."""
-    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median()
-    mean = posterior.mean[settled].mean(0)
-    away = posterior.mean[settled] - mean
-    covariance = (posterior.covariance[settled] + away[:, :, None] * away[:, None]).mean(0)
-    return gaussian(mean, shrunk(covariance, int(settled.sum())), torch.zeros_like(mean))
-
-
-def shrunk(covariance: Tensor, environments: int) -> Tensor:
-    """A covariance whose correlations are trusted as far as so many environments tell them.
-
-    Fewer environments than terms leave directions without any variance, as if no new environment could differ there.
-    """
-    share = environments / (environments + len(covariance))
-    return share * covariance + (1 - share) * torch.diag(covariance.diagonal())
-
-
-def gaussian(mean: Tensor, covariance: Tensor, sign: Tensor) -> Prior:
-    """The prior of a mean and a covariance, without directions of no variance, the largest first."""
-    scale = covariance.diagonal().sqrt().clamp_min(1e-300)
-    values, vectors = torch.linalg.eigh(covariance / scale / scale[:, None])
-    values, vectors = values.flip(0), vectors.flip(1)
-    kept = values > LEAST_VARIANCE * values[0]
-    return Prior(mean, scale[:, None] * vectors[:, kept] * values[kept].sqrt(), sign)

@@ -1,0 +1,39 @@
+"""Adaptation to prompts of several kinds: other intervals than were learned from, unequal numbers of trajectories."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .environments import adapt
+from .family import Family, Posterior
+from .transition_equations import unexplained
+from .transitions import Frames
+
+
+def at_interval(family: Family, interval: float) -> Family:
+    """A family for frames that are farther apart than those it was learned from: more steps and more noise."""
+    ratio = max(interval / family.interval, 1.0)
+    steps = int(np.ceil(family.steps * ratio - 1e-6))
+    return replace(family, steps=steps, noise=ratio * family.noise, weak_noise=ratio * family.weak_noise)
+
+
+def adapt_all(
+    family: Family, prompts: Sequence[tuple[np.ndarray, Frames]], iterations: int
+) -> tuple[np.ndarray, Posterior, Tensor]:
+    """Numbers of all environments, ascending, their posterior, and the share of change that is left unexplained.
+
+    prompts : numbers of environments (environment,) and their frames
+    """
+    made = []
+    for numbers, frames in prompts:
+        own = at_interval(family, frames.interval)
+        posterior = adapt(own, frames, iterations)
+        made.append((numbers, posterior, unexplained(own, posterior.mean, frames)))
+    numbers, posteriors, left = zip(*made, strict=True)
+    order = np.argsort(np.concatenate(numbers))
+    parts = (torch.cat([getattr(each, name) for each in posteriors])[order] for name in ("weights", "factor", "misfit"))
+    whole = Posterior(family.prior, *parts, iterations=max(each.iterations for each in posteriors))
+    return np.concatenate(numbers)[order], whole, torch.cat(left)[order]
