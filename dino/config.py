@@ -256,7 +256,9 @@ class ForcingConfig(_Section):
 
     channels: list[str] = Field(default=[], description="that may be forced; none by default")
     waves: int = Field(default=3, ge=1, description="the highest harmonic along each axis")
-    powers: int = Field(default=0, ge=0, description="the highest power of the time, counted from a trajectory's start")
+    powers: int = Field(
+        default=0, ge=0, description="the highest power of the time, as it stands in the data: begin near zero"
+    )
 
 
 class PhysicsConfig(_Section):

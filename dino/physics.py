@@ -35,7 +35,7 @@ __all__ = ["Adapted", "Physics", "fit", "from_array", "load_physics"]
 
 KIND, VERSION = "physics", 1  # of what is saved
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
-MOST_UNKNOWN = 0.1  # share of the change: where training itself leaves more, nothing is known
+MOST_UNKNOWN = 0.25  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
 

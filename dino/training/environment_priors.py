@@ -35,7 +35,7 @@ def effective(family: Family, frames: Frames, least: float) -> Prior:
 
 def with_logarithms(prior: Prior, posterior: Posterior) -> Prior:
     """The prior with the logarithms of coefficients that keep one sign and differ by a factor of `TENFOLD`."""
-    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median()
+    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median().clamp_min(1.0)
     theta = posterior.mean[settled]
     sizes, signs = theta.abs(), theta.sign()
     error = posterior.covariance[settled].diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
@@ -53,7 +53,7 @@ def with_logarithms(prior: Prior, posterior: Posterior) -> Prior:
 
 def maximised(posterior: Posterior) -> Prior:
     """The prior under which the environments' posteriors are most probable."""
-    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median()
+    settled = posterior.misfit <= UNSETTLED * posterior.misfit.median().clamp_min(1.0)
     mean = posterior.mean[settled].mean(0)
     away = posterior.mean[settled] - mean
     covariance = (posterior.covariance[settled] + away[:, :, None] * away[:, None]).mean(0)

@@ -19,7 +19,7 @@ ROOMS = (
     ("model",),
     ("inference",),
     ("training", "forecasts"),
-    ("forecaster",),
+    ("forecaster", "physics"),
     ("transfer",),
     ("evaluation",),
     ("service", "experiments"),
