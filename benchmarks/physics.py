@@ -43,6 +43,7 @@ def main() -> None:
     options.add_argument("protocol", choices=sorted(PROTOCOLS))
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
     options.add_argument("--only", nargs="*", default=[], help="tasks by name")
+    options.add_argument("--libraries", nargs="*", default=[], help="by name, all when absent")
     options.add_argument("--full", action="store_true", help="counts as published")
     options.add_argument("--add", action="store_true", help="keep the rows of other tasks and seeds in the JSON")
     options.add_argument("--work", type=Path, help="folder that keeps simulations")
@@ -50,14 +51,23 @@ def main() -> None:
     prepare(arguments)
     protocol = PROTOCOLS[arguments.protocol]
     with work_folder(arguments.work) as folder:
-        rows = score_protocol(protocol, folder, arguments.seeds, full=arguments.full, only=arguments.only, told=print)
+        rows = score_protocol(
+            protocol,
+            folder,
+            arguments.seeds,
+            full=arguments.full,
+            only=arguments.only,
+            libraries=arguments.libraries,
+            told=print,
+        )
     earlier = kept(arguments.json if arguments.add else None, rows)
     order = {name: number for number, name in enumerate(protocol.names)}
     rows = sorted([*earlier["rows"], *rows], key=lambda row: (order[row["task"]], row["seed"]))
     about = {"protocol": protocol.source, "declared": protocol.declared, "full": arguments.full}
     seeds = " ".join(map(str, arguments.seeds))
     only = ["--only", *(repr(name) for name in arguments.only)] if arguments.only else []
-    command = " ".join([protocol.name, *only, f"--seeds {seeds}"])
+    some = ["--libraries", *(repr(name) for name in arguments.libraries)] if arguments.libraries else []
+    command = " ".join([protocol.name, *only, *some, f"--seeds {seeds}"])
     commands = [*earlier["commands"], command]
     arguments.seeds = sorted({row["seed"] for row in rows})
     made = {"summary": averaged(rows), "rows": rows, "commands": commands}

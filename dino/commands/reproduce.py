@@ -79,13 +79,14 @@ def reproduce(
     full: Annotated[
         bool, typer.Option("--full", help="Many physics: counts as published, not those of minutes.")
     ] = False,
-    seeds: Annotated[list[int], typer.Option("--seeds", help="Many physics: a seed; repeatable.")] = [0],  # noqa: B006
-    only: Annotated[list[str], typer.Option("--only", help="Many physics: a task's name; repeatable.")] = [],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option(help="Many physics: a seed; repeatable.")] = [0],  # noqa: B006
+    only: Annotated[list[str], typer.Option(help="Many physics: a task by name; repeatable.")] = [],  # noqa: B006
 ) -> None:
     """Simulate an experiment of DINo's paper, train on it, and score every test of the paper.
 
-    `ttg`, `coda`, `zebra` and `enma` are protocols of many physics: their tables stand beside published numbers, tagged P
-    where they were read in the paper and C in its authors' code. They take --out, --full, --seeds, --only and --threads.
+    `ttg`, `coda`, `zebra` and `enma` are protocols of many physics. Their tables stand beside published numbers, tagged
+    P where they were read in the paper and C in its authors' code; of the options they take --out, --full, --seeds,
+    --only and --threads.
 
     Stores that are there already are used again. Mean squared errors, in the squared units of the field: In-t are the
     leads that training had, Out-t those beyond; In-s the cells seen in the first frame, Out-s all others.

@@ -1,6 +1,7 @@
 """Tables of many physics: scores of several seeds beside published numbers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -28,18 +29,22 @@ def score_protocol(
     *,
     full: bool = False,
     only: Sequence[str] = (),
+    libraries: Sequence[str] = (),
     told: Callable[[str], None] = lambda line: None,
     report: Progress = silent,
 ) -> list[Row]:
     """Rows of all tasks, or of those named in `only`, and seeds; ConfigError for a name that is none.
 
+    libraries : by name, all when empty
     told : hears what is being done
     """
     unknown = sorted(set(only) - set(protocol.names))
     if unknown:
         raise ConfigError(f"{', '.join(unknown)} came where {protocol.name} has {', '.join(protocol.names)}")
     rows = []
-    for task in protocol.tasks:
+    for each in protocol.tasks:
+        chosen = tuple(library for library in each.libraries if not libraries or library.name in libraries)
+        task = replace(each, libraries=chosen)
         for seed in seeds if not only or task.name in only else ():
             told(f"{task.name}, seed {seed}")
             rows += score_task(task, stores, seed, full, report)

@@ -16,7 +16,8 @@ def run(*arguments) -> int:
 def test_a_protocol_is_a_table_and_a_file(tmp_path, capsys):
     assert run("reproduce", "coda", "--only", "Lotka-Volterra", "--out", tmp_path, "--threads", 1) == 0
     shown = capsys.readouterr().out
-    assert "NCF, best run" in shown and "Lotka-Volterra" in shown
+    assert "NCF, best run" in shown
+    assert "Lotka-Volterra" in shown
     report = json.loads((tmp_path / "scores.json").read_text())
     assert report["protocol"] == "coda"
     new = [row for row in report["scores"] if row["split"] == "new environments"]
