@@ -1,13 +1,14 @@
-"""`dino reproduce`: DINo's experiments, from data to a table."""
+"""`dino reproduce`: DINo's experiments and published protocols of many physics, from data to a table."""
 
 import json
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 import xarray as xr
+from rich.console import Console
 from rich.table import Table
 
 from data_pipeline.system.progress import reported
@@ -15,13 +16,15 @@ from data_pipeline.system.progress import reported
 from ..config import Config, load_config
 from ..errors import ConfigError
 from ..evaluation.report import Row, write_report
-from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, filled, score, shipped_name, simulate, store_path
+from ..experiments.reproduce import PROTOCOLS, QUICK_SETTINGS, System, filled, score, shipped_name, simulate, store_path
 from ..experiments.sequences import SequenceScores
 from ..experiments.shipped import experiments, find_experiment
 from ..experiments.train import train
 from ..training.held_out import HeldOut
 from .common import Overrides, Threads, console, use_device, use_threads
 
+MANY_PHYSICS = ("ttg", "coda", "zebra", "enma")
+WIDTH = 170  # of their tables
 SPANS = {
     "in_t": "In-t",
     "in_t_in_s": "In-t In-s",
@@ -33,11 +36,15 @@ SPANS = {
 
 
 class SystemName(StrEnum):
-    """The systems of the paper."""
+    """The systems of the paper, and protocols of many physics."""
 
     NAVIER_STOKES = "navier-stokes"
     WAVE = "wave"
     SHALLOW_WATER = "shallow-water"
+    TTG = "ttg"
+    CODA = "coda"
+    ZEBRA = "zebra"
+    ENMA = "enma"
 
 
 class PresetName(StrEnum):
@@ -69,8 +76,17 @@ def reproduce(
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     threads: Threads = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Many physics: counts as published, not those of minutes.")
+    ] = False,
+    seeds: Annotated[list[int], typer.Option(help="Many physics: a seed; repeatable.")] = [0],  # noqa: B006
+    only: Annotated[list[str], typer.Option(help="Many physics: a task by name; repeatable.")] = [],  # noqa: B006
 ) -> None:
     """Simulate an experiment of DINo's paper, train on it, and score every test of the paper.
+
+    `ttg`, `coda`, `zebra` and `enma` are protocols of many physics. Their tables stand beside published numbers, tagged
+    P where they were read in the paper and C in its authors' code; of the options they take --out, --full, --seeds,
+    --only and --threads.
 
     Stores that are there already are used again. Mean squared errors, in the squared units of the field: In-t are the
     leads that training had, Out-t those beyond; In-s the cells seen in the first frame, Out-s all others.
@@ -78,6 +94,14 @@ def reproduce(
     Example: dino reproduce navier-stokes --keep 0.05
     """
     folder = out or Path("runs") / system.value
+    if system.value in MANY_PHYSICS:
+        given = {"--keep": keep, "--config": config, "--set": overrides, "--resume": resume, "--seed": seed}
+        refused = [name for name, value in given.items() if value]
+        if refused:
+            raise ConfigError(f"{', '.join(refused)} came with {system.value}, which takes --full, --seeds and --only")
+        use_threads(threads)
+        many_physics(system.value, folder, seeds, full, only)
+        return
     quick = QUICK_SETTINGS if preset is PresetName.QUICK else []
     shipped = shipped_name(experiments(), system.value, protocol.value, keep)
     settings = load_config(find_experiment(config or shipped), [*quick, *overrides])
@@ -85,7 +109,7 @@ def reproduce(
 
     def store(name: str) -> xr.Dataset:
         with reported(f"simulating ({name})") as report:
-            return simulate(system.value, folder, preset.value, protocol.value, seed, name, report)
+            return simulate(cast(System, system.value), folder, preset.value, protocol.value, seed, name, report)
 
     training = store("train")
     where = store_path(folder, preset.value, protocol.value, seed, "train")
@@ -113,6 +137,25 @@ def reproduce(
     console().print(_table(rows, system.value, settings, PROTOCOLS[protocol.value].trained))
     took = f"trained in {trained:.0f} s ({busy:.0f} s of processors)"
     console().print(f"{took}; scores in {run}/scores.json, figures in {run}/figures")
+
+
+def many_physics(name: str, folder: Path, seeds: list[int], full: bool, only: list[str]) -> None:
+    """Print the tables of a protocol and write its rows to `folder`/scores.json."""
+    from ..experiments.physics_table import PROTOCOLS, calibration_table, score_protocol, table_of
+
+    def told(line: str) -> None:
+        console().print(line, highlight=False)
+
+    protocol = PROTOCOLS[name]
+    with reported("simulating") as report:
+        rows = score_protocol(protocol, folder / "stores", seeds, full=full, only=only, told=told, report=report)
+    write_report(folder / "scores.json", rows, protocol=name, seeds=seeds, full=full, declared=protocol.declared)
+    wide = Console(width=max(console().width, WIDTH))
+    wide.print(table_of(protocol, rows))
+    bars = calibration_table(rows)
+    if bars is not None:
+        wide.print(bars)
+    told(f"scores in {folder}/scores.json, simulations in {folder}/stores")
 
 
 def score_rows(scores: dict[str, SequenceScores], channels: tuple[str, ...]) -> list[Row]:

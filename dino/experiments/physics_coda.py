@@ -1,0 +1,87 @@
+"""CoDA's protocol (Kirchmeyer et al., ICML 2022): new environments of a system from one trajectory each."""
+
+from .physics_protocols import Data, Library, Protocol, Published, Split, Task
+
+VORTICITY = _W = "vorticity"
+TRANSPORT = f"{_W}: dx(py({_W})*{_W}) - dy(px({_W})*{_W})"
+_FORCED = {"forcing": {"channels": [_W], "waves": 2}, "rounds": 4, "most_trajectories": 4}
+_REACTION = {
+    "u: 1": 0.05,
+    "u: u": -0.05,
+    "u: lap9(u)": 0.2,
+    "u: u*v*v": -1.0,
+    "v: v": -0.1,
+    "v: lap9(v)": 0.1,
+    "v: u*v*v": 1.0,
+}
+_SERIES = ["u: lap(u)", "v: lap(v)"]
+GRID_SETTINGS = {"products": "grid", "degree": 3}
+_BLIND = [text.replace("u*v*v", "u*v") for text in _REACTION]
+
+
+def _task(name: str, system: str, new: tuple[Published, ...], libraries: tuple[Library, ...], few: int) -> Task:
+    """Training environments again, then new ones, each from the first frames of 32 trajectories."""
+    fewer = {"trajectories": few}
+    train = Data(system, "coda", "train")
+    known = Split("training environments", Data(system, "coda", "test", fewer), train)
+    unseen = Split(
+        "new environments", Data(system, "coda", "adaptation-test", fewer), Data(system, "coda", "adaptation"), new
+    )
+    return Task(name, "adaptation", "mse", (train,), (known, unseen), libraries)
+
+
+_PREY = (
+    Library("library", "products of two channels", {"degree": 2}),
+    Library(
+        "true terms",
+        "the four terms",
+        {
+            "candidates": [
+                "prey: prey",
+                "prey: prey*predators",
+                "predators: prey*predators",
+                "predators: predators",
+            ]
+        },
+    ),
+    Library("truth left out", "linear terms only", {"degree": 1}),
+)
+_GLYCOLYSIS = (Library("truth left out", "products of two channels; the rate is rational", {"degree": 2}),)
+PATTERNS = (
+    Library(
+        "true terms",
+        "reaction, feed, loss and two Laplacians, with orders of magnitude",
+        {"candidates": [*_REACTION, *_SERIES], "sizes": _REACTION, **GRID_SETTINGS},
+    ),
+    Library("truth left out", "u v in place of u v^2", {"candidates": [*_BLIND, *_SERIES], **GRID_SETTINGS}),
+)
+_FLOW = (
+    Library(
+        "true terms",
+        "transport by the stream function, two viscosities, drag, waves of a forcing",
+        {"candidates": [TRANSPORT, f"{_W}: lap({_W})", f"{_W}: lap2({_W})", f"{_W}: {_W}"], **_FORCED},
+    ),
+    Library("truth left out", "local terms and products, waves of a forcing; no transport", {**_FORCED, "degree": 2}),
+)
+
+CODA = Protocol(
+    "coda",
+    "CoDA, one trajectory of each new environment; mean squared error over all frames from the true first one",
+    (
+        _task("Lotka-Volterra", "lotka-volterra", (Published(2.4e-6, "NCF, best run", "C"),), _PREY, 32),
+        _task("glycolysis", "glycolysis", (Published(8.1e-5, "NCF, best run", "C"),), _GLYCOLYSIS, 32),
+        _task(
+            "Gray-Scott",
+            "gray-scott",
+            (
+                Published(3.4e-3, "NCF, best run", "C"),
+                Published(2.1e-4, "CoDA in DynaInfer", "P", "other environments"),
+            ),
+            PATTERNS,
+            8,
+        ),
+        _task("Navier-Stokes", "vorticity", (Published(2.79e-3, "NCF, best run", "C"),), _FLOW, 8),
+    ),
+    "Initial states of seed 0 are the published ones where numpy drew them, other seeds draw others for training and "
+    "adaptation. Simulations are converged. Reduced: 8 test trajectories of Gray-Scott and Navier-Stokes, not 32.",
+)
