@@ -4,6 +4,7 @@ CoDA's (MSE over the frames after the first, one adaptation trajectory of each n
 equation (16 frames in, mean relative L2 over the 50 and 100 frames after them, single physics in training).
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from data_pipeline.simulators import combined, gray_scott, lotka_volterra
 from .base import Arrays, PhysicsPeer
 
 VALIDATION_SEED = 1000  # trajectories of the training environments that neither training nor test has
+VALIDATION_TRAJECTORIES = 4  # of each training environment
 PROMPT = 16  # frames of TTG
 HORIZONS = (50, 100)
 SPLITS = ("he", "ed", "bg", "all")
@@ -54,7 +56,9 @@ def coda(module: Any, config: Any, most: int | None = None) -> Protocol:
     for name, prompt, part in (("in_domain", train, "test"), ("adaptation", get("adaptation"), "adaptation-test")):
         test = get(part, **few)
         cases[name] = Case(prompt, test.isel(time=[0]), test.isel(time=slice(1, None)))
-    return Protocol(train, get("train", seed=VALIDATION_SEED), cases, square_errors)
+    # A part that is seeded by index, as CoDA's are, would draw the training trajectories again whatever its seed.
+    validation = get("train", seed=VALIDATION_SEED, seeding="streams", trajectories=VALIDATION_TRAJECTORIES)
+    return Protocol(train, validation, cases, square_errors)
 
 
 def lotka_volterra_protocol(most: int | None = None) -> Protocol:
@@ -133,6 +137,7 @@ def run(peer: PhysicsPeer, protocol: Protocol) -> dict[str, Any]:
     start = time.process_time()
     peer.fit(see(protocol.train), see(protocol.validation))
     result: dict[str, Any] = {"told": peer.told, "training_s": number(time.process_time() - start)}
+    result |= choices(peer)
     for name, case in protocol.cases.items():
         start = time.process_time()
         peer.adapt(see(case.prompt))
@@ -144,3 +149,11 @@ def run(peer: PhysicsPeer, protocol: Protocol) -> dict[str, Any]:
         result[name] |= {"adaptation_s_each": number((adapted - start) / environments)}
         result[name] |= {"forecast_s": number(ended - adapted)}
     return result
+
+
+def choices(peer: PhysicsPeer) -> dict[str, Any]:
+    """What validation chose and its error there, where a peer chooses."""
+    least = getattr(peer, "least", None)
+    found = {} if least is None else {"validation_error": number(least)}
+    settings = getattr(getattr(peer, "chosen", peer), "settings", None)
+    return found if settings is None else found | {"settings": dataclasses.asdict(settings)}
