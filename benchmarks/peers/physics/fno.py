@@ -162,7 +162,9 @@ class FourierForecaster:
         frames = arrays.values
         if history > 1:
             frames = self.prompt.values[:, -history:]
-            follows = frames.shape[:1] == arrays.values.shape[:1] and np.array_equal(frames[:, -1], arrays.values[:, -1])
+            follows = frames.shape[:1] == arrays.values.shape[:1] and np.array_equal(
+                frames[:, -1], arrays.values[:, -1]
+            )
             if frames.shape[1] < history or not follows:
                 raise UnsuitableTaskError(
                     f"the operator continues the last {history} frames of a prompt; give the frames that lead to "
