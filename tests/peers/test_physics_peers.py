@@ -231,11 +231,10 @@ def test_scores():
 
 def test_validation_shares_no_trajectory_with_training_or_test():
     protocol = lotka_volterra_protocol(most=2)
-    starts = [Arrays.of(ds).values[:, 0] for ds in (protocol.train, protocol.validation)]
-    starts += [Arrays.of(case.initial).values[:, 0] for case in protocol.cases.values()]
-    for first in range(len(starts)):
-        for other in starts[:first]:
-            assert np.abs(starts[first][:, None] - other).sum(-1).min() > 0
+    validation = Arrays.of(protocol.validation).values[:, 0]
+    cases = protocol.cases.values()
+    for other in (protocol.train, *(case.initial for case in cases), *(case.prompt for case in cases)):
+        assert np.abs(validation[:, None] - Arrays.of(other).values[:, 0]).sum(-1).min() > 0
 
 
 def test_a_peer_that_is_told_nothing_sees_no_parameters_and_no_truth():

@@ -45,7 +45,7 @@ class Protocol:
 
 
 def coda(module: Any, config: Any, most: int | None = None) -> Protocol:
-    """CoDA's protocol of a simulator; `most` is the count of test trajectories for each environment, all when absent."""
+    """CoDA's protocol of a simulator; `most` is the count of test trajectories of each environment, or all."""
 
     def get(part: str, **changes: Any) -> xr.Dataset:
         return module.simulate(config.preset("coda", part, **changes)).load()
