@@ -2,7 +2,8 @@
 
 `Opinf` is affine parametric operator inference (McQuarrie, Khodabakhshi & Willcox 2023, arXiv 2110.07653): operators
 are known functions of the parameters times unknown matrices, and one regression serves all environments. It is GIVEN
-the parameters, in training and of the environment it forecasts. `OpinfAlone` is given nothing and fits the prompt alone.
+the parameters, in training and of the environment it forecasts. `OpinfAlone` is given nothing and fits the prompt
+alone.
 """
 
 import importlib

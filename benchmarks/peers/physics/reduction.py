@@ -19,7 +19,7 @@ class Reduction:
 
     @classmethod
     def of(cls, values: np.ndarray, rank: int, offset: tuple[float, ...] | None) -> "Reduction":
-        """The first components of values (trajectory, time, channel, ...); the mean comes off where no offset is given."""
+        """The first components of values (trajectory, time, channel, ...), about their mean where no offset comes."""
         shape = (-1, *[1] * (values.ndim - 3))
         axes = (0, 1, *range(3, values.ndim))
         taken = (values.mean(axes) if offset is None else np.asarray(offset)).reshape(shape)
