@@ -45,7 +45,7 @@ CODA: Mapping[str, dict[str, Any]] = {
         "adaptation_rate": 0.1,
         "adaptation_steps": 100,
     },
-    "gray_scott": {"rate": 1e-2, "hidden": 24, "longest": 9, "samples": 1, "horizon": 9, "adaptation_steps": 200},
+    "gray_scott": {"rate": 1e-2, "hidden": 24, "longest": 9, "samples": 1, "horizon": 9, "adaptation_steps": 100},
 }
 FNO: Mapping[str, dict[str, Any]] = {
     "combined": {},
