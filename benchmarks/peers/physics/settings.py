@@ -66,7 +66,7 @@ OFFSETS: Mapping[str, tuple[float, ...]] = {"lotka_volterra": (0.0, 0.0), "combi
 RANKS: Mapping[str, tuple[int, ...]] = {
     "lotka_volterra": (2,),
     "combined": (12, 20, 28, 40),
-    "gray_scott": (4, 8, 12, 16),
+    "gray_scott": (4, 8, 12),
 }
 RIDGES = (1e-8, 1e-6, 1e-4, 1e-2, 1.0, 100.0)
 DIFFERENCES: Mapping[str, tuple[str, ...]] = {
