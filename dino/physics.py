@@ -22,7 +22,7 @@ from .data.arrays import from_array
 from .data.trajectories import alike, candidates_of, check_periodic, frames_of, lengths_of, modes_of, values_of
 from .dynamics.primitives import Primitives, proportional
 from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
-from .forecasts.rollout import Rollout, closure, roll, spread_of
+from .forecasts.rollout import Rollout, closure, rolled, spread_of
 from .inference.family import Family, Posterior
 from .inference.prompts import adapt_all
 from .inference.scattered import adapt_scattered
@@ -38,7 +38,7 @@ __all__ = ["Adapted", "Physics", "fit", "from_array", "load_physics"]
 
 KIND, VERSION = "physics", 1  # of what is saved
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
-MOST_UNKNOWN = 0.25  # share of the change: where training itself leaves more, nothing is known
+MOST_UNKNOWN = 0.05  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 MOST_MISFIT = 4.0  # mean square of whitened misfits of scattered points, above which they are of another physics
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
@@ -238,13 +238,15 @@ class Adapted:
             raise ConfigError(f"an ensemble has at least two members; came {members}: give 0 for none")
         start = Rollout(self.physics.family, self.posterior, place, modes.encode(values)[:, 0], now)
         sizes = tuple(initial.sizes[axis] for axis in AXES[modes.dimensions])
-        made = roll(start, moments, self.physics.reach)
+        made, sound = rolled(start, moments, self.physics.reach)
         fields = modes.decode(made, sizes).numpy()
         channels = {name: fields[:, :, number] for number, name in enumerate(modes.channels)}
         parameters = {"periodic": True, "environment": initial["environment"].values, "lengths": self.physics.lengths}
         result = trajectories_dataset(channels, moments, **parameters)
         square = (modes.weights[:, None] * made.abs().square()).sum(-2)
-        trusted = (square <= TRUSTED * self.physics.reach).all(-1).numpy() & self.known[place][:, None]
+        trusted = (square <= TRUSTED * self.physics.reach).all(-1).numpy() & (self.known[place] & sound.numpy())[
+            :, None
+        ]
         if members:
             spread = spread_of(start, moments, sizes, members, seed, self.physics.reach).numpy()
             result = result.assign(

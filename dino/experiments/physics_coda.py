@@ -15,7 +15,7 @@ _REACTION = {
     "v: u*v*v": 1.0,
 }
 _SERIES = ["u: lap(u)", "v: lap(v)"]
-GRID_SETTINGS = {"products": "grid", "degree": 3}
+GRID_SETTINGS = {"products": "grid", "degree": 3, "neglect": 1e-4, "step_error": 1e-4}
 _BLIND = [text.replace("u*v*v", "u*v") for text in _REACTION]
 
 
@@ -46,7 +46,31 @@ _PREY = (
     ),
     Library("truth left out", "linear terms only", {"degree": 1}),
 )
-_GLYCOLYSIS = (Library("truth left out", "products of two channels; the rate is rational", {"degree": 2}),)
+# The rates that are bilinear, and one of glucose that an unknown function of ATP limits: cubic splines over its range.
+_RATES = {
+    "x0": ["1"],
+    "x1": ["x1", "x1*x4"],
+    "x2": ["x1", "x1*x4", "x2", "x2*x5"],
+    "x3": ["x2", "x2*x5", "x3", "x3*x4", "x6"],
+    "x4": ["x1", "x1*x4", "x3*x4"],
+    "x5": ["x2", "x2*x5", "x5"],
+    "x6": ["x3", "x6"],
+}
+_BILINEAR = [f"{channel}: {term}" for channel, terms in _RATES.items() for term in terms]
+SPLINES, ATP = 24, (0.06, 3.65)
+_LIMITED = [
+    f"{channel}: x0*spline(x5, {number}, {SPLINES}, {ATP[0]}, {ATP[1]})"
+    for channel in ("x0", "x1", "x5")
+    for number in range(SPLINES)
+]
+_GLYCOLYSIS = (
+    Library(
+        "rates",
+        "which rates are bilinear; glucose times an unknown function of ATP",
+        {"candidates": [*_BILINEAR, *_LIMITED], "most_trajectories": 16, "neglect": 1e-6},
+    ),
+    Library("truth left out", "products of two channels; the rate is rational", {"degree": 2}),
+)
 PATTERNS = (
     Library(
         "true terms",

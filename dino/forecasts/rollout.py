@@ -34,14 +34,21 @@ def closure(modes: Modes, rate: float) -> Tensor:
     return rate * (modes.squared / modes.squared.max()) ** (CLOSURE_ORDER / 2)
 
 
-@torch.no_grad()
 def roll(start: Rollout, times: np.ndarray, reach: Tensor) -> Tensor:
-    """States (trajectory, time, block, channel) of the mean coefficients at ascending `times`.
+    """The states of `rolled` alone."""
+    return rolled(start, times, reach)[0]
+
+
+@torch.no_grad()
+def rolled(start: Rollout, times: np.ndarray, reach: Tensor) -> tuple[Tensor, Tensor]:
+    """States (trajectory, time, block, channel) of the mean coefficients at ascending `times`, and which trajectories
+    needed no help (trajectory,).
 
     reach : (channel,) largest mean square that was learned from. Where a forecast leaves it by far, it is made again
     with its shortest waves damped, more and more; where nothing helps it stays at its last bounded state.
     """
     made, bounded = steps(start, start.posterior.mean[start.place], times, reach)
+    sound = bounded.clone()
     modes = start.family.primitives.modes
     for rate in LADDER if modes.dimensions else ():
         again = torch.nonzero(~bounded).flatten()
@@ -57,7 +64,7 @@ def roll(start: Rollout, times: np.ndarray, reach: Tensor) -> Tensor:
             states=start.states[again],
         )
         made[again], bounded[again] = steps(part, part.posterior.mean[part.place], times, reach)
-    return made
+    return made, sound
 
 
 @torch.no_grad()
