@@ -11,8 +11,7 @@ import dino
 PAGE = (Path(__file__).parents[2] / "docs" / "many-physics.md").read_text(encoding="utf-8")
 TUTORIAL = PAGE.split("## From your array to a forecast")[1].split("\n## ")[0]
 TRUTH = {"u: dx(u)": -0.7, "u: dxx(u)": 0.3, "u: dx(u*u)": -0.5}
-# What rounding may change in other versions and on other machines: standard deviations of the noise in the data.
-MEAN, ERROR, SPREAD = 5e-4, 2e-4, 1e-3
+SLACK = 2e-4  # two of the last digits shown, by which other machines may round otherwise
 
 
 def block(kind: str) -> str:
@@ -53,17 +52,15 @@ def test_the_page_shows_what_is_printed(ran):
     number = re.compile(r"-?\d+\.\d+")
     assert [number.sub("#", line) for line in shown] == [number.sub("#", line) for line in lines]
     for one, other in zip(shown, lines, strict=True):
-        slack = ERROR if one.startswith("error") else SPREAD if one.startswith("spread") else MEAN
-        np.testing.assert_allclose(
-            [float(n) for n in number.findall(one)], [float(n) for n in number.findall(other)], atol=2 * slack
-        )
+        expected, came = ([float(found) for found in number.findall(line)] for line in (one, other))
+        np.testing.assert_allclose(came, expected, atol=1.001 * SLACK, rtol=0)
 
 
 def test_what_the_tutorial_learned_is_saved_and_loaded(ran, tmp_path):
     names, _ = ran
     names["physics"].save(tmp_path / "burgers")
     again = dino.load_physics(tmp_path / "burgers").adapt(names["new"]).coefficients()
-    np.testing.assert_allclose(again["mean"], names["adapted"].coefficients()["mean"], atol=1e-9)
+    np.testing.assert_allclose(again["mean"], names["adapted"].coefficients()["mean"], atol=1e-6)
 
 
 def test_terms_of_the_table_are_understood():
