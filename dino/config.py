@@ -15,6 +15,17 @@ Box = tuple[float, float, float, float]
 
 LONGEST_HORIZON = 31  # frames; model error is kept for as many leads
 
+GONE_STRATEGIES = ("context", "shared-residual", "physics")
+_GONE_TRANSFER_SETTINGS = {"learning_rate": 3e-3, "pull": 1.0, "context_size": 4, "hidden": 64}
+
+
+def strategy_is_gone(name: str) -> str:
+    """The sentence that refuses one of `GONE_STRATEGIES`."""
+    return (
+        f"transfer strategy {name!r} came, which is gone because it was nowhere better than 'statistics'; choose "
+        "'statistics' or 'modulation', or for several physics the environments of docs/many-physics.md"
+    )
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -222,22 +233,31 @@ class TransferConfig(_Section):
         "modulation",
         "pace",
         "numbers",
-        "context",
-        "shared-residual",
         "adversarial",
         "optimal-transport",
-        "physics",
     ] = "modulation"
     rounds: int = Field(default=3, ge=1, description="alternations of analysis and adaptation")
     steps: int = Field(default=60, ge=1, description="steps of descent a round")
-    learning_rate: float = Field(default=3e-3, gt=0)
-    pull: float = Field(default=1.0, ge=0, description="strength of the pull towards what was learned in simulation")
     window_days: float = Field(default=15.0, gt=0, description="days analysed, at most the assimilation's window")
     horizon_days: float = Field(default=5.0, gt=0, description="days after a window whose observations are forecast")
     stride_days: float = Field(default=2.0, gt=0, description="days between the ends of windows")
     held_share: float = Field(default=0.25, gt=0, lt=1, description="share of the windows held out, the last ones")
-    context_size: int = Field(default=4, ge=1, description="context: numbers that are fitted")
-    hidden: int = Field(default=64, ge=1, description="width of the networks that strategies add")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_strategies_there_are(cls, settings: object) -> object:
+        if not isinstance(settings, dict):
+            return settings
+        if settings.get("strategy") in GONE_STRATEGIES:
+            raise ValueError(strategy_is_gone(settings["strategy"]))
+        # Every run of an earlier version lists the defaults, which nobody chose: they are dropped.
+        for name, default in _GONE_TRANSFER_SETTINGS.items():
+            if name in settings and settings[name] != default:
+                raise ValueError(
+                    f"{name}: {settings[name]} came, a setting of the strategies {', '.join(GONE_STRATEGIES)}, which "
+                    f"are gone; leave it out, no strategy that is left uses it"
+                )
+        return {name: value for name, value in settings.items() if name not in _GONE_TRANSFER_SETTINGS}
 
 
 class EvaluationConfig(_Section):

@@ -49,7 +49,7 @@ def transfer(
 ) -> None:
     """Adapt a run that learned on simulated grids to sparse observations, and calibrate the spread of its forecasts.
 
-    `context` and `adversarial` read the run's training stores, at the paths that its config.yaml names.
+    `adversarial` reads the run's training stores, at the paths that its config.yaml names.
 
     Example: dino transfer runs/simulated stores/tracks.zarr --out runs/real --stop 2014-05-30
     """

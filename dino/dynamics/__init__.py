@@ -1,6 +1,5 @@
 """Latent dynamics: vector fields, initial states, their integration and what a flow does to tangents."""
 
-from .adapted import AdaptedODE
 from .base import Dynamics
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
@@ -10,7 +9,6 @@ from .relaxing import RelaxingODE
 from .tangent import by_modes, mode_flows, tangent_flow
 
 __all__ = [
-    "AdaptedODE",
     "Dynamics",
     "HistoryInitialiser",
     "LatentODE",

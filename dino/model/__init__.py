@@ -2,6 +2,6 @@
 
 from .latent import LEADS, LatentModel, Start
 from .ocean import Ocean
-from .spec import ChannelSpec, LatentSpec, OceanSpec, ResidualSpec
+from .spec import ChannelSpec, LatentSpec, OceanSpec
 
-__all__ = ["LEADS", "ChannelSpec", "LatentModel", "LatentSpec", "Ocean", "OceanSpec", "ResidualSpec", "Start"]
+__all__ = ["LEADS", "ChannelSpec", "LatentModel", "LatentSpec", "Ocean", "OceanSpec", "Start"]

@@ -90,7 +90,7 @@ def load_model(folder: Path | str, device: str = "cpu") -> tuple[LatentModel, Oc
             raise MissingFileError(f"{folder} is no finished run: it has no {path.name}; train one or resume it")
     content = _described(description)
     try:
-        latent_spec = LatentSpec.model_validate(content["latent"])
+        latent_spec = LatentSpec.model_validate(_without_residuals(content["latent"], description))
         ocean_spec = OceanSpec.model_validate(content["ocean"])
         tensors = load_file(weights)
     except (ValidationError, KeyError) as error:
@@ -114,6 +114,21 @@ def load_model(folder: Path | str, device: str = "cpu") -> tuple[LatentModel, Oc
     except RuntimeError as error:
         raise CheckpointError(f"{weights} does not fit its description; train anew") from error
     return latent.to(device).eval(), Ocean.of(ocean_spec, background)
+
+
+def _without_residuals(latent: object, description: Path) -> object:
+    """The description of a model less its list of residuals, which earlier versions wrote and mostly left empty.
+
+    `CheckpointError` when a strategy that is gone has put something there.
+    """
+    if not isinstance(latent, dict) or not isinstance(latent.get("residuals"), list):
+        return latent
+    if latent["residuals"]:
+        raise CheckpointError(
+            f"{description} has {len(latent['residuals'])} residuals, of the transfer strategies 'shared-residual' or "
+            "'physics', which are gone; transfer the run that they began with again, by 'statistics' or 'modulation'"
+        )
+    return {name: value for name, value in latent.items() if name != "residuals"}
 
 
 def _background(tensors: dict[str, torch.Tensor], spec: OceanSpec, weights: Path) -> GridMap:
@@ -143,9 +158,8 @@ def _refuse_other_sizes(spec: LatentSpec, tensors: dict[str, torch.Tensor], weig
         "layers": decoder.layers,
         "depth": dynamics.depth,
         "lags": dynamics.lags,
-        "residuals": len(spec.residuals),
     }
-    widths = {"hidden": max(decoder.hidden, dynamics.hidden, *(r.hidden for r in spec.residuals), 0)}
+    widths = {"hidden": max(decoder.hidden, dynamics.hidden)}
     bounds = (
         (sizes, 1, held),
         (layers, 0, max(len(tensors), _ALWAYS_ALLOWED)),
@@ -172,14 +186,13 @@ def _numbers(spec: LatentSpec) -> float:
     of_decoder = (decoder.layers + 1) * decoder.hidden * (spec.input_size + decoder.hidden + decoder.code_size)
     of_network = dynamics.hidden * (state + len(spec.context) + max(dynamics.depth - 2, 0) * dynamics.hidden)
     of_network = (of_network + dynamics.hidden * decoder.code_size) * bool(dynamics.depth)
-    of_residuals = sum(residual.hidden * (state + residual.hidden) for residual in spec.residuals)
     of_readout = decoder.hidden * spec.channels * decoder.layers
     of_products = (
         min(dynamics.products, decoder.code_size**2) * float(decoder.code_size) * (dynamics.form == "quadratic")
     )
     # Fields at the points, and of products what four matrices of twice as many rows hold.
     of_layers = 12.0 * dynamics.points**2 * (decoder.code_size + 1) * (dynamics.form == "layers")
-    return of_layers + float(of_decoder + of_network + of_residuals + of_readout) + of_products + 2.0 * state**2
+    return of_layers + float(of_decoder + of_network + of_readout) + of_products + 2.0 * state**2
 
 
 def _described(description: Path) -> dict:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..config import DecoderConfig
 from ..dynamics import (
-    AdaptedODE,
     Dynamics,
     HistoryInitialiser,
     LatentODE,
@@ -83,8 +82,6 @@ class LatentModel(nn.Module):
             self.dynamics = LayeredODE(code, d.points)
         else:
             self.dynamics = LatentODE(code, d.order, len(spec.context), d.hidden, d.depth)
-        for residual in spec.residuals:
-            self.dynamics = AdaptedODE(self.dynamics, residual.hidden, residual.drifts, spec.context)
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)
         # The residual field is carried cell by cell with the same kind of dynamics, linear and one for all.
         self.unresolved_dynamics = LatentODE(1, d.order, depth=0)

@@ -22,13 +22,6 @@ class ChannelSpec(_Spec):
     spread: float
 
 
-class ResidualSpec(_Spec):
-    """What a transfer added to the dynamics, see `AdaptedODE`."""
-
-    hidden: int
-    drifts: bool
-
-
 class LatentSpec(_Spec):
     """Everything about a `LatentModel` that is not a weight: enough to build it again.
 
@@ -45,7 +38,6 @@ class LatentSpec(_Spec):
     interval_days: float
     noise_variance: float
     data_digest: str
-    residuals: list[ResidualSpec] = []
     relaxing: bool = False
 
 

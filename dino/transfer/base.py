@@ -1,11 +1,10 @@
 """What every transfer strategy is given and gives back, and the loop that all of them share."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from data_pipeline.system.progress import Progress
@@ -107,23 +106,6 @@ def improve(task: Task, adapt: Callable[[Analyse], None], progress: Progress) ->
             break
     model.load_state_dict(kept)
     return Transferred(scores[0], best, scores)
-
-
-def descend(
-    model: LatentModel, parameters: Sequence[Tensor], loss: Callable[[], Tensor], steps: int, learning_rate: float
-) -> None:
-    """Adam on some of the weights, the others held; gradients of norm one at most."""
-    learned = {id(parameter) for parameter in parameters}
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) in learned)
-    optimiser = torch.optim.Adam(list(parameters), learning_rate)
-    for _ in range(steps):
-        optimiser.zero_grad(set_to_none=True)
-        loss().backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
 
 
 def _weights(model: LatentModel) -> dict[str, Tensor]:

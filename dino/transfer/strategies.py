@@ -2,13 +2,12 @@
 
 from data_pipeline.system.progress import Progress
 
+from ..config import GONE_STRATEGIES, strategy_is_gone
 from ..errors import ConfigError
 from ..numerics.modes import with_gradients
 from .alignment import translate_codes, transport_codes
 from .base import Strategy, Task, Transferred
-from .context import adapt_context
 from .evidence import adapt_modulation, fit_statistics
-from .extension import add_drift, add_residual
 from .numbers import fit_numbers
 from .plan import cut, held_out_misfit
 from .statistics import fit_pace_and_energy
@@ -28,9 +27,6 @@ _STRATEGIES: dict[str, Strategy] = {
     "none": adapt_nothing,
     "pace": fit_pace_and_energy,
     "numbers": fit_numbers,
-    "context": adapt_context,
-    "shared-residual": add_residual,
-    "physics": add_drift,
     "optimal-transport": transport_codes,
     "adversarial": translate_codes,
 }
@@ -38,7 +34,9 @@ STRATEGIES: dict[str, Strategy] = {name: with_gradients(adapt) for name, adapt i
 
 
 def strategy(name: str) -> Strategy:
-    """The strategy of that name; raises `ConfigError` for an unknown one."""
+    """The strategy of that name; raises `ConfigError` for one that is unknown or gone."""
+    if name in GONE_STRATEGIES:
+        raise ConfigError(strategy_is_gone(name))
     if name not in STRATEGIES:
         raise ConfigError(f"unknown transfer strategy {name!r}; known: {', '.join(STRATEGIES)}")
     return STRATEGIES[name]

@@ -106,7 +106,7 @@ def test_a_refused_trial_gives_a_row_with_the_reason_and_is_in_no_mean(compared)
 def test_every_strategy_has_its_task(task, box_run, box_observations):
     """The real ones: a task holds what each of them needs, settings and the maps of training too."""
     config = load_run_config(box_run)
-    brief = {"rounds": 1, "steps": 1, "window_days": 2.0, "horizon_days": 2.0, "context_size": 1, "hidden": 4}
+    brief = {"rounds": 1, "steps": 1, "window_days": 2.0, "horizon_days": 2.0}
     config = config.model_copy(update={"transfer": config.transfer.model_copy(update=brief)})
     names = [name for name in STRATEGIES if name != "numbers"]  # which wants two layers
     made = compare(

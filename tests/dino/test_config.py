@@ -189,6 +189,13 @@ def test_overrides_do_not_touch_the_file(minimal):
         ("assimilation.default_error=0.04", "assimilation: default_error: 0.04 came.*write errors.nadir"),
         ("assimilation.errors.nadir.white=0", "assimilation.errors.nadir.white.*greater than 0"),
         ("transfer.strategy=full", "transfer.strategy.*'statistics'"),
+        ("transfer.strategy=context", "'context' came, which is gone.*choose 'statistics' or 'modulation'"),
+        ("transfer.strategy=shared-residual", "'shared-residual' came, which is gone.*docs/many-physics.md"),
+        ("transfer.strategy=physics", "'physics' came, which is gone.*docs/many-physics.md"),
+        ("transfer.context_size=2", "context_size: 2 came, a setting of the strategies context.*leave it out"),
+        ("transfer.hidden=8", "hidden: 8 came.*are gone; leave it out"),
+        ("transfer.pull=0.1", "pull: 0.1 came.*are gone; leave it out"),
+        ("transfer.learning_rate=0.1", "learning_rate: 0.1 came.*are gone; leave it out"),
     ],
 )
 def test_refusals_name_the_key(minimal, override, message):

@@ -78,7 +78,7 @@ def test_a_run_of_tracks_alone_forecasts_where_they_are(relocated, sea_run, stor
 def test_a_run_of_tracks_alone_is_transferred_and_scored(relocated, store, sea, tmp_path):
     """The store that taught the run lies elsewhere; baselines have no map of this sea to learn from."""
     moved, truth, scores = tmp_path / "moved", write_store(sea, tmp_path / "sea.zarr"), tmp_path / "scores.json"
-    for strategy in ("statistics", "context"):
+    for strategy in ("statistics", "adversarial"):
         command = ("transfer", relocated, store, "--out", moved, "--stop", "2005-04-22", "--strategy", strategy)
         command += ("--overwrite",) if moved.exists() else ()
         assert run(*command, *QUICK, *FAST) == 0

@@ -1,17 +1,15 @@
 """Closed-form tangents against autograd, flows of tangents against differences and exponentials, over charts."""
 
 import itertools
-import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from dino.dynamics import AdaptedODE, Dynamics, LatentODE, QuadraticODE, by_modes, integrate, mode_flows, tangent_flow
+from dino.dynamics import Dynamics, LatentODE, QuadraticODE, by_modes, integrate, mode_flows, tangent_flow
 from dino.dynamics.base import Swish, swish_network, value_and_jacobian
 
 CODE, CHARTS = 4, 5
-NAMES = ("sin_latitude", "cos_latitude", "log_amplitude", "log_size")
 
 
 def latent(order: int, depth: int, context: int = 0) -> LatentODE:
@@ -26,18 +24,6 @@ def latent(order: int, depth: int, context: int = 0) -> LatentODE:
             else:
                 torch.nn.init.constant_(layer.beta, 0.9)
     return ode.double().requires_grad_(False)
-
-
-def adapted(base: Dynamics, drifts: bool, names: tuple[str, ...] = ()) -> AdaptedODE:
-    torch.manual_seed(3)
-    made = AdaptedODE(base, 5, drifts, names).double()
-    for parameter in made.network.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
-    if drifts:
-        torch.nn.init.normal_(made.drift)
-        made.operators.normal_(std=0.1)
-        made.reference.copy_(torch.tensor([0.8, math.log(2.0)]))
-    return made.requires_grad_(False)
 
 
 def quadratic() -> QuadraticODE:
@@ -89,41 +75,11 @@ def test_one_context_serves_all_charts(randomly):
     torch.testing.assert_close(ode.push(given, context), ode.push(given, context.expand(5, -1)))
 
 
-@pytest.mark.parametrize("make", [lambda: latent(2, 3), lambda: adapted(latent(2, 2), True), lambda: quadratic()])
+@pytest.mark.parametrize("make", [lambda: latent(2, 3), lambda: quadratic()])
 def test_a_push_leaves_no_trace_for_gradients(make, randomly):
     ode = make()
     ode.requires_grad_(True)
     assert not ode.push(randomly(3, ode.state_size, 2)).requires_grad
-
-
-@pytest.mark.parametrize("drifts", [False, True])
-@pytest.mark.parametrize("order", [1, 2])
-def test_push_of_adapted_dynamics(order, drifts, randomly):
-    check(adapted(latent(order, 2), drifts), randomly)
-    context = torch.stack([randomly(CHARTS), 0.2 + torch.rand(CHARTS).double(), randomly(CHARTS), randomly(CHARTS)], -1)
-    there = adapted(latent(order, 2, 4), drifts, NAMES)
-    jacobian = check(there, randomly, context)
-    # Stacked, as a second transfer does, and on linear and quadratic dynamics.
-    check(adapted(there, drifts, NAMES), randomly, context)
-    check(adapted(latent(order, 0), drifts), randomly)
-    assert jacobian.shape == (CHARTS, order * CODE, order * CODE)
-    if order == 1:
-        check(adapted(quadratic(), drifts), randomly)
-
-
-def test_a_drift_turns_tangents_by_the_kilometres_of_each_place(randomly):
-    """Without base and network: the tangent is what the operators make of it, east by cos(latitude) and size."""
-    still = LatentODE(CODE, 1, 4, hidden=3, depth=0).double().requires_grad_(False)
-    still.linear.zero_()
-    ode = adapted(still, True, NAMES)
-    for parameter in ode.network.parameters():
-        parameter.zero_()
-    context = torch.tensor([[0.0, 0.8, 0.0, math.log(2.0)], [0.0, 0.4, 0.0, 0.0]], dtype=torch.float64)
-    tangents = randomly(2, CODE, 3)
-    turned = ode.push(bundle(randomly(2, CODE), tangents), context)[..., 1:]
-    east, north = 10.0 * ode.drift
-    torch.testing.assert_close(turned[0], (east * ode.operators[0] + north * ode.operators[1]) @ tangents[0])
-    torch.testing.assert_close(turned[1], (4 * east * ode.operators[0] + 2 * north * ode.operators[1]) @ tangents[1])
 
 
 def test_the_slope_of_swish_is_its_derivative():
@@ -142,7 +98,7 @@ def test_values_and_jacobian_of_a_network_by_its_first_inputs(widths, randomly):
         torch.testing.assert_close(jacobian, torch.func.vmap(torch.func.jacrev(network))(inputs)[..., :columns])
 
 
-@pytest.mark.parametrize("make", [lambda: latent(2, 3, 4), lambda: adapted(latent(2, 2, 4), True, NAMES), quadratic])
+@pytest.mark.parametrize("make", [lambda: latent(2, 3, 4), quadratic])
 def test_the_tangent_flow_of_charts_is_the_derivative_of_their_flow(make, randomly):
     ode = make()
     nodes = torch.tensor([2.0, 2.3, 3.5], dtype=torch.float64)  # counted from the first one

@@ -9,10 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from dino.config import Config, DecoderConfig, DynamicsConfig
-from dino.errors import CheckpointError, MissingFileError
+from dino.errors import CheckpointError, ConfigError, MissingFileError
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean, OceanSpec
 from dino.model.checkpoint import load_model, load_run_config, run_identity, save_config, save_model
-from dino.model.spec import ResidualSpec
 from dino.space.cover import CONTEXT
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
@@ -88,7 +87,6 @@ def test_round_trip_is_exact(run):
         {"decoder": DecoderConfig(kind="siren", code_size=4, hidden=8, layers=1)},
         {"dynamics": DynamicsConfig(form="quadratic", order=1, products=3), "context": ()},
         {"dynamics": DynamicsConfig(order=3, depth=0), "context": ("log_size",)},
-        {"residuals": [ResidualSpec(hidden=3, drifts=True), ResidualSpec(hidden=2, drifts=False)]},
         {"channels": 2, "input_size": 4, "context": ()},
     ],
 )
@@ -99,6 +97,36 @@ def test_every_kind_of_model_comes_back(spec, tmp_path):
     check_same(latent, again)
     state, context = torch.rand(2, latent.dynamics.state_size), torch.rand(2, len(latent.spec.context)) + 0.5
     assert torch.equal(latent.dynamics.derivative(state, context), again.dynamics.derivative(state, context))
+
+
+def test_a_run_that_lists_no_residuals_is_one_of_an_earlier_version(run):
+    """What every run had in its description; other keys that are unknown are still refused."""
+    path = run / "model.json"
+    content = json.loads(path.read_text())
+    assert "residuals" not in content["latent"]
+    for residuals, taken in (([], True), (None, False), (0, False)):
+        content["latent"]["residuals"] = residuals
+        path.write_text(json.dumps(content))
+        if taken:
+            check_same(small_latent(), load_model(run)[0])
+        else:
+            with pytest.raises(CheckpointError, match="damaged"):
+                load_model(run)
+
+
+def test_settings_of_strategies_that_are_gone_stay_behind(tmp_path):
+    """A run of an earlier version lists their defaults, which nobody chose."""
+    config = Config.model_validate({"data": {"stores": [{"path": "here.zarr"}], "channels": ["adt"]}})
+    save_config(config, tmp_path)
+    path, gone = tmp_path / "config.yaml", "  learning_rate: 0.003\n  pull: 1.0\n  context_size: 4\n  hidden: 64\n"
+    written = path.read_text()
+    assert written.count("transfer:\n") == 1
+    path.write_text(written.replace("transfer:\n", "transfer:\n" + gone))
+    assert load_run_config(tmp_path) == config
+    path.write_text(written.replace("strategy: modulation", "strategy: shared-residual"))
+    with pytest.raises(ConfigError, match=r"'shared-residual' came, which is gone.*choose 'statistics'"):
+        load_run_config(tmp_path)
+    assert load_run_config(tmp_path, ["transfer.strategy=modulation"]) == config
 
 
 def test_a_model_in_double_precision_is_kept_in_single(tmp_path):

@@ -17,7 +17,6 @@ from dino.config import DecoderConfig, DynamicsConfig
 from dino.errors import CheckpointError, DinoError
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean, OceanSpec
 from dino.model.checkpoint import load_model, save_model
-from dino.model.spec import ResidualSpec
 from dino.service.state import load_cycle
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
@@ -25,13 +24,12 @@ from dino.space.gridmap import GridMap
 SOON = 5.0
 
 
-def a_run(folder, residuals=0, **sections):
+def a_run(folder, **sections):
     decoder = {"code_size": 4, "hidden": 8, "layers": 1} | sections.get("decoder", {})
     dynamics = {"hidden": 8, "depth": 2, "lags": 2} | sections.get("dynamics", {})
     spec = LatentSpec(
         decoder=DecoderConfig(**decoder), dynamics=DynamicsConfig(**dynamics), input_size=2, channels=1,
         interval_days=1.0, noise_variance=0.1, data_digest="0",
-        residuals=[ResidualSpec(hidden=3, drifts=True)] * residuals,
     )  # fmt: skip
     ocean = OceanSpec(
         channels=[ChannelSpec(name="adt", units="m", spread=0.1)], charts=[Region.from_bounds(0.0, 4.0, 30.0, 34.0)],
@@ -65,7 +63,6 @@ KINDS = {
     "siren": {"decoder": {"kind": "siren"}},
     "quadratic": {"dynamics": {"form": "quadratic", "order": 1, "products": 3}},
     "linear": {"dynamics": {"order": 3, "depth": 0}},
-    "adapted": {"residuals": 2},
 }
 SIZES = [
     ("decoder", "hidden"), ("decoder", "layers"), ("decoder", "code_size"), ("dynamics", "hidden"),
@@ -98,10 +95,10 @@ def test_sizes_that_are_not_those_of_the_weights(tmp_path, kind, size, value):
 
 @pytest.mark.parametrize("residual", [{"hidden": 10**12, "drifts": True}, {"hidden": 3, "drifts": False}])
 @pytest.mark.parametrize("count", [1, 2, 3, 100_000])
-def test_residuals_that_are_not_those_of_the_weights(tmp_path, residual, count):
-    folder = a_run(tmp_path, residuals=2)
+def test_residuals_of_strategies_that_are_gone(tmp_path, residual, count):
+    folder = a_run(tmp_path)
     edited(folder, "latent", "residuals", value=[residual] * count)
-    refused(folder)
+    refused(folder, f"model.json has {count} residuals.*which are gone; transfer the run .* again, by 'statistics'")
 
 
 @settings(max_examples=60, deadline=None)

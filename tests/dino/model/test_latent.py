@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from dino.config import DecoderConfig, DynamicsConfig
 from dino.data.codes import CodeSeries
-from dino.dynamics import AdaptedODE, LatentODE, QuadraticODE, integrate
+from dino.dynamics import LatentODE, QuadraticODE, integrate
 from dino.model import LEADS, ChannelSpec, LatentModel, LatentSpec, Ocean, Start
 from dino.model.segments import forecast_codes, segment_errors
-from dino.model.spec import ResidualSpec
 from dino.space.cover import CONTEXT, Cover
 from dino.space.decoders import FourierDecoder, SirenDecoder
 from dino.space.domain import Region
@@ -43,12 +42,6 @@ def test_a_model_is_built_as_it_is_described():
     form = make(dynamics=DynamicsConfig(form="quadratic", order=1, products=3)).dynamics
     assert isinstance(form, QuadraticODE)
     assert form.pairs.shape == (2, 3)
-    stacked = make(
-        residuals=[ResidualSpec(hidden=3, drifts=False), ResidualSpec(hidden=5, drifts=True)], context=CONTEXT
-    )
-    assert isinstance(stacked.dynamics, AdaptedODE)
-    assert isinstance(stacked.dynamics.base, AdaptedODE)
-    assert (stacked.dynamics.drifts, stacked.dynamics.base.drifts) == (True, False)
     assert (make(dynamics=DynamicsConfig(order=1)).lags, make(dynamics=DynamicsConfig(depth=0)).dynamics.is_linear) == (
         0,
         True,

@@ -59,7 +59,7 @@ def test_the_numbers_are_those_of_a_plain_call(sea_run, maps, seen, method, mode
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-@pytest.mark.parametrize("name", ["statistics", "modulation", "physics"])
+@pytest.mark.parametrize("name", ["statistics", "modulation", "adversarial"])
 def test_transfer_learns_in_every_mode(sea_run, sea_store, maps, scattered, name, mode):
     from dino.data.observations import Observations
 

@@ -9,14 +9,12 @@ import torch
 import dino.transfer.evidence as evidence
 from dino.config import AssimilationConfig, DecoderConfig, DynamicsConfig, ErrorsConfig, SourceErrors, TransferConfig
 from dino.data.observations import Observations
-from dino.dynamics import AdaptedODE
 from dino.errors import ConfigError, EmptyDataError
 from dino.forecaster import Forecaster
 from dino.inference.evidence_covariance import Covariance
 from dino.inference.evidence_record import record_of
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean
 from dino.model.checkpoint import load_model, save_model
-from dino.model.spec import ResidualSpec
 from dino.space.cover import Cover
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
@@ -238,16 +236,6 @@ def test_repeated_points_count_once(monkeypatch):
     once, again = (evidence.fitted(forecaster, record, quietly) for record in (seen, twice))
     assert once.assimilation == again.assimilation
     torch.testing.assert_close(again.latent.state_dict(), once.latent.state_dict())
-
-
-def test_what_a_transfer_added_to_relaxing_codes_gives_way_to_them():
-    latent = evidence.relaxing(make_latent())
-    changed = evidence.relaxing(make_latent())
-    changed.dynamics = AdaptedODE(changed.dynamics, 4, False, ())
-    changed.spec = changed.spec.model_copy(update={"residuals": [ResidualSpec(hidden=4, drifts=False)]})
-    made = evidence.relaxing(changed)
-    assert made.spec == latent.spec
-    torch.testing.assert_close(made.state_dict(), latent.state_dict())
 
 
 def test_a_forecast_far_beyond_scores_relaxes_once(done):

@@ -11,10 +11,10 @@ import torch
 
 import dino
 from dino.commands.common import transfer_task
-from dino.dynamics import AdaptedODE
 from dino.errors import ConfigError
 from dino.model.checkpoint import load_run_config
 from dino.transfer import STRATEGIES, strategy
+from dino.transfer.base import improve
 
 
 @pytest.fixture(
@@ -41,17 +41,22 @@ def test_the_best_round_stays(done, box_run):
     assert calls == [(1, 2), (2, 2)]
 
 
-@pytest.mark.parametrize("name", ["shared-residual", "physics"])
-def test_harm_is_not_kept(name, adapted, box_run):
-    """Steps far too long make every round worse: the model stays what it was."""
-    task, result, _ = adapted(name, rounds=1, learning_rate=1e3)
-    assert len(result.rounds) == 2
-    assert result.rounds[1] > result.before
+def test_harm_is_not_kept(task, box_run):
+    """Codes moved far off make every round worse: the model stays what it was."""
+    given = task(rounds=2)
+    latent, calls = given.latent, []
+
+    def spoil(analyse) -> None:
+        assert analyse()
+        latent.decoder.change_codes(torch.eye(len(latent.code_variance)), 30.0 * latent.code_variance.sqrt())
+
+    result = improve(given, spoil, lambda *step: calls.append(step))
+    assert len(result.rounds) == 3
+    assert result.before < result.rounds[1] < result.rounds[2]
     assert result.after == result.before
-    assert not moved(task.latent, box_run)
-    assert not isinstance(task.latent.dynamics, AdaptedODE)
-    assert task.latent.spec.residuals == []
-    assert all(parameter.requires_grad for parameter in task.latent.parameters())
+    assert not result.kept
+    assert not moved(latent, box_run)
+    assert calls == [(1, 2), (2, 2)]
 
 
 def test_none_changes_nothing_and_tells_the_misfit(adapted, box_run):
@@ -65,6 +70,13 @@ def test_none_changes_nothing_and_tells_the_misfit(adapted, box_run):
 def test_an_unknown_strategy_is_refused():
     with pytest.raises(ConfigError, match="known: statistics, modulation"):
         strategy("magic")
+
+
+@pytest.mark.parametrize("name", ["context", "shared-residual", "physics"])
+def test_a_strategy_that_is_gone_is_told_as_such(name):
+    assert name not in STRATEGIES
+    with pytest.raises(ConfigError, match=f"'{name}' came, which is gone.*choose 'statistics' or 'modulation'"):
+        strategy(name)
 
 
 def test_a_relocated_run_is_compared_with_what_taught_it(task, box_run, tmp_path):
