@@ -118,7 +118,10 @@ class Physics:
 
     @without_gradients
     def adapt(self, trajectories: xr.Dataset, iterations: int = 12) -> "Adapted":
-        """The coefficients of the environments of a dataset; iterations of 1 is one linear solve.
+        """The coefficients of the environments of a dataset.
+
+        iterations : Gauss-Newton steps, each one linear solve, after the first estimate: a linear solve of the integral
+        form, or the prior's centre where frames are too far apart for that
 
         The interval between frames may be another than the one that was learned from.
         Raises SchemaError where channels or box are others than those that were learned, EmptyDataError for fewer than

@@ -15,7 +15,7 @@ _REACTION = {
     "v: u*v*v": 1.0,
 }
 _SERIES = ["u: lap(u)", "v: lap(v)"]
-GRID_SETTINGS = {"products": "grid", "degree": 3, "neglect": 1e-4, "step_error": 1e-4}
+GRID_SETTINGS = {"products": "grid", "degree": 3}
 _BLIND = [text.replace("u*v*v", "u*v") for text in _REACTION]
 
 

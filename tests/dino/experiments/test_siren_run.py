@@ -136,7 +136,7 @@ def test_points_are_analysed_and_the_analysis_fits_them(run, ocean, grid, scatte
 def test_the_evidence_wants_an_affine_decoder_and_pace_does_not(run, ocean, scattered):
     forecaster = dino.Forecaster(*load_model(run), AssimilationConfig(**SHORT))
     observations = dino.Observations.from_dataset(scattered(ocean, ["ssh"], 300), ("ssh",))
-    settings = TransferConfig(rounds=1, steps=5, window_days=4.0, horizon_days=2.0, learning_rate=1e-3)
+    settings = TransferConfig(rounds=1, steps=5, window_days=4.0, horizon_days=2.0)
     task = Task(forecaster, observations, settings)
     with pytest.raises(ConfigError, match="affine"):
         strategy("modulation")(task, silent)
