@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from scipy import fft
 
-from data_pipeline.simulators.environments import EnvironmentsConfig, Parameters, Random, parts, simulate
+from data_pipeline.simulators.environments import LineConfig, Parameters, Random, parts, simulate
 from data_pipeline.simulators.initial_fields import fractaloid, random_waves
 
 __all__ = ["AdvectionDiffusionConfig", "parts", "simulate"]
@@ -39,7 +39,7 @@ _ENMA = {"length": 1.0, "size": 128, "frames": 20, "interval": 1 / 19, "kind": "
 _ENMA_NEW = [{"speed": _between(5.0, 7.0)}, {"speed": _between(-7.0, -5.0)}]
 
 
-class AdvectionDiffusionConfig(EnvironmentsConfig):
+class AdvectionDiffusionConfig(LineConfig):
     """What to simulate; TTG's line of length 16 with 256 points, 100 frames to time 10."""
 
     NAME: ClassVar[str] = "advection-diffusion"
@@ -63,21 +63,9 @@ class AdvectionDiffusionConfig(EnvironmentsConfig):
         ("enma-ood", "test"): {**_ENMA, "draws": 6, "environments": _ENMA_NEW},
     }
 
-    length: float = Field(default=16.0, gt=0, description="of the line")
-    size: int = Field(default=256, ge=8, description="points of the line")
     kind: Literal["fractaloid", "waves"] = Field(default="fractaloid", description="of initial states")
     waves: int = Field(default=3, ge=1, description="of an initial state of this kind")
     highest: int = Field(default=5, ge=1, description="their largest wave number, in periods of the line")
-
-    @property
-    def lengths(self) -> tuple[float, ...]:
-        """Of the line."""
-        return (self.length,)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Points of the line."""
-        return (self.size,)
 
     def initial(self, random: Random) -> np.ndarray:
         """u (1, size)."""

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from data_pipeline.simulators.conservation import solve_conservation
-from data_pipeline.simulators.environments import EnvironmentsConfig, Parameters, Random, parts, simulate
+from data_pipeline.simulators.environments import LineConfig, Parameters, Random, parts, simulate
 from data_pipeline.simulators.initial_fields import random_waves
 
 __all__ = ["CombinedConfig", "parts", "simulate"]
@@ -35,7 +35,7 @@ _GEPS_RANGES |= {"g": {"low": 0.0, "high": 1.0}, "d": {"low": 0.0, "high": 1.0}}
 _GEPS = {"interval": 3.0, "length": 32.0, "size": 128, "waves": 3, "highest": 2, "environments": [_GEPS_RANGES]}
 
 
-class CombinedConfig(EnvironmentsConfig):
+class CombinedConfig(LineConfig):
     """What to simulate; the line of MP-PDE: length 16, 256 points."""
 
     NAME: ClassVar[str] = "combined"
@@ -77,21 +77,9 @@ class CombinedConfig(EnvironmentsConfig):
         ("geps", "adaptation-test"): {**_GEPS, "frames": 20, "draws": 10, "trajectories": 32},
     }
 
-    length: float = Field(default=16.0, gt=0, description="of the line")
-    size: int = Field(default=256, ge=8, description="points of the line")
     waves: int = Field(default=5, ge=1, description="sines of an initial state")
     highest: int = Field(default=3, ge=1, description="their largest wave number, in periods of the line")
     amplitude: float = Field(default=0.5, gt=0, description="their largest amplitude")
-
-    @property
-    def lengths(self) -> tuple[float, ...]:
-        """Of the line."""
-        return (self.length,)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Points of the line."""
-        return (self.size,)
 
     def initial(self, random: Random) -> np.ndarray:
         """u (1, size)."""

@@ -188,6 +188,23 @@ class EnvironmentsConfig(BaseModel):
         return made[[place[key] for key in keys]]
 
 
+class LineConfig(EnvironmentsConfig):
+    """Environments of fields on a periodic line."""
+
+    length: float = Field(default=16.0, gt=0, description="of the line")
+    size: int = Field(default=256, ge=8, description="points of the line")
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """Of the line."""
+        return (self.length,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points of the line."""
+        return (self.size,)
+
+
 def parts(config: EnvironmentsConfig) -> FieldParts:
     """The trajectories store of `config`, in parts of some trajectories, environment after environment."""
     table = config.table()

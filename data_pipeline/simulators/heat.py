@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from data_pipeline.simulators.conservation import linear_solution
-from data_pipeline.simulators.environments import EnvironmentsConfig, Parameters, Random, parts, simulate
+from data_pipeline.simulators.environments import LineConfig, Parameters, Random, parts, simulate
 from data_pipeline.simulators.forcing import HIGHEST, Forcing, draw_forcing
 from data_pipeline.simulators.initial_fields import random_waves
 
@@ -16,7 +16,7 @@ __all__ = ["HeatConfig", "parts", "simulate"]
 _ZEBRA = {"environments": [{"b": {"low": 1e-3, "high": 5.0, "log": True}}], "trajectories": 10}
 
 
-class HeatConfig(EnvironmentsConfig):
+class HeatConfig(LineConfig):
     """What to simulate; 25 frames, every tenth of 250 in [0, 4], of a line of length 16 with 256 points."""
 
     NAME: ClassVar[str] = "heat"
@@ -29,19 +29,7 @@ class HeatConfig(EnvironmentsConfig):
 
     frames: int = Field(default=25, ge=2, description="of each trajectory")
     interval: float = Field(default=40 / 249, gt=0, description="time between frames")
-    length: float = Field(default=16.0, gt=0, description="of the line")
-    size: int = Field(default=256, ge=8, description="points of the line")
     forcing_waves: int = Field(default=5, ge=0, description="terms of the forcing; 0: none")
-
-    @property
-    def lengths(self) -> tuple[float, ...]:
-        """Of the line."""
-        return (self.length,)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Points of the line."""
-        return (self.size,)
 
     def of_environment(self, random: Random) -> dict[str, float]:
         """The forcing."""

@@ -5,7 +5,7 @@ from .physics_protocols import Data, Library, Protocol, Published, Split, Task
 VORTICITY = _W = "vorticity"
 TRANSPORT = f"{_W}: dx(py({_W})*{_W}) - dy(px({_W})*{_W})"
 _FORCED = {"forcing": {"channels": [_W], "waves": 2}, "rounds": 4, "most_trajectories": 4}
-_REACTION = {
+REACTION_SIZES = {
     "u: 1": 0.05,
     "u: u": -0.05,
     "u: lap9(u)": 0.2,
@@ -16,7 +16,7 @@ _REACTION = {
 }
 _SERIES = ["u: lap(u)", "v: lap(v)"]
 GRID_SETTINGS = {"products": "grid", "degree": 3}
-_BLIND = [text.replace("u*v*v", "u*v") for text in _REACTION]
+_BLIND = [text.replace("u*v*v", "u*v") for text in REACTION_SIZES]
 
 
 def _task(name: str, system: str, new: tuple[Published, ...], libraries: tuple[Library, ...], few: int) -> Task:
@@ -75,7 +75,7 @@ PATTERNS = (
     Library(
         "true terms",
         "reaction, feed, loss and two Laplacians, with orders of magnitude",
-        {"candidates": [*_REACTION, *_SERIES], "sizes": _REACTION, **GRID_SETTINGS},
+        {"candidates": [*REACTION_SIZES, *_SERIES], "sizes": REACTION_SIZES, **GRID_SETTINGS},
     ),
     Library("truth left out", "u v in place of u v^2", {"candidates": [*_BLIND, *_SERIES], **GRID_SETTINGS}),
 )

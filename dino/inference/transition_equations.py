@@ -93,10 +93,7 @@ def normal_equations(residual: Tensor, sensitivity: Tensor, weight: Tensor) -> E
     A transition's residual is Student's: a front that the code cannot hold, or a frame from which all is still to come,
     spoils its own transition and not the others.
     """
-    values = float(2 * residual[0, 0].numel() if residual.is_complex() else residual[0, 0].numel())
-    each = (residual.abs().square() * weight).sum((-1, -2)) / values
-    freedom = max(FREEDOM, FREEDOM_SHARE * values)
-    trust = (freedom + values) / (freedom + values * each)
+    each, trust, freedom, values = student(residual, weight)
     weighted = (sensitivity * trust[:, None, :, None, None] * weight).flatten(2)
     matrix = real_products(weighted, sensitivity.flatten(2).mT)
     side = real_products(weighted, residual.flatten(1).unsqueeze(-1)).squeeze(-1)
@@ -108,6 +105,14 @@ def normal_equations(residual: Tensor, sensitivity: Tensor, weight: Tensor) -> E
         torch.where(sound, misfit, torch.inf),
         torch.where(sound, cost, torch.inf),
     )
+
+
+def student(residual: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, float, float]:
+    """Mean whitened square and trust (environment, sample) of residuals, degrees of freedom, and values of a sample."""
+    values = float(2 * residual[0, 0].numel() if residual.is_complex() else residual[0, 0].numel())
+    each = (residual.abs().square() * weight).sum((-1, -2)) / values
+    freedom = max(FREEDOM, FREEDOM_SHARE * values)
+    return each, (freedom + values) / (freedom + values * each), freedom, values
 
 
 def weak_equations(family: Family, frames: Frames) -> Equations:
@@ -133,11 +138,9 @@ def residual_variance(family: Family, theta: Tensor, frames: Frames) -> Tensor:
     weight, made = family.primitives.modes.weights[:, None] / family.noise, []
     for part in blocks(family.primitives, frames, 1):
         some = frames.part(part)
-        square = (some.after - ahead(family, theta[part], some)).abs().square()
-        values = float(square[0, 0].numel() * (2 if some.after.is_complex() else 1))
-        freedom = max(FREEDOM, FREEDOM_SHARE * values)
-        trust = (freedom + values) / (freedom + (square * weight).sum((-1, -2)))
-        made.append((square * trust[:, :, None, None]).mean(1).nan_to_num(nan=torch.inf))
+        residual = some.after - ahead(family, theta[part], some)
+        _, trust, _, _ = student(residual, weight)
+        made.append((residual.abs().square() * trust[:, :, None, None]).mean(1).nan_to_num(nan=torch.inf))
     return torch.cat(made)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dino import PhysicsConfig
+from dino.experiments.physics_coda import REACTION_SIZES
 
 from ..base import UnsuitableTaskError
 from .base import PhysicsPeer
@@ -16,20 +17,11 @@ from .fno import FnoSettings, FourierForecaster
 from .operators import Opinf, OpinfAlone, OpinfSettings
 from .tuned import Trial, Tuned
 
-GRAY_SCOTT_SIZES = {
-    "u: 1": 0.05,
-    "u: u": -0.05,
-    "u: lap9(u)": 0.2,
-    "u: u*v*v": -1.0,
-    "v: v": -0.1,
-    "v: lap9(v)": 0.1,
-    "v: u*v*v": 1.0,
-}
 DINO: Mapping[str, PhysicsConfig] = {
     "lotka_volterra": PhysicsConfig(),
     "combined": PhysicsConfig(most_trajectories=2, most_frames=40),
     "gray_scott": PhysicsConfig(
-        candidates=[*GRAY_SCOTT_SIZES, "u: lap(u)", "v: lap(v)"], sizes=GRAY_SCOTT_SIZES, products="grid", degree=3
+        candidates=[*REACTION_SIZES, "u: lap(u)", "v: lap(v)"], sizes=REACTION_SIZES, products="grid", degree=3
     ),
 }
 CODA: Mapping[str, dict[str, Any]] = {
