@@ -78,6 +78,9 @@ def simulate(
         int | None, typer.Option(min=1, help="So many different oceans, one store each in the folder --out.")
     ] = None,
     mapped: Annotated[bool, typer.Option("--mapped", help="Of oceans: smoothed as maps of altimetry are.")] = False,
+    tracer: Annotated[
+        bool, typer.Option("--tracer", help="Of quasi-geostrophic: a sea surface temperature that is carried, `sst`.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the store where there is one.")] = False,
     scheduler: Scheduler = None,
 ) -> None:
@@ -94,7 +97,11 @@ def simulate(
     Example: dino-data simulate quasi-geostrophic --out runs/eddies.zarr --set trajectories=8 --set days=120 --seed 1
 
     Example: dino-data simulate quasi-geostrophic --oceans 32 --mapped --out runs/oceans
+
+    Example: dino-data simulate quasi-geostrophic --tracer --out runs/front.zarr --set tracer.gradient_k_per_km=-0.02
     """
+    if tracer and (name is not Simulator.QUASI_GEOSTROPHIC or oceans is not None):
+        raise ConfigError("--tracer is of one quasi-geostrophic ocean; leave it or --oceans out")
     if oceans is not None or mapped:
         _refuse_oceans(name, oceans, preset, part)
         given = {"seed": seed, "oceans": oceans, "mapped": mapped or None}
@@ -105,7 +112,9 @@ def simulate(
         return
     refuse_existing(out, overwrite)
     kind, parts_of = _SYSTEMS[name]
-    given = {"seed": seed}
+    given: dict[str, Any] = {"seed": seed}
+    if tracer:
+        override = ["tracer={}", *(override or [])]
     parts = parts_of(load_settings(kind, config, override or [], given, base=_preset(name, kind, preset, part)))
     with connected(scheduler), reported(f"simulating ({name.value})") as progress:
         grow_store(parts, out, overwrite=overwrite, progress=progress)

@@ -10,6 +10,20 @@ from data_pipeline.layout.globe import EARTH_RADIUS_KM
 EARTH_ROTATION_PER_DAY = 2 * np.pi / 0.99726957
 
 
+class TracerConfig(BaseModel):
+    """A temperature over a flow. Its defaults give eddies of half a kelvin over a front of 10 K in 1000 km."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean_c: float = Field(default=18.0, ge=0, le=35, description="degrees Celsius of the climatology, what is stored")
+    gradient_k_per_km: float = Field(default=-0.01, description="of the climatology, northward")
+    relaxation_days: float = Field(default=60.0, gt=0, description="time in which a departure returns to it")
+    mixing_m2_s: float = Field(default=50.0, ge=0, description="diffusivity")
+    weather_k_per_day: float = Field(default=0.03, ge=0, description="standard deviation of the random rate")
+    weather_wavelength_km: float = Field(default=500.0, gt=0)
+    weather_memory_days: float = Field(default=3.0, gt=0)
+
+
 class QuasiGeostrophicConfig(BaseModel):
     """What to simulate. The defaults give an eddying ocean with the size and tempo of the Gulf Stream."""
 
@@ -35,6 +49,7 @@ class QuasiGeostrophicConfig(BaseModel):
     lower_layer: bool = Field(
         default=False, description="also store the lower layer's streamfunction, as the sea level it would make"
     )
+    tracer: TracerConfig | None = Field(default=None, description="also store `sst`, a temperature that is carried")
     drag_days: float | None = Field(default=10, gt=0, description="damping of the lowest layer; null: none")
     hyperviscosity_hours: float | None = Field(default=3, gt=0, description="damping of the smallest wave; null: none")
     forcing_m_per_day: float = Field(default=0, ge=0, description="standard deviation of the random sea-level tendency")

@@ -22,19 +22,22 @@ from data_pipeline.simulators.layer_model import KM_PER_DAY, Forcing, QuasiGeost
 from data_pipeline.simulators.layer_settings import QuasiGeostrophicConfig
 from data_pipeline.simulators.sequences import batches, frame_times
 from data_pipeline.simulators.spectral import runge_kutta_step
+from data_pipeline.simulators.tracer import TRACER, TracerModel, Weather
 from data_pipeline.stores.parts import FieldParts, Report, gather
 from data_pipeline.system.progress import Progress
 
 COURANT = 2.4  # of 2.83, where fourth-order Runge-Kutta loses stability to advection
 LARGEST_SPEED_M_S = 20.0
 LOWER_LAYER = "lower_layer"
+Model = QuasiGeostrophicModel | TracerModel
 BATCH = 4  # runs integrated together: large enough to amortise Python, small enough for the cache
 
 
 def simulate(config: QuasiGeostrophicConfig, *, progress: Progress | None = None) -> xr.Dataset:
     """Integrate `config` and return the field dataset: `ssh` [m], dims (trajectory, time, latitude, longitude).
 
-    With `lower_layer` there is a channel of this name beside it, f0 psi2 / g [m].
+    With `lower_layer` there is a channel of this name beside it, f0 psi2 / g [m]; with `tracer` there is `sst` [degC],
+    departures from a large-scale gradient about a constant (`TracerConfig`). Neither changes the sea level.
 
     Sea level is the anomaly about the mean slope that `shear_m_s` implies, with zero mean over the box. Trajectories of
     one run follow each other, `gap_days` apart. progress: called with (maps done, maps in all), from `workers` threads.
@@ -45,7 +48,8 @@ def simulate(config: QuasiGeostrophicConfig, *, progress: Progress | None = None
 
 def parts(config: QuasiGeostrophicConfig) -> FieldParts:
     """The field store of `config`, in parts of a few runs."""
-    model = QuasiGeostrophicModel(config)
+    ocean = QuasiGeostrophicModel(config)
+    model = ocean if config.tracer is None else TracerModel(ocean, config.tracer)
     runs = config.trajectories if config.runs is None else config.runs
     cuts = -(-config.trajectories // runs)
     frames = int(np.ceil(config.days / config.output_interval_days - 1e-9))
@@ -68,14 +72,17 @@ def parts(config: QuasiGeostrophicConfig) -> FieldParts:
 
 
 def _integrate(
-    model: QuasiGeostrophicModel, seeds: list[np.random.SeedSequence], first_run: int, cuts: int, frames: int
+    model: Model, seeds: list[np.random.SeedSequence], first_run: int, cuts: int, frames: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield (cut, frame, levels (run, channel, y, x)) of a batch of runs, spin-up and gaps passed over."""
     config = model.config
-    channels = len(_channels(config))
+    kept = _levels_kept(config)
     generators = [np.random.default_rng(seed) for seed in seeds]
-    state = _initial_state(model, generators)
-    forcing = Forcing(model, generators)
+    ocean = model.ocean if isinstance(model, TracerModel) else model
+    state = _initial_state(ocean, generators)
+    forcing: Forcing | Weather = Forcing(ocean, generators)
+    if isinstance(model, TracerModel):
+        state, forcing = model.begun(state), Weather(model, forcing, seeds)
     day = 0.0
     for cut in range(cuts):
         pause = config.spin_up_days if cut == 0 else config.gap_days
@@ -86,7 +93,7 @@ def _integrate(
             if frame:
                 state = _advance(model, state, forcing, day, config.output_interval_days, first_run)
                 day += config.output_interval_days
-            yield cut, frame, model.levels(state)[:, :channels]
+            yield cut, frame, model.levels(state)[:, kept]
 
 
 def _intervals(days: float) -> list[float]:
@@ -96,7 +103,7 @@ def _intervals(days: float) -> list[float]:
 
 
 def _advance(
-    model: QuasiGeostrophicModel, state: np.ndarray, forcing: Forcing, day: float, interval: float, first_run: int
+    model: Model, state: np.ndarray, forcing: Forcing | Weather, day: float, interval: float, first_run: int
 ) -> np.ndarray:
     """Step over `interval` days with equal steps as long as the flow at its start allows."""
     speed = _checked_speed(model, state, day, first_run)
@@ -112,7 +119,7 @@ def _advance(
     return state
 
 
-def _checked_speed(model: QuasiGeostrophicModel, state: np.ndarray, day: float, first_run: int) -> float:
+def _checked_speed(model: Model, state: np.ndarray, day: float, first_run: int) -> float:
     """Largest speed of a batch [km/day]; SimulationError when one is out of range."""
     speed = model.speed(state)
     bad = np.flatnonzero(~(speed < LARGEST_SPEED_M_S * KM_PER_DAY))
@@ -152,5 +159,12 @@ def _fields(config: QuasiGeostrophicConfig, frames: int) -> xr.Dataset:
 
 
 def _channels(config: QuasiGeostrophicConfig) -> tuple[str, ...]:
-    """Names of what is stored, from the surface down."""
-    return ("ssh", LOWER_LAYER) if config.lower_layer else ("ssh",)
+    """Names of what is stored: of the layers from the surface down, then of the tracer."""
+    layers = ("ssh", LOWER_LAYER) if config.lower_layer else ("ssh",)
+    return layers if config.tracer is None else (*layers, TRACER)
+
+
+def _levels_kept(config: QuasiGeostrophicConfig) -> list[int]:
+    """Which levels of a model these are."""
+    layers = list(range(2 if config.lower_layer else 1))
+    return layers if config.tracer is None else [*layers, config.layers]
