@@ -138,14 +138,15 @@ class FieldConfig(_Section):
 class DynamicsConfig(_Section):
     """Training of the latent ODE.
 
-    A network by multiple shooting, a quadratic form by linear least squares, or the six numbers of two layers of
-    quasi-geostrophic flow, the lower of which is a hidden channel.
+    A network by multiple shooting, a quadratic form by linear least squares, or the numbers of two layers of
+    quasi-geostrophic flow, the lower of which is a hidden channel, with the tracers that the upper one carries.
     """
 
     form: Literal["network", "quadratic", "layers"] = "network"
     points: int = Field(
         default=28, ge=8, le=512, description="layers: points a side at which products are taken, two a wave at least"
     )
+    tracers: int = Field(default=0, ge=0, description="layers: channels behind the sea level that its flow carries")
     rounds: int = Field(default=5, ge=2, description="least-squares rounds of the quadratic form")
     ridge: float = Field(default=1e-6, gt=0, description="least penalty on coefficients of the quadratic form")
     products: int = Field(default=5000, ge=1, description="products of modes that the quadratic form keeps at most")
@@ -334,13 +335,17 @@ class Config(_Section):
         if self.dynamics.form == "quadratic" and (self.dynamics.order != 1 or self.domain.kind == "tiles"):
             raise ValueError("dynamics.form=quadratic wants dynamics.order=1 and a single chart, not tiles")
         if self.dynamics.form == "layers":
-            if len(self.data.channels) != 1 or len(self.data.hidden) != 1 or self.domain.kind != "periodic_box":
+            seen = 1 + self.dynamics.tracers
+            if len(self.data.channels) != seen or len(self.data.hidden) != 1 or self.domain.kind != "periodic_box":
                 raise ValueError(
-                    "dynamics.form=layers wants domain.kind=periodic_box, the sea level in data.channels and the lower "
-                    f"layer in data.hidden; came {self.domain.kind}, {self.data.channels} and {self.data.hidden}"
+                    "dynamics.form=layers wants domain.kind=periodic_box, the sea level and then "
+                    f"dynamics.tracers={self.dynamics.tracers} tracers in data.channels, and the lower layer in "
+                    f"data.hidden; came {self.domain.kind}, {self.data.channels} and {self.data.hidden}"
                 )
             if self.dynamics.order != 1 or self.decoder.kind != "fourier":
                 raise ValueError("dynamics.form=layers wants dynamics.order=1 and decoder.kind=fourier")
+        elif self.dynamics.tracers:
+            raise ValueError("dynamics.tracers wants dynamics.form=layers; other dynamics learn how a channel moves")
         elif self.data.hidden:
             raise ValueError("data.hidden wants dynamics.form=layers; other dynamics learn from data.channels alone")
         if self.dynamics.descent_steps and self.dynamics.form != "quadratic":

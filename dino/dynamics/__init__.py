@@ -3,12 +3,14 @@
 from .base import Dynamics
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
-from .layers import LayeredODE, LayerNumbers
+from .layer_numbers import SIGNED, LayerNumbers, TracerNumbers
+from .layers import LayeredODE
 from .quadratic import QuadraticODE
 from .relaxing import RelaxingODE
 from .tangent import by_modes, mode_flows, tangent_flow
 
 __all__ = [
+    "SIGNED",
     "Dynamics",
     "HistoryInitialiser",
     "LatentODE",
@@ -16,6 +18,7 @@ __all__ = [
     "LayeredODE",
     "QuadraticODE",
     "RelaxingODE",
+    "TracerNumbers",
     "by_modes",
     "check_finite",
     "integrate",

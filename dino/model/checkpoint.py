@@ -158,6 +158,7 @@ def _refuse_other_sizes(spec: LatentSpec, tensors: dict[str, torch.Tensor], weig
         "layers": decoder.layers,
         "depth": dynamics.depth,
         "lags": dynamics.lags,
+        "tracers": dynamics.tracers,
     }
     widths = {"hidden": max(decoder.hidden, dynamics.hidden)}
     bounds = (
@@ -191,7 +192,8 @@ def _numbers(spec: LatentSpec) -> float:
         min(dynamics.products, decoder.code_size**2) * float(decoder.code_size) * (dynamics.form == "quadratic")
     )
     # Fields at the points, and of products what four matrices of twice as many rows hold.
-    of_layers = 12.0 * dynamics.points**2 * (decoder.code_size + 1) * (dynamics.form == "layers")
+    of_layers = 6.0 * (2 + dynamics.tracers) * dynamics.points**2 * (decoder.code_size + 1)
+    of_layers *= dynamics.form == "layers"
     return of_layers + float(of_decoder + of_network + of_readout) + of_products + 2.0 * state**2
 
 

@@ -79,7 +79,7 @@ class LatentModel(nn.Module):
         elif d.form == "quadratic":
             self.dynamics = QuadraticODE(code, d.products)
         elif d.form == "layers":
-            self.dynamics = LayeredODE(code, d.points)
+            self.dynamics = LayeredODE(code, d.points, d.tracers)
         else:
             self.dynamics = LatentODE(code, d.order, len(spec.context), d.hidden, d.depth)
         self.initialiser = HistoryInitialiser(code, d.order, d.lags, spec.interval_days)

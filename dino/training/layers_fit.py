@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.codes import CodeSeries, gather_steps
-from ..dynamics import LayeredODE, LayerNumbers
+from ..dynamics import SIGNED, LayeredODE, LayerNumbers, TracerNumbers
 from ..model import LatentModel, Ocean
 from ..numerics.gaussian import cholesky
 from ..space.decoders import Decoder, decode
@@ -20,6 +20,8 @@ GRAVITY_KM_PER_DAY2 = 9.81e-3 * 86400.0**2
 EARTH_RADIUS_KM = 6371.0
 # Where the search begins: an ocean of middle latitudes, 30 km of deformation radius, two equal layers, 5 cm/s of shear.
 RADIUS_KM, SHEAR_KM_PER_DAY, DRAG_DAYS, VISCOSITY_PER_DAY = 30.0, 0.05 * 86.4, 20.0, 1.0
+# Of a tracer: a front over so many kilometres, southward to the warmer side, a month, and eddies at a point.
+FRONT_KM, RELAXATION_DAYS, MIXING_KM2_PER_DAY = 200.0, 30.0, 4.32
 # More pairs of maps change the numbers in the third digit.
 PAIRS, ROUNDS, STEP = 256, 12, 1e-3
 # A weak belief in the first guess, of the change of codes: what data do not tell, as in a sea that stands still, stays.
@@ -29,10 +31,10 @@ SETTLED = 1e-4  # of the error, below which a round's gain ends the search
 
 
 class LayersFit(NamedTuple):
-    """Squared one-interval error over that of persistence after every round, and the numbers found."""
+    """Squared one-interval error over that of persistence after every round, and the numbers, as `dynamics.names`."""
 
     errors: list[float]
-    numbers: LayerNumbers
+    numbers: tuple[float, ...]
 
 
 @torch.no_grad()
@@ -50,10 +52,12 @@ def lay_layers(model: LatentModel, ocean: Ocean) -> None:
     fields = modes_and_mean(model.decoder, places)
     fields[-1] += torch.as_tensor((ocean.background.at(longitude, latitude) / scale).T).to(fields)
     coriolis = 2 * ROTATION_PER_DAY * math.sin(math.radians(box.latitude))
-    # Of sea level in metres, geostrophy makes streamfunctions.
-    units = torch.as_tensor(scale * GRAVITY_KM_PER_DAY2 / (1000.0 * coriolis))
+    # Of sea level in metres, geostrophy makes streamfunctions; tracers keep their units.
+    units = torch.as_tensor(scale).double().clone()
+    units[[0, -1]] *= GRAVITY_KM_PER_DAY2 / (1000.0 * coriolis)
     shape = (-1, len(units), dynamics.points, dynamics.points)
-    dynamics.lay(fields.view(shape), units, box.length_km[0], first_numbers(box.latitude))
+    numbers = sum((first_of_tracer(float(unit), box.latitude) for unit in units[1:-1]), first_numbers(box.latitude))
+    dynamics.lay(fields.view(shape), units, box.length_km[0], numbers)
 
 
 def modes_and_mean(decoder: Decoder, places: Tensor) -> Tensor:
@@ -71,6 +75,12 @@ def first_numbers(latitude: float) -> LayerNumbers:
     return LayerNumbers(half, half, SHEAR_KM_PER_DAY, beta, 1 / DRAG_DAYS, VISCOSITY_PER_DAY)
 
 
+def first_of_tracer(unit: float, latitude: float) -> TracerNumbers:
+    """Where the search begins for a tracer that varies by `unit`, as temperature does: colder toward the pole."""
+    gradient = -math.copysign(unit / FRONT_KM, latitude)
+    return TracerNumbers(gradient, 1 / RELAXATION_DAYS, MIXING_KM2_PER_DAY)
+
+
 @torch.no_grad()
 def fit_layers(model: LatentModel, training: list[CodeSeries], generator: torch.Generator) -> LayersFit:
     """Find the numbers with which codes one interval ahead are forecast best, by Levenberg and Marquardt's method."""
@@ -79,11 +89,11 @@ def fit_layers(model: LatentModel, training: list[CodeSeries], generator: torch.
     moved = float((after - before).double().square().sum())
     # Of every number in units of its first guess; those that must stay positive by their logarithm.
     first = dynamics.numbers.clone()
-    signed = torch.tensor([name in ("flow", "beta") for name in LayerNumbers._fields])
+    signed = torch.tensor([name in SIGNED for name in dynamics.names])
 
     def missed(control: Tensor) -> Tensor:
         values = torch.where(signed, first.cpu() * (1 + control), first.cpu() * control.exp())
-        dynamics.take(LayerNumbers(*values.tolist()))
+        dynamics.take(values.tolist())
         ahead = model.integrate(before, torch.tensor([model.spec.interval_days]))[0]
         return torch.cat([(ahead - after).double().flatten().cpu(), math.sqrt(BELIEF * moved) * control])
 
@@ -108,7 +118,7 @@ def fit_layers(model: LatentModel, training: list[CodeSeries], generator: torch.
             break
     missed(control)
     dynamics.trust(training[0].codes, model.spec.interval_days)
-    return LayersFit(errors, LayerNumbers(*dynamics.numbers.tolist()))
+    return LayersFit(errors, tuple(dynamics.numbers.tolist()))
 
 
 @torch.no_grad()
@@ -116,13 +126,13 @@ def add_error_of_numbers(model: LatentModel, training: list[CodeSeries], generat
     """Let the process noise hold what numbers do that are off by `UNSURE`, each by itself: other oceans have others."""
     dynamics, interval = cast(LayeredODE, model.dynamics), model.spec.interval_days
     before, _ = _pairs(training, generator, PAIRS * 4)
-    found, times = LayerNumbers(*dynamics.numbers.tolist()), torch.tensor([interval])
+    found, times = dynamics.numbers.clone(), torch.tensor([interval])
     ahead, added = model.integrate(before, times)[0], torch.zeros_like(model.process_noise, dtype=torch.float64)
-    for name, value in found._asdict().items():
-        dynamics.take(found._replace(**{name: (1 + UNSURE) * value}))
+    for off in 1 + UNSURE * torch.eye(len(found)).to(found):
+        dynamics.take((off * found).tolist())
         changed = (model.integrate(before, times)[0] - ahead).double()
         added += changed.T @ changed / len(before)
-    dynamics.take(found)
+    dynamics.take(found.tolist())
     model.process_noise += (shrunk(added, model) / interval).to(model.process_noise)
 
 

@@ -4,7 +4,7 @@ An ocean that differs from the simulated one in shear, stratification or drag ob
 numbers. The filter goes through the record once; from every node its mean is forecast `AHEAD` nodes further, and the
 values there are compared. The sum of squares, over the variance of the observations, is made small in
 
-    the six numbers of `LayerNumbers`, the size of the population of codes, and the size of the process noise
+    the numbers of the equations, the size of the population of codes, and the size of the process noise
 
 by Gauss and Newton's method with Levenberg's damping and finite differences: a step takes as many passes of the filter
 as there are numbers, and one or two. The prior about what simulation taught is Gaussian: of logarithms, or of relative
@@ -18,7 +18,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from data_pipeline.system.progress import Progress
 
 from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
-from ..dynamics import LayeredODE, LayerNumbers
+from ..dynamics import SIGNED, LayeredODE
 from ..errors import ConfigError, EmptyDataError, NonFiniteError
 from ..forecaster import Forecaster
 from ..inference.filter import Problem, filtered
@@ -40,8 +40,7 @@ from .base import Task, Transferred
 from .plan import cut, held_out_misfit
 
 T = TypeVar("T")
-NAMES = (*LayerNumbers._fields, "size", "noise")
-SIGNED = ("flow", "beta")
+AROUND = ("size", "noise")  # behind the numbers of the equations
 UNSURE, UNSURE_NOISE = math.log(2.0), math.log(10.0)  # standard deviations of the priors
 DIFFERENCE = 0.02  # of the derivatives: large enough for the rounding of single precision
 AHEAD, SETTLING = 5, 8  # nodes that are forecast, and nodes after which the filter knows the ocean
@@ -53,7 +52,7 @@ POPULATION, MODEL_ERROR = ("state_covariance", "code_variance"), ("process_noise
 
 
 class Fit(NamedTuple):
-    """What was found: controls (8,) in order of `NAMES`, their covariance, mean squared misfit by round."""
+    """What was found: controls (n,), as `names_of` has them, their covariance, mean squared misfit by round."""
 
     control: Tensor
     covariance: Tensor
@@ -159,7 +158,7 @@ def fit_numbers(task: Task, progress: Progress) -> Transferred:
 @torch.no_grad()
 def fitted(forecaster: Forecaster, seen: Observations, progress: Progress) -> tuple[Forecaster, Fit]:
     """A forecaster with the numbers that forecast best, and these; the one given stays as it is."""
-    taught, precision = forecaster.latent, prior_precision()
+    taught, precision = forecaster.latent, prior_precision(forecaster.latent)
     last = float(seen.time[-1]) if len(seen) else 0.0
     record = Filtering.of(forecaster, seen.between(last - MOST_DAYS, last))
     missed = lambda control: record.missed(changed(taught, control))  # noqa: E731
@@ -167,21 +166,26 @@ def fitted(forecaster: Forecaster, seen: Observations, progress: Progress) -> tu
     return Forecaster(changed(taught, fit.control).eval(), forecaster.ocean, forecaster.assimilation), fit
 
 
-def prior_precision() -> Tensor:
-    """(8,) of the controls."""
-    return torch.tensor([UNSURE_NOISE if name == "noise" else UNSURE for name in NAMES]).double() ** -2
+def names_of(latent: LatentModel) -> tuple[str, ...]:
+    """Names of the controls: the numbers of the equations, and what is around them."""
+    return (*cast(LayeredODE, latent.dynamics).names, *AROUND)
+
+
+def prior_precision(latent: LatentModel) -> Tensor:
+    """(n,) of the controls."""
+    return torch.tensor([UNSURE_NOISE if name == "noise" else UNSURE for name in names_of(latent)]).double() ** -2
 
 
 @torch.no_grad()
 def changed(taught: LatentModel, control: Tensor) -> LatentModel:
-    """A copy of a model with its numbers moved by `control` (8,); zero changes nothing but the solver's step."""
-    latent, moved = copy.deepcopy(taught), dict(zip(NAMES, control.tolist(), strict=True))
+    """A copy of a model with its numbers moved by `control` (n,); zero changes nothing but the solver's step."""
+    latent, (*steps, size, noise) = copy.deepcopy(taught), control.tolist()
     dynamics = latent.dynamics
     assert isinstance(dynamics, LayeredODE)
-    values = LayerNumbers(*dynamics.numbers.tolist())._asdict()
-    dynamics.take(LayerNumbers(*(v * (1 + moved[n] if n in SIGNED else math.exp(moved[n])) for n, v in values.items())))
-    dynamics.extent.mul_(math.exp(moved["size"]))
-    for names, factor in ((POPULATION, 2 * moved["size"]), (MODEL_ERROR, moved["noise"])):
+    factors = (1 + step if name in SIGNED else math.exp(step) for name, step in zip(dynamics.names, steps, strict=True))
+    dynamics.take([value * factor for value, factor in zip(dynamics.numbers.tolist(), factors, strict=True)])
+    dynamics.extent.mul_(math.exp(size))
+    for names, factor in ((POPULATION, 2 * size), (MODEL_ERROR, noise)):
         for name in names:
             getattr(latent, name).mul_(math.exp(factor))
     step = min(latent.step_days, latent.spec.interval_days / STEPS_A_DAY)

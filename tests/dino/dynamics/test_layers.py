@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from data_pipeline.simulators.layer_model import QuasiGeostrophicModel
-from data_pipeline.simulators.layer_settings import QuasiGeostrophicConfig
-from dino.dynamics import LayeredODE, LayerNumbers, integrate
+from data_pipeline.simulators.layer_settings import QuasiGeostrophicConfig, TracerConfig
+from data_pipeline.simulators.tracer import KM2_PER_DAY, TracerModel
+from dino.dynamics import LayeredODE, LayerNumbers, TracerNumbers, integrate
 from dino.dynamics.layers import REACH
 
 POINTS, LENGTH_KM, UNITS = 12, 600.0, (3000.0, 500.0)
@@ -21,8 +22,8 @@ def numbers_of(config):
     return LayerNumbers(*map(float, (*model.stretching, model.flow[0], config.beta, *rates)))
 
 
-def all_waves():
-    """(code + 1, layer, row, column) cosines and sines of every wave that the grid keeps, in both layers; no mean."""
+def all_waves(channels=2):
+    """(code + 1, channel, row, column) cosines and sines of all waves that the grid keeps, in each channel; no mean."""
     cutoff = (POINTS - 1) // 3
     angle = 2 * np.pi * np.arange(POINTS) / POINTS
     y, x = np.meshgrid(angle, angle, indexing="ij")
@@ -33,9 +34,9 @@ def all_waves():
         if k > 0 or m > 0
         for function in (np.cos, np.sin)
     ]
-    fields = np.zeros((2 * len(waves) + 1, 2, POINTS, POINTS))
-    for layer in range(2):
-        fields[layer : 2 * len(waves) : 2, layer] = waves
+    fields = np.zeros((channels * len(waves) + 1, channels, POINTS, POINTS))
+    for channel in range(channels):
+        fields[channel : channels * len(waves) : channels, channel] = waves
     return torch.as_tensor(fields)
 
 
@@ -57,6 +58,28 @@ def test_with_all_waves_codes_move_as_the_simulator_says(ode, randomly):
     expected = model.grid.inverse(change)[0] / scale
     found = np.einsum("k,klyx->lyx", ode.derivative(code).numpy(), all_waves()[:-1].numpy())
     np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
+
+
+def test_a_tracer_is_carried_as_the_simulator_carries_it(randomly):
+    tracer = TracerConfig(gradient_k_per_km=-0.02, relaxation_days=9.0, mixing_m2_s=400.0)
+    model = TracerModel(QuasiGeostrophicModel(CONFIG, np.float64), tracer)
+    waves, units = all_waves(3), (UNITS[0], 0.7, UNITS[1])
+    carried = LayeredODE(len(waves) - 1, POINTS, 1).double()
+    own = TracerNumbers(-0.02, 1 / 9.0, 400.0 * KM2_PER_DAY)
+    carried.lay(waves, torch.tensor(units), LENGTH_KM, (*numbers_of(CONFIG), *own))
+    code, scale = randomly(carried.code_size), np.array(units)[:, None, None]
+    fields = model.grid.forward(np.einsum("k,klyx->lyx", code.numpy(), waves[:-1].numpy()) * scale)[None]
+    state = np.concatenate([model.ocean.potential_vorticity(fields[:, [0, 2]]), fields[:, 1:2]], 1)
+    change = model.tendency(state) - model.damping * state
+    upper, lower = model.ocean.streamfunction(change[:, :2])[0]
+    expected = model.grid.inverse(np.stack([upper, change[0, 2], lower])) / scale
+    found = np.einsum("k,klyx->lyx", carried.derivative(code).numpy(), waves[:-1].numpy())
+    for channel in range(3):
+        np.testing.assert_allclose(found[channel], expected[channel], atol=1e-9 * np.abs(expected[channel]).max())
+    points, tangents = randomly(2, carried.code_size), randomly(2, carried.code_size, 2)
+    pushed = carried.push(torch.cat([points[..., None], tangents], -1))
+    jacobian = torch.func.vmap(torch.func.jacrev(carried.derivative))(points)
+    torch.testing.assert_close(pushed[..., 1:], jacobian @ tangents)
 
 
 def test_a_mean_and_fewer_modes_move_as_the_projection_of_all(ode, randomly):

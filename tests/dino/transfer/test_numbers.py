@@ -108,7 +108,7 @@ def test_what_is_missed_is_a_forecast_of_later_values(forecaster, seen):
 def test_the_numbers_of_an_ocean_are_found_within_their_posterior(forecaster, seen, truth):
     taught, record = forecaster.latent, numbers.Filtering.of(forecaster, seen)
     missed = lambda control: record.missed(numbers.changed(taught, control))  # noqa: E731
-    fit = numbers.smallest(missed, numbers.prior_precision(), torch.zeros(8).double(), silent)
+    fit = numbers.smallest(missed, numbers.prior_precision(taught), torch.zeros(8).double(), silent)
     assert fit.rounds[-1] < fit.rounds[0]
     away = (fit.control - truth)[:6] / fit.covariance.diagonal().sqrt()[:6]
     assert float(away.abs().max()) < 3.5, away
