@@ -75,8 +75,8 @@ class LayeredODE(Dynamics):
         self.register_buffer("pull", torch.tensor(0.0))
         # For the interface only: the state is the code itself, in its own units.
         self.register_buffer("rates", torch.ones(1), persistent=False)
-        # Made of the above by `refresh`: velocity of every mode and gradient of what it carries (east and north), both at
-        # the points, the linear part, and the way back from a product at the points to the code.
+        # Made of the above by `refresh`: velocity of every mode and gradient of what it carries (east and north) at the
+        # points, the linear part, and the way back from a product at the points to the code.
         self.register_buffer("velocity", torch.zeros(2, places, code_size + 1), persistent=False)
         self.register_buffer("gradient", torch.zeros(2, places, code_size + 1), persistent=False)
         self.register_buffer("linear", torch.zeros(code_size, code_size + 1), persistent=False)
