@@ -113,15 +113,15 @@ def with_tangents(
     state = frames.before[:, :, 0]
     tangents = state.new_zeros(*state.shape, directions.shape[-1])
     size = state.abs().amax((0, 1)) * DIFFERENCE + 1e-12
+    terms = primitives.pointwise
+    weights, ways = terms.rates(theta)[:, None], terms.rates(directions.mT).permute(0, 2, 3, 1).flatten(2)
 
     def rates(state: Tensor, tangents: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         nudged = torch.cat([state.unsqueeze(2), state.unsqueeze(2) + torch.diag(size)], 2)
-        count = nudged.shape[2]
-        moments = time.repeat_interleave(count)
-        made = primitives.features(nudged.flatten(1, 2).unsqueeze(2), moments)[..., 0, :].unflatten(2, (-1, count))
-        rate = torch.einsum("ep,pesnc->esnc", theta, made)
+        products = terms.products(nudged, time.view(1, -1, 1))
+        rate = products @ weights
         slopes = ((rate[:, :, 1:] - rate[:, :, :1]) / size[:, None]).mT
-        own = torch.einsum("pesc,epd->escd", made[:, :, :, 0], directions)
+        own = (products[:, :, 0] @ ways).unflatten(-1, (state.shape[-1], -1))
         return rate[:, :, 0], slopes @ tangents + own
 
     for number in range(steps):
