@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..numerics.gaussian import cholesky
 from .family import Family, Posterior
-from .transition_equations import Equations, Tangents, better, cost_of, equations, weak_equations
+from .transition_equations import Equations, Tangents, better, cost_of, equations, unexplained, weak_equations
 from .transitions import Frames
 
 DAMPING = 10.0  # by which the damping of a step rises where it failed, and falls where it did not
@@ -25,7 +25,8 @@ LEAST_DAMPING = 1e-3
 LOOK, LOOKED = 1.2, 2  # standard deviations that a first look goes, along so many directions
 FRESH = 2  # iterations that compute sensitivities, the most of the work; later ones only where a step was longer than
 STALE = 1e-2  # standard deviations of the prior
-SETTLED = 1e-6  # of prior standard deviations: an estimate that moves no farther has converged
+SETTLED = 1e-1  # of posterior standard deviations, in any direction: an estimate that moves no farther has converged
+GOOD = 1e-3  # share of the change: a start that leaves less is in the right minimum
 
 
 @torch.no_grad()
@@ -49,7 +50,7 @@ def adapt(
     if start is None and family.begins_at_mean and iterations == 1:
         weights = torch.zeros(count, family.prior.directions, dtype=torch.float64)
     elif start is None and iterations:
-        weights = best_start(family, frames, weights)
+        weights = found_start(family, frames, weights)
     assert weights is not None
     damping, held, best, tangents, made, moved = free, weights, None, known, 0, 0.0
     for made in range(1, iterations + 1):
@@ -65,9 +66,9 @@ def adapt(
             held = torch.where(lower[:, None], weights, held)
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
-        weights, _ = solved(best, family.caution, damping, held)
+        weights, factor = solved(best, family.caution, damping, held)
         moved = float((weights - held).abs().max())
-        if moved < SETTLED:
+        if float((factor.mT @ (weights - held).unsqueeze(-1)).square().sum((-1, -2)).max()) < SETTLED**2:
             break
     if best is not None:
         last, (_, factor) = best, solved(best, family.caution, free, held)
@@ -76,6 +77,19 @@ def adapt(
     assert last is not None
     assert factor is not None
     return Posterior(family.prior, weights, factor, last.misfit, made)
+
+
+def found_start(family: Family, frames: Frames, weights: Tensor | None) -> Tensor:
+    """(environment, direction) the given weights where they leave next to nothing, `best_start` of the others."""
+    family = replace(family, steps=family.rough or family.steps)
+    if weights is None:
+        return best_start(family, frames, None)
+    left = unexplained(family, family.prior.coefficients(weights), frames)
+    others = torch.nonzero(~(left < GOOD)).flatten()
+    if len(others):
+        weights = weights.clone()
+        weights[others] = best_start(family, replace(frames, states=frames.states[others]), weights[others])
+    return weights
 
 
 def best_start(family: Family, frames: Frames, also: Tensor | None) -> Tensor:

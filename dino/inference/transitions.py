@@ -17,6 +17,7 @@ MOST_STEPS = 64  # of an interval
 DIFFERENCE = 1e-6  # of a direction, by which sensitivities are found
 FEW = 16  # transitions that are looked at
 STEP_ERROR = 1e-5  # of a step, as a share of the change from frame to frame
+ROUGH_ERROR = 1e-2  # of a step that is good enough for sensitivities and for a look around
 DEGREE = 5  # of the splines through frames
 
 
@@ -84,11 +85,18 @@ def flow(
 
 @torch.no_grad()
 def linearised(
-    primitives: Primitives, theta: Tensor, directions: Tensor, frames: Frames, steps: int, damping: Tensor | None = None
+    primitives: Primitives,
+    theta: Tensor,
+    directions: Tensor,
+    frames: Frames,
+    steps: int,
+    damping: Tensor | None = None,
+    rough: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """What coefficients (environment, term) leave of the next frames, and how the prediction changes with them.
 
     directions : (environment, term, direction) changes of coefficients of about one standard deviation
+    rough : steps that are enough for the changes, where they are fewer than the prediction's `steps`; 0 for as many
     Returns residuals (environment, sample, block, channel) and, behind the environment, a direction.
     """
     count, number = len(theta), directions.shape[-1]
@@ -97,9 +105,13 @@ def linearised(
         return frames.after - made, changes
     tried = torch.cat([theta[:, None], theta[:, None] + DIFFERENCE * directions.mT], dim=1)
     before = frames.before[:, None].expand(-1, number + 1, *[-1] * 3)
-    both = tried.flatten(0, 1), before.flatten(0, 1)
-    made = flow(primitives, *both, frames.moments, frames.interval, steps, damping).unflatten(0, (count, number + 1))
-    return frames.after - made[:, 0], (made[:, 1:] - made[:, :1]) / DIFFERENCE
+    both, few = (tried.flatten(0, 1), before.flatten(0, 1)), rough or steps
+    made = flow(primitives, *both, frames.moments, frames.interval, few, damping).unflatten(0, (count, number + 1))
+    changes = (made[:, 1:] - made[:, :1]) / DIFFERENCE
+    if few == steps:
+        return frames.after - made[:, 0], changes
+    exact = flow(primitives, theta, frames.before, frames.moments, frames.interval, steps, damping)
+    return frames.after - exact, changes
 
 
 def with_tangents(
