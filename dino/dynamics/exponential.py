@@ -38,6 +38,9 @@ class Exponential:
         self._first = step * (one - 3 * two + 4 * three)
         self._between = step * (2 * two - 4 * three)
         self._last = step * (4 * three - two)
+        if self._alone:
+            names = ("_decay", "_half", "_middle", "_first", "_between", "_last")
+            self.__dict__.update({name: by_channel(getattr(self, name)) for name in names})
         self._tendency = primitives.tendency(theta) if primitives.other_terms else None
 
     def __call__(self, state: Tensor, time: Tensor) -> Tensor:
@@ -65,6 +68,7 @@ class Exponential:
 
     def advance(self, state: Tensor, time: Tensor, steps: int) -> Tensor:
         """States after so many steps."""
+        state = by_channel(state)
         for number in range(steps):
             state = self(state, time + number * self.step)
         return state
@@ -74,6 +78,11 @@ class Exponential:
         for frame in range(frames):
             state = self.advance(state, time + frame * steps * self.step, steps)
             yield state
+
+
+def by_channel(values: Tensor) -> Tensor:
+    """The same values (..., block, channel) with the waves of a channel side by side in memory, as transforms want them."""
+    return values.mT.contiguous().mT
 
 
 def bounded(matrices: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class Products:
         factors = dict.fromkeys(_plain(f) for keys, _ in self._keys for f in keys if f.channel)
         self._place = {factor: number for number, factor in enumerate(factors)}
         self._channels = torch.tensor([modes.channels.index(f.channel) for f in factors], dtype=torch.long)
+        self._all = self._channels.tolist() == list(range(len(modes.channels)))
         operators = [f.operator for f in factors]
         self._symbols = None
         if any(operator != IDENTITY for operator in operators):
@@ -82,7 +83,7 @@ class Products:
 
     def _products(self, spectra: Tensor, time: Tensor) -> list[Tensor]:
         """(environment, sample, *points) of spectra (environment, sample, channel, block)."""
-        taken = spectra[:, :, self._channels]
+        taken = spectra if self._all else spectra[:, :, self._channels]
         points = self.modes.at_points(taken if self._symbols is None else taken * self._symbols)
         curved: dict[Factor, Tensor] = {}
         made = []

@@ -23,8 +23,8 @@ from .transitions import Frames
 DAMPING = 10.0  # by which the damping of a step rises where it failed, and falls where it did not
 LEAST_DAMPING = 1e-3
 LOOK, LOOKED = 1.2, 2  # standard deviations that a first look goes, along so many directions
-FRESH = 2  # iterations that compute sensitivities, the most of the work; later ones only where a step was longer than
-STALE = 1e-2  # standard deviations of the prior
+FALL = 0.25  # of the misfit before: where less is gained, sensitivities, the most of the work, are computed anew unless
+STALE = 1e-2  # standard deviations of the prior are more than the step
 SETTLED = 1e-1  # of posterior standard deviations, in any direction: an estimate that moves no farther has converged
 GOOD = 1e-3  # share of the change: a start that leaves less is in the right minimum
 
@@ -52,11 +52,10 @@ def adapt(
     elif start is None and iterations:
         weights = found_start(family, frames, weights)
     assert weights is not None
-    damping, held, best, tangents, made, moved = free, weights, None, known, 0, 0.0
+    damping, held, best, tangents, made, misfit = free, weights, None, known, 0, None
     for made in range(1, iterations + 1):
-        if known is None and (made <= FRESH or moved > STALE):
-            tangents = None
-        tried, tangents = equations(family, weights, frames, tangents)
+        old = tangents
+        tried, tangents = equations(family, weights, frames, old)
         cost = tried.cost / family.caution + weights.square().sum(1)
         if best is None:
             best, least, held = tried, cost, weights
@@ -67,9 +66,13 @@ def adapt(
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
         weights, factor = solved(best, family.caution, damping, held)
-        moved = float((weights - held).abs().max())
-        if float((factor.mT @ (weights - held).unsqueeze(-1)).square().sum((-1, -2)).max()) < SETTLED**2:
+        if length(weights - held, factor) < SETTLED:
             break
+        slow = misfit is not None and bool((tried.misfit > FALL * misfit).any())
+        if slow and known is None and old is not None and float((weights - held).abs().max()) > STALE:
+            best, tangents = equations(family, held, frames)
+            weights, factor = solved(best, family.caution, damping, held)
+        misfit = tried.misfit
     if best is not None:
         last, (_, factor) = best, solved(best, family.caution, free, held)
         # The last step of those that have never failed is taken without looking again: one solve stays one solve.
@@ -77,6 +80,11 @@ def adapt(
     assert last is not None
     assert factor is not None
     return Posterior(family.prior, weights, factor, last.misfit, made)
+
+
+def length(steps: Tensor, factor: Tensor) -> float:
+    """Of the longest of steps (environment, direction), in standard deviations of the posterior."""
+    return float((factor.mT @ steps.unsqueeze(-1)).square().sum((-1, -2)).max()) ** 0.5
 
 
 def found_start(family: Family, frames: Frames, weights: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from ..dynamics.exponential import Exponential
 from ..dynamics.primitives import Primitives
 
 MOST_VALUES = 2**22  # states that are stepped together
+AT_ONCE = 2**18  # of these that a processor's cache holds with what a step makes of them
 MOST_STEPS = 64  # of an interval
 DIFFERENCE = 1e-6  # of a direction, by which sensitivities are found
 FEW = 16  # transitions that are looked at
@@ -80,7 +81,10 @@ def flow(
     damping: Tensor | None,
 ) -> Tensor:
     """States an interval after `before` (environment, sample, block, channel)."""
-    return Exponential(primitives, theta, interval / steps, damping).advance(before, time, steps)
+    count = max(1, AT_ONCE // (before.shape[1] * max(before.shape[2], math.prod(primitives.modes.points)) * before.shape[3]))
+    parts = zip(theta.split(count), before.split(count), strict=True)
+    made = [Exponential(primitives, some, interval / steps, damping).advance(own, time, steps) for some, own in parts]
+    return made[0] if len(made) == 1 else torch.cat(made)
 
 
 @torch.no_grad()

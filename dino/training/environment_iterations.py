@@ -11,14 +11,15 @@ from ..inference.family import Family
 from ..inference.transition_equations import unexplained
 from ..inference.transitions import Frames
 
-TRIED = (0, 1, 2, 12)  # iterations, the last of them until nothing moves
-AS_GOOD = 1.1  # times the least mean square error of forecasts
+TRIED = (0, 1, 2, 3, 12)  # iterations, the last of them until nothing moves
+GAIN = 1.1  # of the mean square error of forecasts, for which more iterations are worth their time
+ENOUGH = 1e-8  # of the mean square of the fields: a smaller error is not worth more
 UNLIKE = 10.0  # times the largest share of change that is left in training: such an environment wants all iterations
 
 
 @torch.no_grad()
 def with_iterations(family: Family, frames: Frames) -> Family:
-    """The family with the fewest iterations whose forecasts are as good as the best.
+    """The family with the fewest iterations whose forecasts more of them do not better.
 
     The first trajectory of every environment is its prompt. The others are forecast from their first frames, or the
     same one where it is alone.
@@ -26,13 +27,16 @@ def with_iterations(family: Family, frames: Frames) -> Family:
     prompts, tests = replace(frames, states=frames.states[:, :1]), frames.states[:, 1:]
     if tests.shape[1] == 0:
         tests = frames.states
-    errors, leaves = [], []
+    chosen, least, left = 0, float("inf"), 0.0
     for count in TRIED:
         theta = adapt(family, prompts, count).mean
-        errors.append(float(forecast_error(family, theta, tests, frames).mean()))
-        leaves.append(UNLIKE * float(unexplained(family, theta, prompts).max()))
-    best = next(n for n, error in enumerate(errors) if error <= AS_GOOD * min(errors))
-    return replace(family, iterations=TRIED[best], leaves=leaves[best])
+        error = float(forecast_error(family, theta, tests, frames).mean())
+        if least <= GAIN * error:
+            break
+        chosen, least, left = count, error, float(unexplained(family, theta, prompts).max())
+        if error <= ENOUGH:
+            break
+    return replace(family, iterations=chosen, leaves=UNLIKE * left)
 
 
 def forecast_error(family: Family, theta: Tensor, states: Tensor, frames: Frames) -> Tensor:
