@@ -81,7 +81,7 @@ class Exponential:
 
 
 def by_channel(values: Tensor) -> Tensor:
-    """The same values (..., block, channel) with the waves of a channel side by side in memory, as transforms want them."""
+    """The same values (..., block, channel), the waves of a channel side by side in memory: transforms want them so."""
     return values.mT.contiguous().mT
 
 

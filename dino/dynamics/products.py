@@ -1,6 +1,6 @@
 """Products of fields on a box: all that a tendency needs of them in one transform to the points and one back.
 
-How products are made does not depend on coefficients; `Products.tendency` weighs them for given ones, once for all steps.
+How products are made does not depend on coefficients; `Products.tendency` weighs them for given ones, for all steps.
 """
 
 from collections.abc import Callable, Iterable

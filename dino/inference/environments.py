@@ -53,7 +53,8 @@ def adapt(
         weights = found_start(family, frames, weights)
     assert weights is not None
     damping, held, best, tangents, made, misfit = free, weights, None, known, 0, None
-    for made in range(1, iterations + 1):
+    while made < iterations:
+        made += 1
         old = tangents
         tried, tangents = equations(family, weights, frames, old)
         cost = tried.cost / family.caution + weights.square().sum(1)

@@ -81,7 +81,9 @@ def flow(
     damping: Tensor | None,
 ) -> Tensor:
     """States an interval after `before` (environment, sample, block, channel)."""
-    count = max(1, AT_ONCE // (before.shape[1] * max(before.shape[2], math.prod(primitives.modes.points)) * before.shape[3]))
+    count = max(
+        1, AT_ONCE // (before.shape[1] * max(before.shape[2], math.prod(primitives.modes.points)) * before.shape[3])
+    )
     parts = zip(theta.split(count), before.split(count), strict=True)
     made = [Exponential(primitives, some, interval / steps, damping).advance(own, time, steps) for some, own in parts]
     return made[0] if len(made) == 1 else torch.cat(made)

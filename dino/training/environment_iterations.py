@@ -40,7 +40,7 @@ def with_iterations(family: Family, frames: Frames) -> Family:
 
 
 def forecast_error(family: Family, theta: Tensor, states: Tensor, frames: Frames) -> Tensor:
-    """(environment,) mean square error of forecasts of all frames from the first, relative to the fields and at most one.
+    """(environment,) mean square error of forecasts of all frames from the first, of the fields' and at most one.
 
     states : (environment, trajectory, frame, block, channel)
     """
