@@ -117,18 +117,19 @@ class Physics:
         return [term.text for term in self.family.primitives.terms]
 
     @without_gradients
-    def adapt(self, trajectories: xr.Dataset, iterations: int = 12) -> "Adapted":
+    def adapt(self, trajectories: xr.Dataset, iterations: int | None = None) -> "Adapted":
         """The coefficients of the environments of a dataset.
 
         iterations : Gauss-Newton steps, each one linear solve, after the first estimate: a linear solve of the integral
-        form, or the prior's centre where frames are too far apart for that
+        form, or the prior's centre where frames are too far apart for that. When absent as many as sufficed for
+        forecasts in training, and at most 12 for environments that these explain less well than they did there
 
         The interval between frames may be another than the one that was learned from.
         Raises SchemaError where channels or box are others than those that were learned, EmptyDataError for fewer than
         three frames.
         """
         self._check(trajectories)
-        if iterations < 0:
+        if iterations is not None and iterations < 0:
             raise ConfigError(f"iterations must be 0 or more; came {iterations}")
         prompts = []
         for part in alike(trajectories):

@@ -23,34 +23,52 @@ class Exponential:
     """
 
     def __init__(self, primitives: Primitives, theta: Tensor, step: float, damping: Tensor | None = None) -> None:
-        self.primitives, self.theta, self.step = primitives, theta, step
+        self.primitives, self.step = primitives, step
         linear = primitives.linear(theta)
         if damping is not None:
             linear = linear - damping[:, None, None] * torch.eye(linear.shape[-1], dtype=linear.dtype)
+        self._alone = primitives.uncoupled
+        if self._alone:  # numbers in place of diagonal matrices
+            linear = linear.diagonal(dim1=-2, dim2=-1)[..., None, None]
         whole, half = phi_functions(bounded(step * linear)), phi_functions(bounded(0.5 * step * linear))
+        if self._alone:
+            whole, half = ([each[..., 0, 0] for each in made] for made in (whole, half))
         self._decay, one, two, three = (each.unsqueeze(1) for each in whole)
         self._half, self._middle = half[0].unsqueeze(1), 0.5 * step * half[1].unsqueeze(1)
         self._first = step * (one - 3 * two + 4 * three)
         self._between = step * (2 * two - 4 * three)
         self._last = step * (4 * three - two)
+        if self._alone:
+            names = ("_decay", "_half", "_middle", "_first", "_between", "_last")
+            self.__dict__.update({name: by_channel(getattr(self, name)) for name in names})
+        self._tendency = primitives.tendency(theta) if primitives.other_terms else None
 
     def __call__(self, state: Tensor, time: Tensor) -> Tensor:
         """States (environment, sample, block, channel) a step after `time` (sample,)."""
-        tendency = self.primitives.nonlinear
-        if not self.primitives.other_terms:
-            return apply(self._decay, state)
+        tendency = self._tendency
+        if tendency is None:
+            return self._plus(None, self._decay, state)
         middle = time + 0.5 * self.step
-        first = tendency(self.theta, state, time)
-        decayed = apply(self._half, state)
-        one = decayed + apply(self._middle, first)
-        second = tendency(self.theta, one, middle)
-        third = tendency(self.theta, decayed + apply(self._middle, second), middle)
-        last = tendency(self.theta, apply(self._half, one) + apply(self._middle, 2 * third - first), time + self.step)
-        made = apply(self._decay, state) + apply(self._first, first) + apply(self._between, second + third)
-        return made + apply(self._last, last)
+        first = tendency(state, time)
+        decayed = self._plus(None, self._half, state)
+        one = self._plus(decayed, self._middle, first)
+        second = tendency(one, middle)
+        third = tendency(self._plus(decayed, self._middle, second), middle)
+        last = self._plus(self._plus(None, self._half, one), self._middle, 2 * third - first)
+        last = tendency(last, time + self.step)
+        made = self._plus(self._plus(None, self._decay, state), self._first, first)
+        return self._plus(self._plus(made, self._between, second + third), self._last, last)
+
+    def _plus(self, given: Tensor | None, factor: Tensor, state: Tensor) -> Tensor:
+        """What is given plus a factor of every wave times states."""
+        if not self._alone:
+            made = apply(factor, state)
+            return made if given is None else given + made
+        return factor * state if given is None else torch.addcmul(given, factor, state)
 
     def advance(self, state: Tensor, time: Tensor, steps: int) -> Tensor:
         """States after so many steps."""
+        state = by_channel(state)
         for number in range(steps):
             state = self(state, time + number * self.step)
         return state
@@ -60,6 +78,11 @@ class Exponential:
         for frame in range(frames):
             state = self.advance(state, time + frame * steps * self.step, steps)
             yield state
+
+
+def by_channel(values: Tensor) -> Tensor:
+    """The same values (..., block, channel), the waves of a channel side by side in memory: transforms want them so."""
+    return values.mT.contiguous().mT
 
 
 def bounded(matrices: Tensor) -> Tensor:
@@ -92,14 +115,15 @@ def _scalar_phi(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     small = z.abs() < 1
     safe = torch.where(small, torch.ones_like(z), z)
     near = torch.where(small, z, torch.zeros_like(z))
+    term, last = torch.full_like(z, 1 / 6), torch.zeros_like(z)
+    for number in range(1, TERMS + 1):
+        last = last + term
+        term = term * near / (3 + number)
+    series = [last]
+    for factorial in (2.0, 1.0):
+        series.append(near * series[-1] + 1 / factorial)
     made, far = [z.exp()], safe.exp()
-    factorial = 1.0
-    for order in range(1, 4):
+    for factorial, close in zip((1.0, 1.0, 2.0), reversed(series), strict=True):
         far = (far - 1 / factorial) / safe
-        factorial *= order
-        term, total = torch.full_like(z, 1 / factorial), torch.zeros_like(z)
-        for number in range(1, TERMS + 1):
-            total = total + term
-            term = term * near / (order + number)
-        made.append(torch.where(small, total, far))
+        made.append(torch.where(small, close, far))
     return tuple(made)  # pyright: ignore[reportReturnType]

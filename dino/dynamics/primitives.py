@@ -16,7 +16,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .terms import Factor, Monomial, Term, parse_terms
+from .pointwise import Pointwise
+from .products import Products, Tendency
+from .terms import Term, parse_terms
 
 PROPORTIONAL = 1e-10  # by which one image may be off a multiple of another
 
@@ -91,83 +93,46 @@ class Primitives:
         return torch.einsum("ep,pbij->ebij", theta[:, self.linear_terms].to(self.modes.dtype), self.matrices)
 
     @cached_property
-    def _groups(self) -> dict[tuple[str, str], list[tuple[int, Monomial]]]:
-        """(outer operator, target) -> the monomials of the terms that are not linear."""
-        groups: dict[tuple[str, str], list[tuple[int, Monomial]]] = {}
-        for number in self.other_terms:
-            for monomial in self.terms[number].monomials:
-                groups.setdefault((monomial.outer, self.terms[number].target), []).append((number, monomial))
-        return groups
+    def uncoupled(self) -> bool:
+        """Whether no linear term brings one channel into another: matrices of waves are diagonal then."""
+        off = ~torch.eye(len(self.modes.channels), dtype=torch.bool)
+        return not bool((self.matrices[..., off] != 0).any())
+
+    @cached_property
+    def _others(self) -> Products | Pointwise:
+        """How the terms that are not linear are made."""
+        if self.modes.dimensions:
+            return Products(self.modes, self.terms, self.other_terms)
+        return Pointwise(self.terms, self.modes.channels)
+
+    @property
+    def pointwise(self) -> Pointwise:
+        """All terms of a system without space."""
+        assert isinstance(self._others, Pointwise)
+        return self._others
+
+    def tendency(self, theta: Tensor) -> Tendency:
+        """The tendency (environment, sample, block, channel) of the other terms with coefficients, of states and times
+        (sample,)."""
+        if isinstance(self._others, Products):
+            return self._others.tendency(theta)
+        return self._others.tendency(theta)
 
     def nonlinear(self, theta: Tensor, state: Tensor, time: Tensor) -> Tensor:
         """Tendency (environment, sample, block, channel) of the other terms; time : (sample,)."""
-        made = torch.zeros_like(state)
-        values: dict[Factor, Tensor] = {}
-        products: dict[tuple, Tensor] = {}
-        for (outer, target), members in self._groups.items():
-            total: Tensor | None = None
-            for number, monomial in members:
-                product = self._product(monomial, state, time, values, products)
-                weight = monomial.weight * theta[:, number].view(-1, *[1] * (product.dim() - 1))
-                total = weight * product if total is None else total + weight * product
-            assert total is not None
-            made[..., self.modes.channels.index(target)] += self._projected(total, outer)
-        return made
+        return self.tendency(theta)(state, time)
 
     def features(self, state: Tensor, time: Tensor) -> Tensor:
         """All G_p (term, environment, sample, block, channel) of states at times (sample,)."""
+        if not self.modes.dimensions:
+            products = self.pointwise.products(state[:, :, 0], time.view(1, -1))
+            return torch.einsum("esk,pck->pesc", products, self.pointwise.adds).unsqueeze(-2)
         made = state.new_zeros(len(self.terms), *state.shape)
         for row, number in enumerate(self.linear_terms):
             made[number] = apply(self.matrices[row], state)
-        values: dict[Factor, Tensor] = {}
-        products: dict[tuple, Tensor] = {}
-        for number in self.other_terms:
-            for monomial in self.terms[number].monomials:
-                product = self._product(monomial, state, time, values, products)
-                column = self.modes.channels.index(self.terms[number].target)
-                made[number, ..., column] += monomial.weight * self._projected(product, monomial.outer)
+        assert isinstance(self._others, Products)
+        self._others.add_features(made, state, time)
         return made
-
-    def _projected(self, values: Tensor, outer: str) -> Tensor:
-        """Spectra (..., block) of an operator on values at the points."""
-        spectra = self.modes.from_points(values)
-        return spectra if outer == "id" else spectra * self.modes.symbol(outer)
-
-    def _product(
-        self,
-        monomial: Monomial,
-        state: Tensor,
-        time: Tensor,
-        values: dict[Factor, Tensor],
-        products: dict[tuple, Tensor],
-    ) -> Tensor:
-        """Values (environment, sample, *points) of a product; what other monomials have made already is taken."""
-        key = (monomial.factors, monomial.power)
-        if key in products:
-            return products[key]
-        made: Tensor | None = None
-        for factor in monomial.factors:
-            if factor not in values:
-                values[factor] = self._values(factor, state)
-            made = values[factor] if made is None else made * values[factor]
-        space = [1] * self.modes.dimensions
-        if made is None:
-            made = torch.ones(1, 1, *self.modes.points, dtype=torch.float64)
-        if monomial.power:
-            made = made * (time**monomial.power).view(1, -1, *space)
-        products[key] = made  # what does not depend on the state keeps its few dimensions
-        return made
-
-    def _values(self, factor: Factor, state: Tensor) -> Tensor:
-        """Values of one factor at the points."""
-        if not factor.channel:
-            return self.modes.wave(factor.operator, factor.harmonic)[None, None]
-        spectra = state[..., self.modes.channels.index(factor.channel)]
-        if factor.shape:
-            return cubic_spline(self.modes.at_points(spectra), *factor.shape)
-        return self.modes.at_points(
-            spectra if factor.operator == "id" else spectra * self.modes.symbol(factor.operator)
-        )
 
 
 def proportional(primitives: Primitives) -> list[tuple[str, str]]:
@@ -184,13 +149,6 @@ def proportional(primitives: Primitives) -> list[tuple[str, str]]:
     first, second = torch.nonzero(torch.triu(alike, 1) > 1 - PROPORTIONAL, as_tuple=True)
     texts = [term.text for term in primitives.terms]
     return [(texts[a], texts[b]) for a, b in zip(first, second, strict=True) if smooth[a] and smooth[b]]
-
-
-def cubic_spline(values: Tensor, number: float, count: float, low: float, high: float) -> Tensor:
-    """The cubic B-spline `number` of `count` on equal knots; outside low..high it goes on as at the end."""
-    width = (high - low) / (count - 3)
-    x = ((values.clamp(low, high) - low) / width - number + 1).abs()
-    return torch.where(x < 1, 2 / 3 - x**2 * (1 - x / 2), (2 - x).clamp_min(0) ** 3 / 6)
 
 
 def apply(matrices: Tensor, state: Tensor) -> Tensor:

@@ -17,15 +17,16 @@ from torch import Tensor
 
 from ..numerics.gaussian import cholesky
 from .family import Family, Posterior
-from .transition_equations import Equations, Tangents, better, cost_of, equations, weak_equations
+from .transition_equations import Equations, Tangents, better, cost_of, equations, unexplained, weak_equations
 from .transitions import Frames
 
 DAMPING = 10.0  # by which the damping of a step rises where it failed, and falls where it did not
 LEAST_DAMPING = 1e-3
 LOOK, LOOKED = 1.2, 2  # standard deviations that a first look goes, along so many directions
-FRESH = 2  # iterations that compute sensitivities, the most of the work; later ones only where a step was longer than
-STALE = 1e-2  # standard deviations of the prior
-SETTLED = 1e-6  # of prior standard deviations: an estimate that moves no farther has converged
+FALL = 0.25  # of the misfit before: where less is gained, sensitivities, the most of the work, are computed anew unless
+STALE = 1e-2  # standard deviations of the prior are more than the step
+SETTLED = 1e-1  # of posterior standard deviations, in any direction: an estimate that moves no farther has converged
+GOOD = 1e-3  # share of the change: a start that leaves less is in the right minimum
 
 
 @torch.no_grad()
@@ -49,13 +50,13 @@ def adapt(
     if start is None and family.begins_at_mean and iterations == 1:
         weights = torch.zeros(count, family.prior.directions, dtype=torch.float64)
     elif start is None and iterations:
-        weights = best_start(family, frames, weights)
+        weights = found_start(family, frames, weights)
     assert weights is not None
-    damping, held, best, tangents, made, moved = free, weights, None, known, 0, 0.0
-    for made in range(1, iterations + 1):
-        if known is None and (made <= FRESH or moved > STALE):
-            tangents = None
-        tried, tangents = equations(family, weights, frames, tangents)
+    damping, held, best, tangents, made, misfit = free, weights, None, known, 0, None
+    while made < iterations:
+        made += 1
+        old = tangents
+        tried, tangents = equations(family, weights, frames, old)
         cost = tried.cost / family.caution + weights.square().sum(1)
         if best is None:
             best, least, held = tried, cost, weights
@@ -65,10 +66,14 @@ def adapt(
             held = torch.where(lower[:, None], weights, held)
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
-        weights, _ = solved(best, family.caution, damping, held)
-        moved = float((weights - held).abs().max())
-        if moved < SETTLED:
+        weights, factor = solved(best, family.caution, damping, held)
+        if length(weights - held, factor) < SETTLED:
             break
+        slow = misfit is not None and bool((tried.misfit > FALL * misfit).any())
+        if slow and known is None and old is not None and float((weights - held).abs().max()) > STALE:
+            best, tangents = equations(family, held, frames)
+            weights, factor = solved(best, family.caution, damping, held)
+        misfit = tried.misfit
     if best is not None:
         last, (_, factor) = best, solved(best, family.caution, free, held)
         # The last step of those that have never failed is taken without looking again: one solve stays one solve.
@@ -76,6 +81,24 @@ def adapt(
     assert last is not None
     assert factor is not None
     return Posterior(family.prior, weights, factor, last.misfit, made)
+
+
+def length(steps: Tensor, factor: Tensor) -> float:
+    """Of the longest of steps (environment, direction), in standard deviations of the posterior."""
+    return float((factor.mT @ steps.unsqueeze(-1)).square().sum((-1, -2)).max()) ** 0.5
+
+
+def found_start(family: Family, frames: Frames, weights: Tensor | None) -> Tensor:
+    """(environment, direction) the given weights where they leave next to nothing, `best_start` of the others."""
+    family = replace(family, steps=family.rough or family.steps)
+    if weights is None:
+        return best_start(family, frames, None)
+    left = unexplained(family, family.prior.coefficients(weights), frames)
+    others = torch.nonzero(~(left < GOOD)).flatten()
+    if len(others):
+        weights = weights.clone()
+        weights[others] = best_start(family, replace(frames, states=frames.states[others]), weights[others])
+    return weights
 
 
 def best_start(family: Family, frames: Frames, also: Tensor | None) -> Tensor:

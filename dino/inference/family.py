@@ -1,6 +1,6 @@
 """What environments of one system have in common, and what is known of one of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -92,6 +92,13 @@ class Posterior:
         changes = self.prior.changes(self.weights)
         return changes @ torch.cholesky_solve(changes.mT, self.factor)
 
+    def with_others(self, place: Tensor, others: "Posterior") -> "Posterior":
+        """The same with the environments `place` (environment,) from elsewhere."""
+        parts = {name: getattr(self, name).clone() for name in ("weights", "factor", "misfit")}
+        for name, values in parts.items():
+            values[place] = getattr(others, name)
+        return replace(self, **parts, iterations=max(self.iterations, others.iterations))
+
     def drawn(self, place: Tensor, generator: torch.Generator) -> Tensor:
         """Coefficients (trajectory, term) drawn for trajectories of environments (trajectory,)."""
         shape = len(place), self.weights.shape[1], 1
@@ -122,3 +129,6 @@ class Family:
     centre: Tensor | None = None
     population: Tensor | None = None
     begins_at_mean: bool = False  # where frames are too far apart for the integral form
+    rough: int = 0  # steps of an interval that are enough for sensitivities; 0 for as many as predictions have
+    iterations: int = 12  # that suffice for environments like those of training
+    leaves: float = 0.0  # share of the change that these leave of those, at most

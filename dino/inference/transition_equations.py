@@ -43,7 +43,7 @@ def equations(
         some = frames.part(part)
         if known is None:
             residual, found = linearised(
-                family.primitives, theta[part], changes[part], some, family.steps, family.damping
+                family.primitives, theta[part], changes[part], some, family.steps, family.damping, family.rough
             )
         else:
             found = known[number]

@@ -13,10 +13,12 @@ from ..dynamics.exponential import Exponential
 from ..dynamics.primitives import Primitives
 
 MOST_VALUES = 2**22  # states that are stepped together
+AT_ONCE = 2**18  # of these that a processor's cache holds with what a step makes of them
 MOST_STEPS = 64  # of an interval
 DIFFERENCE = 1e-6  # of a direction, by which sensitivities are found
 FEW = 16  # transitions that are looked at
 STEP_ERROR = 1e-5  # of a step, as a share of the change from frame to frame
+ROUGH_ERROR = 1e-2  # of a step that is good enough for sensitivities and for a look around
 DEGREE = 5  # of the splines through frames
 
 
@@ -79,16 +81,28 @@ def flow(
     damping: Tensor | None,
 ) -> Tensor:
     """States an interval after `before` (environment, sample, block, channel)."""
-    return Exponential(primitives, theta, interval / steps, damping).advance(before, time, steps)
+    count = max(
+        1, AT_ONCE // (before.shape[1] * max(before.shape[2], math.prod(primitives.modes.points)) * before.shape[3])
+    )
+    parts = zip(theta.split(count), before.split(count), strict=True)
+    made = [Exponential(primitives, some, interval / steps, damping).advance(own, time, steps) for some, own in parts]
+    return made[0] if len(made) == 1 else torch.cat(made)
 
 
 @torch.no_grad()
 def linearised(
-    primitives: Primitives, theta: Tensor, directions: Tensor, frames: Frames, steps: int, damping: Tensor | None = None
+    primitives: Primitives,
+    theta: Tensor,
+    directions: Tensor,
+    frames: Frames,
+    steps: int,
+    damping: Tensor | None = None,
+    rough: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """What coefficients (environment, term) leave of the next frames, and how the prediction changes with them.
 
     directions : (environment, term, direction) changes of coefficients of about one standard deviation
+    rough : steps that are enough for the changes, where they are fewer than the prediction's `steps`; 0 for as many
     Returns residuals (environment, sample, block, channel) and, behind the environment, a direction.
     """
     count, number = len(theta), directions.shape[-1]
@@ -97,9 +111,13 @@ def linearised(
         return frames.after - made, changes
     tried = torch.cat([theta[:, None], theta[:, None] + DIFFERENCE * directions.mT], dim=1)
     before = frames.before[:, None].expand(-1, number + 1, *[-1] * 3)
-    both = tried.flatten(0, 1), before.flatten(0, 1)
-    made = flow(primitives, *both, frames.moments, frames.interval, steps, damping).unflatten(0, (count, number + 1))
-    return frames.after - made[:, 0], (made[:, 1:] - made[:, :1]) / DIFFERENCE
+    both, few = (tried.flatten(0, 1), before.flatten(0, 1)), rough or steps
+    made = flow(primitives, *both, frames.moments, frames.interval, few, damping).unflatten(0, (count, number + 1))
+    changes = (made[:, 1:] - made[:, :1]) / DIFFERENCE
+    if few == steps:
+        return frames.after - made[:, 0], changes
+    exact = flow(primitives, theta, frames.before, frames.moments, frames.interval, steps, damping)
+    return frames.after - exact, changes
 
 
 def with_tangents(
@@ -113,15 +131,15 @@ def with_tangents(
     state = frames.before[:, :, 0]
     tangents = state.new_zeros(*state.shape, directions.shape[-1])
     size = state.abs().amax((0, 1)) * DIFFERENCE + 1e-12
+    terms = primitives.pointwise
+    weights, ways = terms.rates(theta)[:, None], terms.rates(directions.mT).permute(0, 2, 3, 1).flatten(2)
 
     def rates(state: Tensor, tangents: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         nudged = torch.cat([state.unsqueeze(2), state.unsqueeze(2) + torch.diag(size)], 2)
-        count = nudged.shape[2]
-        moments = time.repeat_interleave(count)
-        made = primitives.features(nudged.flatten(1, 2).unsqueeze(2), moments)[..., 0, :].unflatten(2, (-1, count))
-        rate = torch.einsum("ep,pesnc->esnc", theta, made)
+        products = terms.products(nudged, time.view(1, -1, 1))
+        rate = products @ weights
         slopes = ((rate[:, :, 1:] - rate[:, :, :1]) / size[:, None]).mT
-        own = torch.einsum("pesc,epd->escd", made[:, :, :, 0], directions)
+        own = (products[:, :, 0] @ ways).unflatten(-1, (state.shape[-1], -1))
         return rate[:, :, 0], slopes @ tangents + own
 
     for number in range(steps):

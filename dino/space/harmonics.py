@@ -156,7 +156,7 @@ class Harmonics:
         fields = fields.double()
         sizes = tuple(fields.shape[-self.dimensions :])
         spectrum = torch.fft.rfftn(fields, dim=tuple(range(-self.dimensions, 0))) / math.prod(sizes)
-        where, kept = self._places(sizes)
+        where, kept, _ = self._places(sizes)
         flat = spectrum.flatten(-self.dimensions)
         return (flat[..., where] * kept).transpose(-1, -2)
 
@@ -167,21 +167,38 @@ class Harmonics:
     def at_points(self, spectra: Tensor, sizes: tuple[int, ...] | None = None) -> Tensor:
         """Real values (..., *sizes) of spectra (..., block); at the points of products when absent."""
         sizes = sizes or self.points
-        where, kept = self._places(sizes)
-        shape = (*sizes[:-1], sizes[-1] // 2 + 1)
-        full = spectra.new_zeros(*spectra.shape[:-1], math.prod(shape))
-        inside = kept > 0
-        full[..., where[inside]] = spectra[..., inside]
-        whole = full.unflatten(-1, shape)
-        return torch.fft.irfftn(whole, s=sizes, dim=tuple(range(-self.dimensions, 0))) * math.prod(sizes)
+        where, kept, whole = self._places(sizes)
+        if not whole:
+            full = spectra.new_zeros(*spectra.shape[:-1], math.prod(sizes[:-1]) * (sizes[-1] // 2 + 1))
+            inside = kept > 0
+            full[..., where[inside]] = spectra[..., inside]
+            full = full.unflatten(-1, (*sizes[:-1], sizes[-1] // 2 + 1))
+            return torch.fft.irfftn(full, s=sizes, dim=tuple(range(-self.dimensions, 0)), norm="forward")
+        if self.dimensions == 1:
+            return torch.fft.irfft(spectra, n=sizes[0], norm="forward")
+        known = spectra.unflatten(-1, (-1, self.cutoffs[1] + 1))
+        if known.shape[-2] == sizes[0]:
+            return torch.fft.irfft2(known, s=sizes, norm="forward")
+        # Along the first axis only the columns of the code are transformed; the others are zero.
+        cut = self.cutoffs[0]
+        padded = known.new_zeros(*known.shape[:-2], sizes[0], known.shape[-1])
+        padded[..., : cut + 1, :], padded[..., sizes[0] - cut :, :] = known[..., : cut + 1, :], known[..., cut + 1 :, :]
+        return torch.fft.irfft(torch.fft.ifft(padded, dim=-2, norm="forward"), n=sizes[1], norm="forward")
 
     def from_points(self, values: Tensor) -> Tensor:
         """Spectra (..., block) of values (..., *points)."""
-        spectrum = torch.fft.rfftn(values, dim=tuple(range(-self.dimensions, 0))) / math.prod(self.points)
-        return spectrum.flatten(-self.dimensions)[..., self._places(self.points)[0]]
+        columns = self.cutoffs[-1] + 1
+        along = torch.fft.rfft(values, norm="forward")[..., :columns]
+        if self.dimensions == 1:
+            return along
+        both, cut = torch.fft.fft(along, dim=-2, norm="forward"), self.cutoffs[0]
+        if not self.whole:
+            both = torch.cat([both[..., : cut + 1, :], both[..., self.points[0] - cut :, :]], -2)
+        return both.flatten(-2)
 
-    def _places(self, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Where each block lies in the flat transform of a grid, and 1 where that grid has it, else 0."""
+    def _places(self, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor, bool]:
+        """Where each block lies in the flat transform of a grid, 1 where that grid has it, else 0, and whether it has
+        all."""
         if sizes not in self._known:
             kept = torch.ones(len(self.indices[0]), dtype=torch.bool)
             where = torch.zeros(len(kept), dtype=torch.long)
@@ -194,11 +211,11 @@ class Harmonics:
                 kept &= index.abs() <= limit
                 columns = sizes[-1] // 2 + 1 if axis == len(sizes) - 1 else size
                 where = where * columns + torch.where(kept, index % size, 0)
-            self._known[sizes] = (torch.where(kept, where, 0), kept.double())
+            self._known[sizes] = (torch.where(kept, where, 0), kept.double(), bool(kept.all()))
         return self._known[sizes]
 
     @cached_property
-    def _known(self) -> dict[tuple[int, ...], tuple[Tensor, Tensor]]:
+    def _known(self) -> dict[tuple[int, ...], tuple[Tensor, Tensor, bool]]:
         return {}
 
 

@@ -12,7 +12,8 @@ from ..errors import ConfigError, NonFiniteError
 from ..inference.environments import adapt, best_start
 from ..inference.family import Family, Posterior, Prior
 from ..inference.transition_equations import equations, residual_variance
-from ..inference.transitions import STEP_ERROR, Frames, enough_steps, weak_form
+from ..inference.transitions import ROUGH_ERROR, STEP_ERROR, Frames, enough_steps, weak_form
+from .environment_iterations import with_iterations
 from .environment_priors import effective, maximised, with_logarithms
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
@@ -82,10 +83,12 @@ def learn(
     about[..., 0, :] -= centre
     population = shell_means(primitives, about.abs().square().mean((0, 1, 2)))
     family = replace(family, centre=centre, population=population)
+    family = replace(family, rough=enough_steps(primitives, theta, frames, damping, max(ROUGH_ERROR, step_error)))
     away = adapt(family, frames, 0).mean - theta
     scale = (theta - family.prior.central).square().mean(0) + 1e-12 * family.prior.spread.square().max()
     family = replace(family, begins_at_mean=bool((away.square().mean(0) / scale).mean() > 1))
     family = replace(family, prior=effective(family, frames, neglect * float(variance.sum()) ** 0.5))
+    family = with_iterations(family, frames)
     return family, replace(posterior, prior=family.prior, weights=family.prior.weights(theta))
 
 

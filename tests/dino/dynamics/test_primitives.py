@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dino.dynamics.primitives import Primitives, apply, cubic_spline, proportional
+from dino.dynamics.pointwise import cubic_spline
+from dino.dynamics.primitives import Primitives, apply, proportional
 from dino.errors import ConfigError
 from dino.space.harmonics import Harmonics, NoSpace
 

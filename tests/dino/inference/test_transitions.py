@@ -72,3 +72,21 @@ def test_transitions_keep_their_order_and_times():
     assert torch.equal(thin.before, frames.before[:, thin.chosen])
     assert torch.equal(thin.moments, frames.moments[thin.chosen])
     assert frames.thinned(9) is frames
+
+
+def test_rough_sensitivities_leave_the_prediction_exact():
+    frames = example(IN_SPACE)
+    theta = torch.tensor([[0.1, 0.05, 0.2]] * 2, dtype=torch.float64)
+    directions = torch.eye(3, dtype=torch.float64).expand(2, -1, -1)
+    exact, made = linearised(IN_SPACE, theta, directions, frames, 16)
+    residual, rough = linearised(IN_SPACE, theta, directions, frames, 16, None, 2)
+    torch.testing.assert_close(residual, exact)
+    assert 0 < float((rough - made).norm()) < 1e-2 * float(made.norm())
+
+
+def test_what_is_stepped_in_parts_is_the_same(monkeypatch):
+    frames, theta = example(IN_SPACE, environments=5), torch.full((5, 3), 0.1, dtype=torch.float64)
+    given = IN_SPACE, theta, frames.before, frames.moments, frames.interval, 4, None
+    whole = flow(*given)
+    monkeypatch.setattr("dino.inference.transitions.AT_ONCE", 1)
+    torch.testing.assert_close(flow(*given), whole)
