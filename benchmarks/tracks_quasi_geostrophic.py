@@ -1,14 +1,15 @@
 """Real altimeter tracks and a quasi-geostrophic assimilation that learns nothing, on the analyses of `tracks.py`.
 
 `quasi_geostrophic` is 4D-Var with a reduced-gravity ocean that takes mean, covariance and errors from the preferred
-interpolation (`peers/track_variational.py`). Its deformation radius, and the share of news that the equations leave,
-are chosen for every analysis by what a part of the assimilated overflights tells of the others: the last days of the
-window and every fifth overflight before are held out. `quasi_geostrophic_still` is the same without motion, which is
-the interpolation but for its box; `quasi_geostrophic_or_still` lets the choice include it."""
+interpolation (`peers/track_variational.py`). Its deformation radius is chosen for every analysis by what a part of the
+assimilated overflights tells of the others: the last days of the window and every fifth overflight before are held out.
+`still` is the same without motion, which is the interpolation but for its box; `quasi_geostrophic_or_still` lets the
+choice include it. `radius_R` are the radii that were tried."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,46 +24,50 @@ from tracks import Predictions, Split, alike, interpolate, missions, over, predi
 from dino.config import ErrorsConfig
 from dino.data.overflights import overflights
 from dino.evaluation.fitted_interpolation import fitted_interpolation
+from dino.model.checkpoint import load_model
+from dino.space.cover import Cover
 
 HELD_OUT_DAYS, EVERY_OVERFLIGHT = 3.0, 5
 MARGIN_KM = 350.0  # between the basin and its periodic image
 METHODS = [
-    *("quasi_geostrophic", "quasi_geostrophic_still", "quasi_geostrophic_or_still"),
+    *("quasi_geostrophic", "quasi_geostrophic_or_still"),
     *("mean_of_quasi_geostrophic_and_interpolation", "optimal_interpolation", "optimal_interpolation_persistence"),
     *("customary_interpolation", "mean"),
 ]
-Setting = tuple[float | None, float]  # deformation radius [km], None without motion; share of news
+Radius = float | None  # of deformation [km]; None without motion
 
 
 @dataclass
 class Yardstick:
-    """The settings that are tried, and what became of every split."""
+    """The radii that are tried, the first without motion, and what became of every split."""
 
     box: Box
-    settings: list[Setting]
-    days_ahead: int
+    radii: list[Radius]
     seed: int
+    cover: Cover | None = None
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def predict(self, split: Split) -> Predictions:
-        """By the interpolations and by every setting; the names of `METHODS` are the chosen ones."""
+        """By the interpolations and with every radius; the names of `METHODS` are the chosen ones.
+
+        NaN where the tiles of a run, if one is given, do not hold a point.
+        """
         made = interpolate(split, self.seed)
         began = time.process_time()
-        misfit = {name_of(setting): told for setting, told in self.held_out(split).items()}
+        misfit = {name_of(radius): told for radius, told in self.held_out(split).items()}
         choosing = time.process_time() - began
         seconds: dict[str, float] = {}
-        for setting, run in self.analyses(split):
+        for radius, run in self.analyses(split):
             began = time.process_time()
-            made[name_of(setting)] = run().predict(split.withheld)
-            seconds[name_of(setting)] = time.process_time() - began
-        still, moving = name_of(self.settings[0]), [name_of(setting) for setting in self.settings[1:]]
+            made[name_of(radius)] = run().predict(split.withheld)
+            seconds[name_of(radius)] = time.process_time() - began
+        moving = [name_of(radius) for radius in self.radii[1:]]
 
         def worth(name: str) -> float:
             return float(np.prod(misfit[name]))
 
         chosen, either = min(moving, key=worth), min(misfit, key=worth)
         made |= {"quasi_geostrophic": made[chosen], "quasi_geostrophic_or_still": made[either]}
-        made["quasi_geostrophic_still"] = made[still]
         made["mean_of_quasi_geostrophic_and_interpolation"] = 0.5 * (made[chosen] + made["optimal_interpolation"])
         self.told.append(
             {
@@ -71,33 +76,36 @@ class Yardstick:
                 "choosing_processor_seconds": choosing,
             }
         )  # fmt: skip
+        if self.cover is not None:
+            held = self.cover.holds(split.withheld.longitude, split.withheld.latitude)
+            made = {name: np.where(held, values, np.nan) for name, values in made.items()}
         return made
 
-    def held_out(self, split: Split) -> dict[Setting, tuple[float, float]]:
-        """RMSE [cm] of every setting at assimilated points that are held out, before the last days and in them."""
+    def held_out(self, split: Split) -> dict[Radius, tuple[float, float]]:
+        """RMSE [cm] with every radius at assimilated points that are held out, before the last days and in them."""
         part = inner(split)
         later = part.withheld.time > part.end
         found = {}
-        for setting, run in self.analyses(part):
+        for radius, run in self.analyses(part):
             off = run().predict(part.withheld) - part.withheld.values[:, 0]
-            found[setting] = tuple(100.0 * float(np.sqrt(np.mean(off[where] ** 2))) for where in (~later, later))
+            found[radius] = tuple(100.0 * float(np.sqrt(np.mean(off[where] ** 2))) for where in (~later, later))
         return found
 
-    def analyses(self, split: Split) -> list[tuple[Setting, Callable[[], TrackAnalysis]]]:
-        """For every setting a function that makes the analysis; each begins where the first one has ended."""
+    def analyses(self, split: Split) -> list[tuple[Radius, Callable[[], TrackAnalysis]]]:
+        """For every radius a function that makes the analysis; each begins where the first one has ended."""
         covariance = fitted_interpolation(split.seen, None, self.seed).covariance
         start = float(split.seen.time[0])
         days, ahead = int(np.ceil(split.end - start - 1e-9)), int(np.ceil(split.withheld.time.max() - split.end))
         sea, first = self.box.sea(), list[Tensor]()
 
-        def run(setting: Setting) -> TrackAnalysis:
-            model = ReducedGravity(self.box, setting[0], sea)
-            made = TrackAnalysis(model, covariance, split.seen, start, days, ahead, setting[1])
+        def run(radius: Radius) -> TrackAnalysis:
+            model = ReducedGravity(self.box, radius, sea)
+            made = TrackAnalysis(model, covariance, split.seen, start, days, ahead)
             first.append(made.run(first[0] if first else None))
             del first[1:]
             return made
 
-        return [(setting, lambda chosen=setting: run(chosen)) for setting in self.settings]
+        return [(radius, lambda chosen=radius: run(chosen)) for radius in self.radii]
 
 
 def inner(split: Split) -> Split:
@@ -108,9 +116,9 @@ def inner(split: Split) -> Split:
     return Split(split.mission, split.seen.select(kept), split.seen.select(~kept), end)
 
 
-def name_of(setting: Setting) -> str:
-    """How a setting is called in the table."""
-    return "still" if setting[0] is None else f"radius_{setting[0]:g}_news_{setting[1]:g}"
+def name_of(radius: Radius) -> str:
+    """How a radius is called in the table."""
+    return "still" if radius is None else f"radius_{radius:g}"
 
 
 def main() -> None:
@@ -122,7 +130,7 @@ def main() -> None:
     options.add_argument("--every", type=float, default=5.0, help="days between the analyses")
     options.add_argument("--analyses", type=int, help="only the first so many, for a trial")
     options.add_argument("--radii", type=float, nargs="+", default=[8.0, 12.0, 20.0, 30.0], help="[km] to choose from")
-    options.add_argument("--news", type=float, nargs="+", default=[1.0], help="shares of news to choose from")
+    options.add_argument("--run", type=Path, help="score the points alone that the tiles of this run hold")
     options.add_argument("--cell-km", type=float, default=20.0, help="of the model's grid")
     arguments = options.parse_args()
     prepare(arguments)
@@ -131,11 +139,11 @@ def main() -> None:
         make_stores(work, arguments.data, TRACKS)
         observations, names = missions(work / "stores" / "tracks.zarr", ("adt",))
     todo = list(splits(observations, names, arguments.window, arguments.days_ahead, arguments.every))
-    settings = [(None, 1.0), *((radius, news) for radius in arguments.radii for news in arguments.news)]
     box = Box.around(observations.longitude, observations.latitude, arguments.cell_km, MARGIN_KM)
-    yardstick = Yardstick(box, settings, arguments.days_ahead, arguments.seed)
+    cover = None if arguments.run is None else load_model(arguments.run)[1].cover
+    yardstick = Yardstick(box, [None, *arguments.radii], arguments.seed, cover)
     table = predicted(todo[: arguments.analyses], yardstick.predict, ErrorsConfig())
-    methods = METHODS + [name_of(setting) for setting in settings]
+    methods = METHODS + [name_of(radius) for radius in yardstick.radii]
     results = {
         "analyses": len(yardstick.told),
         "withheld_points": len(table["truth"]),

@@ -65,7 +65,6 @@ class TrackAnalysis:
     """What observations of a window tell of the days from its start to `days` after it.
 
     covariance : of an interpolation; its slowest component is carried by the model
-    news : the share of that component's news which the model is given; what it explains itself is no news
 
     `NonFiniteError` where the model blows up.
     """
@@ -76,7 +75,6 @@ class TrackAnalysis:
     start: float
     window_days: int
     days_ahead: int
-    news: float = 1.0
     iterations: int = 150
     settled: float = 1e-4
     maps: Tensor = field(init=False)
@@ -97,7 +95,7 @@ class TrackAnalysis:
         self._root = torch.as_tensor(np.tril(self.root[0]))
         self.missed = torch.as_tensor(seen.values[:, 0] - self.mean)
         self.sampler = Sampler.of(self.model, self.start, self.window_days, seen)
-        self.kept = float(np.exp(-self.news / self.slow.time_days))
+        self.kept = float(np.exp(-1.0 / self.slow.time_days))
 
     def run(self, first: Tensor | None = None) -> Tensor:
         """Minimise, from a control or from nothing; makes the daily maps and returns the control (1, numbers)."""
