@@ -13,6 +13,7 @@ from .transition_equations import unexplained
 from .transitions import Frames
 
 MOST_ITERATIONS = 12  # fewer where the estimate stops moving
+FARTHER = 1.01  # times the interval of training
 
 
 def at_interval(family: Family, interval: float) -> Family:
@@ -35,10 +36,12 @@ def adapt_all(
     made = []
     for numbers, frames in prompts:
         own = at_interval(family, frames.interval)
-        posterior = adapt(own, frames, family.iterations if iterations is None else iterations)
+        # Frames farther apart than any in training are as far from linear as none there.
+        usual = family.iterations if frames.interval <= FARTHER * family.interval else MOST_ITERATIONS
+        posterior = adapt(own, frames, usual if iterations is None else iterations)
         left = unexplained(own, posterior.mean, frames)
         unlike = torch.nonzero(~(left <= family.leaves)).flatten()
-        if iterations is None and family.iterations < MOST_ITERATIONS and len(unlike):
+        if iterations is None and usual < MOST_ITERATIONS and len(unlike):
             some = replace(frames, states=frames.states[unlike])
             again = adapt(own, some, MOST_ITERATIONS)
             posterior = posterior.with_others(unlike, again)
