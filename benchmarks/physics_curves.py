@@ -28,9 +28,13 @@ AXES = {"trajectories": "trajectories of a new environment", "frames": "frames o
 def points(rows: Rows, task: str, along: str) -> list[tuple[int, float, float, float]]:
     """Number, and the mean, least and largest score over seeds; a number of which a seed has no score is left out."""
     mine = [row for row in rows if (row["task"], row["along"]) == (task, along)]
-    groups = {number: [row.get("value") for row in mine if row[along] == number] for number in {r[along] for r in mine}}
-    known = {number: values for number, values in groups.items() if None not in values}
-    return [(number, fmean(values), min(values), max(values)) for number, values in sorted(known.items())]
+    made = []
+    for number in sorted({row[along] for row in mine}):
+        given = [row.get("value") for row in mine if row[along] == number]
+        scores = [float(value) for value in given if value is not None]
+        if len(scores) == len(given):
+            made.append((number, fmean(scores), min(scores), max(scores)))
+    return made
 
 
 def plot_curves(rows: Rows, path: Path) -> Path:

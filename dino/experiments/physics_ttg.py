@@ -91,8 +91,8 @@ _FEW_STEPS = {"most_trajectories": 2, "most_frames": 12, "rounds": 4}
 _VISCOUS = f"{VORTICITY}: lap({VORTICITY})"
 _SLOPES = library([VORTICITY], 2)
 _SLOPES += [f"{VORTICITY}: p{one}({VORTICITY})*d{other}({VORTICITY})" for one in "xy" for other in "xy"]
-# As many of Euler as of diffusion, and one more: of what differs between environments the median is learned, and what the
-# short waves of a flow leave unexplained is no median where most environments are smooth.
+# More of Euler than of diffusion: noise is learned as the median over environments, and what a flow leaves unexplained
+# of its short waves is not in the median where most environments are smooth.
 VISCOUS_FLOW = Task(
     "Euler and diffusion to Navier-Stokes",
     "prompt",
