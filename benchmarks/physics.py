@@ -2,7 +2,7 @@
 
 `protocol` is ttg, coda, zebra or enma. Every row has its task, split, library of candidate terms and what that knows,
 iterations of adaptation, horizon, score, reconstruction floor and seconds; `summary` has means and ranges over seeds.
-Rows that the JSON holds of other tasks and seeds stay with `--add`.
+Rows that the JSON holds of other tasks, libraries and seeds stay with `--add`.
 """
 
 import json
@@ -17,13 +17,17 @@ from dino.experiments.physics_table import PROTOCOLS, averaged, score_protocol
 
 
 def kept(path: Path | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Earlier rows of other tasks and seeds, and the commands that made them."""
+    """Earlier rows of other tasks, libraries and seeds, and the commands that made them."""
     if path is None or not path.exists():
         return {"rows": [], "commands": []}
     earlier = json.loads(path.read_text())["results"]
-    new = {(row["task"], row["seed"]) for row in rows}
-    others = [row for row in earlier["rows"] if (row["task"], row["seed"]) not in new]
+    new = {_of(row) for row in rows}
+    others = [row for row in earlier["rows"] if _of(row) not in new]
     return {"rows": others, "commands": earlier["commands"]}
+
+
+def _of(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["task"], row["library"], row["seed"]
 
 
 def published_of(protocol: Protocol) -> dict[str, list[str]]:
@@ -45,7 +49,7 @@ def main() -> None:
     options.add_argument("--only", nargs="*", default=[], help="tasks by name")
     options.add_argument("--libraries", nargs="*", default=[], help="by name, all when absent")
     options.add_argument("--full", action="store_true", help="counts as published")
-    options.add_argument("--add", action="store_true", help="keep the rows of other tasks and seeds in the JSON")
+    options.add_argument("--add", action="store_true", help="keep the JSON's other rows")
     options.add_argument("--work", type=Path, help="folder that keeps simulations")
     arguments = options.parse_args()
     prepare(arguments)

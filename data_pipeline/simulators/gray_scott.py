@@ -34,11 +34,11 @@ _LEADS = {
     **_SHARED,
 }
 _TTG = {"frames": 48, "interval": 10.0}
-_FEEDS = tuple(float(feed) for feed in np.round(np.linspace(0.03, 0.039, 20), 6))
-_KILLS = tuple(float(kill) for kill in np.round(np.linspace(0.058, 0.062, 20), 6))
-_FEED_ONLY = {"feed": _FEEDS, "kill": 0.06}
-_KILL_ONLY = {"feed": 0.0345, "kill": _KILLS}
-_GRID = {"feed": _FEEDS[::2], "kill": _KILLS[::2]}
+FEEDS = tuple(float(feed) for feed in np.round(np.linspace(0.03, 0.039, 20), 6))
+KILLS = tuple(float(kill) for kill in np.round(np.linspace(0.058, 0.062, 20), 6))
+_FEED_ONLY = {"feed": FEEDS, "kill": 0.06}
+_KILL_ONLY = {"feed": 0.0345, "kill": KILLS}
+_GRID = {"feed": FEEDS[::2], "kill": KILLS[::2]}
 _ENMA_CONSTANTS = {"diffusion_u": 0.204, "diffusion_v": 0.102}
 _ENMA = {"spacing": 2.0, "trajectories": 10}
 _ENMA_SEEN = {"feed": {"low": 0.023, "high": 0.045}, "kill": {"low": 0.059, "high": 0.064}, **_ENMA_CONSTANTS}

@@ -39,7 +39,7 @@ _ZEBRA, _ZEBRA_NEW = _decaying(1e-3, 1e-2), _decaying(1e-5, 1e-4)
 
 _TTG = {"size": 64, "frames": 48, "interval": 0.1, "amplitude": 2.0}
 _TTG_RANGE = {"low": 1e-4, "high": 1e-2, "log": True}
-_TTG_EULER = {**_UNFORCED, "viscosity": 0.0}
+EULER = {**_UNFORCED, "viscosity": 0.0}
 _TTG_DIFFUSION = {**_UNFORCED, "inertia": 0.0, "viscosity": _TTG_RANGE}
 
 
@@ -70,7 +70,7 @@ PRESETS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("zebra", "train"): {**_ZEBRA, "draws": 1200},
     ("zebra", "test"): {**_ZEBRA, "draws": 12},
     ("zebra-ood", "test"): {**_ZEBRA_NEW, "draws": 12},
-    ("ttg-euler", "train"): {**_TTG, "environments": [_TTG_EULER], "trajectories": 256},
+    ("ttg-euler", "train"): {**_TTG, "environments": [EULER], "trajectories": 256},
     ("ttg-diffusion", "train"): {**_TTG, "environments": [_TTG_DIFFUSION], "draws": 16, "trajectories": 16},
     ("ttg", "test"): {**_TTG, "environments": [{**_UNFORCED, "viscosity": _TTG_RANGE}], "draws": 128},
     ("heterns", "train"): {**_HETER, "trajectories": 1000},

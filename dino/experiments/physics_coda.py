@@ -30,6 +30,13 @@ def _task(name: str, system: str, new: tuple[Published, ...], libraries: tuple[L
     return Task(name, "adaptation", "mse", (train,), (known, unseen), libraries)
 
 
+# Of prey and predators at once, over somewhat more than the ranges they are learned from.
+_SURFACE = [
+    f"{channel}: spline(prey, {one}, 4, 0.0, 2.4)*spline(predators, {other}, 4, 0.0, 4.0)"
+    for channel in ("prey", "predators")
+    for one in range(4)
+    for other in range(4)
+]
 _PREY = (
     Library("library", "products of two channels", {"degree": 2}),
     Library(
@@ -44,6 +51,7 @@ _PREY = (
             ]
         },
     ),
+    Library("residual alone", "an unknown function of both channels, bicubic", {"candidates": _SURFACE}),
     Library("truth left out", "linear terms only", {"degree": 1}),
 )
 # The rates that are bilinear, and one of glucose that an unknown function of ATP limits: cubic splines over its range.
@@ -76,6 +84,12 @@ PATTERNS = (
         "true terms",
         "reaction, feed, loss and two Laplacians, with orders of magnitude",
         {"candidates": [*REACTION_SIZES, *_SERIES], "sizes": REACTION_SIZES, **GRID_SETTINGS},
+    ),
+    Library("library", "any channel's two Laplacians and products of three", GRID_SETTINGS),
+    Library(
+        "residual alone",
+        "an unknown function of both channels at a point, of degree four; no derivative",
+        {"products": "grid", "order": 0, "degree": 4},
     ),
     Library("truth left out", "u v in place of u v^2", {"candidates": [*_BLIND, *_SERIES], **GRID_SETTINGS}),
 )

@@ -9,17 +9,30 @@ _TOLD = "told the parameters"
 _FORCED = {"forcing": {"channels": ["u"], "waves": 3, "powers": 6}, "most_trajectories": 2}
 
 
+# Powers of the time up to the fourth: those of frequencies up to .4 over four units of time to 2e-4 of an amplitude.
+_PUSHED = {"forcing": {"channels": ["u"], "waves": 3, "powers": 4}, "most_trajectories": 2}
+
+
 def _task(
-    name: str, system: str, best: Published, given: float, libraries: tuple[Library, ...], train: dict[str, Any]
+    name: str,
+    system: str,
+    best: Published,
+    given: float,
+    libraries: tuple[Library, ...],
+    train: dict[str, Any],
+    test: dict[str, Any] | None = None,
 ) -> Task:
-    test = Split("new environments", Data(system, "zebra"), published=(best, Published(given, _GIVEN, "P", _TOLD)))
-    return Task(name, "one-shot", "nrmse", (Data(system, "zebra", "train", few=train),), (test,), libraries)
+    others = (best, Published(given, _GIVEN, "P", _TOLD))
+    tested = Split("new environments", Data(system, "zebra", few=test or {}), published=others)
+    return Task(name, "one-shot", "nrmse", (Data(system, "zebra", "train", few=train),), (tested,), libraries)
 
 
 _LOCAL = "local terms to the fourth derivative, products of two"
 _LINEAR = "local linear terms to the fourth derivative"
 _SIZES = {"u: dx(u*u)": -0.5, "u: dxx(u)": 0.2, "u: dxxx(u)": -0.5}
 _TWO = {"most_trajectories": 2}
+_BURGERS = ["u: dx(u*u)", "u: dxx(u)"]
+_FRONTS = "self-advection, diffusion and a forcing of three waves"
 
 ZEBRA = Protocol(
     "zebra",
@@ -76,18 +89,17 @@ ZEBRA = Protocol(
             Published(0.0869, "LE-PDE", "P"),
             0.0428,
             (
-                Library(
-                    "true terms",
-                    "self-advection, diffusion and a forcing of three waves",
-                    {"candidates": ["u: dx(u*u)", "u: dxx(u)"], **_FORCED},
-                ),
-                Library("library", f"{_LOCAL}, and a forcing of three waves", _FORCED),
+                Library("true terms", _FRONTS, {"candidates": _BURGERS, **_PUSHED}),
+                Library("true terms, refined twice", _FRONTS, {"candidates": _BURGERS, "refine": 2, **_PUSHED}),
+                Library("true terms, refined four times", _FRONTS, {"candidates": _BURGERS, "refine": 4, **_PUSHED}),
+                Library("library", f"{_LOCAL}, and a forcing of three waves", _PUSHED),
                 Library("truth left out", f"{_LOCAL}, no forcing", _TWO),
             ),
-            {"draws": 20, "trajectories": 2},
+            {"draws": 20, "trajectories": 2, "finer": 4},
+            {"trajectories": 4},
         ),
     ),
-    "12 test environments of 10 trajectories, the first of which is the context. Beside each the best published method "
-    "that is not told the parameters, and PDE-JEPA, which is. Reduced: 40 training environments (20 of Burgers) of 2 "
-    "trajectories, where the published are 1200 of 10.",
+    "12 test environments of 10 trajectories (4 of Burgers), the first of which is the context. Beside each the best "
+    "published method that is not told the parameters, and PDE-JEPA, which is. Reduced: 40 training environments (20 "
+    "of Burgers) of 2 trajectories, where the published are 1200 of 10.",
 )

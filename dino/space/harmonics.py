@@ -161,8 +161,15 @@ class Harmonics:
         return (flat[..., where] * kept).transpose(-1, -2)
 
     def decode(self, states: Tensor, sizes: tuple[int, ...] | None = None) -> Tensor:
-        """Fields (..., channel, *sizes) of states; on the grid of `sizes` of the box when absent."""
-        return self.at_points(states.transpose(-1, -2), sizes or self.sizes)
+        """Fields (..., channel, *sizes) of states; on the grid of `sizes` of the box when absent.
+
+        A coarser grid has their values at its points, to which waves add that it does not hold.
+        """
+        wanted = sizes or self.sizes
+        times = [-(-own // size) for own, size in zip(self.sizes, wanted, strict=True)]
+        finer = tuple(number * size for number, size in zip(times, wanted, strict=True))
+        made = self.at_points(states.transpose(-1, -2), finer)
+        return made[(..., *(slice(None, None, number) for number in times))]
 
     def at_points(self, spectra: Tensor, sizes: tuple[int, ...] | None = None) -> Tensor:
         """Real values (..., *sizes) of spectra (..., block); at the points of products when absent."""

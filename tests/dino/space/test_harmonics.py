@@ -99,6 +99,18 @@ def test_another_grid_of_the_same_box_has_the_same_states(degree):
     assert float(finer.abs().max()) < 1e-12
 
 
+@pytest.mark.parametrize("columns", [4, 6, 12])
+def test_a_coarser_grid_has_the_values_at_its_points(columns):
+    """Waves that a coarser grid does not hold are seen at its points all the same, as of a front that was refined."""
+    modes = Harmonics(("u",), (WIDE,), (24,))
+    field = torch.tanh(5 * torch.cos(2 * math.pi * torch.arange(24).double() / 24))
+    states = modes.encode(field[None])
+    kept = modes.decode(states)[0]
+    torch.testing.assert_close(modes.decode(states, (columns,))[0], kept[:: 24 // columns])
+    between = modes.decode(states, (120,))[0]
+    torch.testing.assert_close(modes.decode(states, (10,))[0], between[::12])
+
+
 def test_harmonics_are_along_x_then_y():
     modes = Harmonics(("w",), (HIGH, WIDE), (9, 12))
     rows, columns = modes.points
