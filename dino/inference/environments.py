@@ -45,7 +45,7 @@ def adapt(
         iterations = max(iterations, 1)
     elif weights is None and not (family.begins_at_mean and iterations):
         last = weak_equations(family, frames)
-        weights, factor = solved(last, family.caution, free, None)
+        weights, factor = solved(last, free, None)
     if start is None and family.begins_at_mean and iterations == 1:
         weights = torch.zeros(count, family.prior.directions, dtype=torch.float64)
     elif start is None and iterations:
@@ -56,7 +56,7 @@ def adapt(
         if known is None and (made <= FRESH or moved > STALE):
             tangents = None
         tried, tangents = equations(family, weights, frames, tangents)
-        cost = tried.cost / family.caution + weights.square().sum(1)
+        cost = tried.cost + weights.square().sum(1)
         if best is None:
             best, least, held = tried, cost, weights
         else:
@@ -65,12 +65,12 @@ def adapt(
             held = torch.where(lower[:, None], weights, held)
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
-        weights, _ = solved(best, family.caution, damping, held)
+        weights, _ = solved(best, damping, held)
         moved = float((weights - held).abs().max())
         if moved < SETTLED:
             break
     if best is not None:
-        last, (_, factor) = best, solved(best, family.caution, free, held)
+        last, (_, factor) = best, solved(best, free, held)
         # The last step of those that have never failed is taken without looking again: one solve stays one solve.
         weights = torch.where((damping > 0)[:, None], held, weights)
     assert last is not None
@@ -92,16 +92,15 @@ def best_start(family: Family, frames: Frames, also: Tensor | None) -> Tensor:
     return torch.stack(options)[best, torch.arange(count)]
 
 
-def solved(given: Equations, caution: float, damping: Tensor, about: Tensor | None) -> tuple[Tensor, Tensor]:
+def solved(given: Equations, damping: Tensor, about: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weights (environment, direction) that solve the equations beside a standard normal prior, and the factor.
 
     damping : (environment,) share of the diagonal that holds the solution to `about`
     """
-    matrix = given.matrix / caution
-    held = damping[:, None] * (1 + matrix.diagonal(dim1=-2, dim2=-1))
-    system = matrix + torch.diag_embed(1 + held)
-    right = given.side / caution
+    held = damping[:, None] * (1 + given.matrix.diagonal(dim1=-2, dim2=-1))
+    system = given.matrix + torch.diag_embed(1 + held)
+    right = given.side
     if about is not None:
-        right = right + (matrix @ about.unsqueeze(-1)).squeeze(-1) + held * about
+        right = right + (given.matrix @ about.unsqueeze(-1)).squeeze(-1) + held * about
     factor = cholesky(system)
     return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1), factor

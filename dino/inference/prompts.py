@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .environments import adapt
 from .family import Family, Posterior
-from .transition_equations import unexplained
+from .own_noise import left_by, told
 from .transitions import Frames
 
 
@@ -17,7 +17,10 @@ def at_interval(family: Family, interval: float) -> Family:
     """A family for frames that are farther apart than those it was learned from: more steps and more noise."""
     ratio = max(interval / family.interval, 1.0)
     steps = int(np.ceil(family.steps * ratio - 1e-6))
-    return replace(family, steps=steps, noise=ratio * family.noise, weak_noise=ratio * family.weak_noise)
+    change = None if family.change is None else (interval / family.interval) ** 2 * family.change
+    return replace(
+        family, steps=steps, noise=ratio * family.noise, weak_noise=ratio * family.weak_noise, change=change
+    )
 
 
 def adapt_all(
@@ -31,9 +34,13 @@ def adapt_all(
     for numbers, frames in prompts:
         own = at_interval(family, frames.interval)
         posterior = adapt(own, frames, iterations)
-        made.append((numbers, posterior, unexplained(own, posterior.mean, frames)))
+        left = left_by(own, posterior.mean, frames)
+        made.append((numbers, told(own, posterior, left), left.share))
     numbers, posteriors, left = zip(*made, strict=True)
     order = np.argsort(np.concatenate(numbers))
-    parts = (torch.cat([getattr(each, name) for each in posteriors])[order] for name in ("weights", "factor", "misfit"))
-    whole = Posterior(family.prior, *parts, iterations=max(each.iterations for each in posteriors))
+    names = ("weights", "factor", "misfit", "scale")
+    parts = (torch.cat([getattr(each, name) for each in posteriors])[order] for name in names)
+    weights, factor, misfit, scale = parts
+    count = max(each.iterations for each in posteriors)
+    whole = Posterior(family.prior, weights, factor, misfit, count, scale, family.caution)
     return np.concatenate(numbers)[order], whole, torch.cat(left)[order]

@@ -13,6 +13,7 @@ from ..inference.environments import adapt, best_start
 from ..inference.family import Family, Posterior, Prior
 from ..inference.transition_equations import equations, residual_variance
 from ..inference.transitions import STEP_ERROR, Frames, enough_steps, weak_form
+from .environment_errors import with_errors
 from .environment_priors import effective, maximised, with_logarithms
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
@@ -86,7 +87,8 @@ def learn(
     scale = (theta - family.prior.central).square().mean(0) + 1e-12 * family.prior.spread.square().max()
     family = replace(family, begins_at_mean=bool((away.square().mean(0) / scale).mean() > 1))
     family = replace(family, prior=effective(family, frames, neglect * float(variance.sum()) ** 0.5))
-    return family, replace(posterior, prior=family.prior, weights=family.prior.weights(theta))
+    weights = family.prior.weights(theta)
+    return with_errors(family, weights, frames), replace(posterior, prior=family.prior, weights=weights)
 
 
 def typical_sizes(integrals: Tensor, increments: Tensor, noise: Tensor) -> Tensor:
