@@ -23,6 +23,7 @@ from .data.trajectories import alike, candidates_of, check_periodic, frames_of, 
 from .dynamics.primitives import Primitives, proportional
 from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
 from .forecasts.rollout import Rollout, closure, rolled, spread_of
+from .forecasts.widening import with_widening
 from .inference.family import Family, Posterior
 from .inference.prompts import adapt_all
 from .inference.scattered import adapt_scattered
@@ -108,8 +109,9 @@ class Physics:
         )
         left = unexplained(family, posterior.mean, frames)
         limit = min(max(UNKNOWN * float(left.median()), LEAST_UNKNOWN), MOST_UNKNOWN)
-        reach = modes.weights[:, None] * frames.states.abs().square()
-        return cls(family, config, lengths_of(trajectories), limit, reach.sum(-2).amax((0, 1, 2)))
+        reach = (modes.weights[:, None] * frames.states.abs().square()).sum(-2).amax((0, 1, 2))
+        family = with_widening(family, posterior.weights, frames, reach)
+        return cls(family, config, lengths_of(trajectories), limit, reach)
 
     @property
     def terms(self) -> list[str]:
