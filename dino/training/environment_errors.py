@@ -16,6 +16,7 @@ from torch import Tensor
 from ..inference.environments import solved
 from ..inference.family import ALIKE, Family
 from ..inference.own_noise import scale_of, squares
+from ..dynamics.primitives import Primitives
 from ..inference.transition_equations import Equations, ahead, equations
 from ..inference.transitions import Frames
 from ..numerics.gaussian import cholesky
@@ -25,6 +26,8 @@ FINER = 4  # times the steps of an interval, for what counts as the truth
 LEVEL, NORMAL = 0.9, 2.7055  # of the quantile of squares that is matched, and that of a standard normal number
 LEAST_CAUTION, MOST_CAUTION = 0.25, 1e6  # of variances
 LEAST_SHARE = 0.1  # of a variance that a difference must have to tell of it
+CLEAR = 2.0  # standard errors
+QUIET = 0.5  # share of the waves that bound errors of observation
 MOST_POWER = 2.0  # with which noise grows with the square of a change
 
 
@@ -71,18 +74,17 @@ def with_noise(family: Family, theta: Tensor, frames: Frames) -> Family:
     weights = family.primitives.modes.weights[:, None]
     change = ((frames.after - frames.before).abs().square() * weights).sum(-2)
     family = replace(family, change=change.mean((0, 1)).clamp_min(1e-300))
-    variance, seen = observation_errors(family, theta, frames)
-    model = (family.noise - seen).clamp_min(0)
+    variance, share = observation_errors(family, theta, frames)
     white, _, _ = squares(family, theta, frames)
     logs = white.clamp_min(1e-300).log(), (change / family.change).mean(-1).clamp_min(1e-300).log()
     left, moved = (each - each.mean(1, keepdim=True) for each in logs)
     power = float((left * moved).sum() / moved.square().sum().clamp_min(1e-300))
     power = min(max(power, 0.0), MOST_POWER) if math.isfinite(power) else 0.0
-    return replace(family, observed=variance, model=model, power=power)
+    return replace(family, observed=variance, model=family.noise * (1 - share), power=power)
 
 
 def observation_errors(family: Family, theta: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
-    """(channel,) variance of a value's error of observation, and what it makes of `noise` (block, channel).
+    """(channel,) variance of a value's error of observation, and its share of what is left of frames (block, channel).
 
     An error of a frame is in the residual of the step to it and, carried by the equations and with the other sign, in
     that of the step from it: residuals that are carried a step and the next residuals are negatively correlated by it.
@@ -93,7 +95,7 @@ def observation_errors(family: Family, theta: Tensor, frames: Frames) -> tuple[T
     left = states[:, :, 1:] - first
     again = replace(frames, states=torch.cat([first[:, :, :-1], first[:, :, -1:]], 2), times=frames.times[1:])
     carried = first[:, :, 1:] - ahead(family, theta, again).unflatten(1, (trajectories, number - 2))
-    common = -(carried.conj() * left[:, :, 1:]).real.mean((0, 1, 2))
+    common = -(carried.conj() * left[:, :, 1:]).real.mean((1, 2))
     size = (family.noise * modes.weights[:, None]).sum(0).sqrt()
     sizes = () if not modes.dimensions else modes.sizes
     generator = torch.Generator().manual_seed(0)
@@ -105,12 +107,19 @@ def observation_errors(family: Family, theta: Tensor, frames: Frames) -> tuple[T
     answer = ahead(family, theta, nudged).unflatten(1, (trajectories, number - 1)) - first
     gain = answer.abs().square().mean((0, 1, 2)) / size.square()
     own = probe.abs().square().mean((0, 1, 2)) / size.square()
-    share = 1 / family.noise.square()
-    variance = (common * gain * share).sum(0) / (gain.square() * share).sum(0).clamp_min(1e-300)
-    # No wave can have more of them than it has noise.
-    most = (family.noise / (own + gain).clamp_min(1e-300)).amin(0)
-    variance = torch.minimum(variance.nan_to_num(nan=0.0).clamp_min(0), most)
-    return variance, variance * (own + gain)
+    squares_of = left.abs().square().mean((1, 2))
+    whole = shell_means(family.primitives, squares_of.mean(0))
+    doubt = shell_means(family.primitives, squares_of.std(0)) / count**0.5
+    weight = 1 / whole.square().clamp_min(1e-300)
+    each = (common * gain * weight).sum(1) / (gain.square() * weight).sum(0).clamp_min(1e-300)
+    variance, error = each.mean(0), each.std(0) / count**0.5
+    # As much of what is left is taken for errors of observation as the data allow, where they tell of any at all. Hardly
+    # any wave can have more of them than it has residuals.
+    most = (whole / (own + gain).clamp_min(1e-300)).quantile(QUIET, 0)
+    clear = variance > CLEAR * error
+    variance = torch.where(clear, torch.minimum(variance + CLEAR * error, most), 0.0)
+    seen = torch.where(clear, variance * (own + gain) + CLEAR * doubt, 0.0)
+    return variance, (seen / whole.clamp_min(1e-300)).clamp(0, 1)
 
 
 def own_noise(own: Tensor, transitions: int) -> tuple[float, float]:
@@ -161,3 +170,15 @@ def _variances(precision: Tensor, root: Tensor) -> Tensor:
 
 def _summed(values: Tensor, trajectories: int) -> Tensor:
     return values.unflatten(0, (-1, trajectories)).sum(1)
+
+
+def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
+    """Values (block, channel) averaged over waves of about one length."""
+    squared = primitives.modes.squared
+    if len(values) == 1:
+        return values
+    shell = (squared.sqrt() / squared[squared > 0].min().sqrt()).round().long()
+    count = int(shell.max()) + 1
+    number = torch.zeros(count, dtype=torch.float64).index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
+    total = torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, shell, values)
+    return (total / number.clamp_min(1)[:, None])[shell]

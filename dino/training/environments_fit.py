@@ -13,7 +13,7 @@ from ..inference.environments import adapt, best_start
 from ..inference.family import Family, Posterior, Prior
 from ..inference.transition_equations import equations, residual_variance
 from ..inference.transitions import STEP_ERROR, Frames, enough_steps, weak_form
-from .environment_errors import with_errors
+from .environment_errors import shell_means, with_errors
 from .environment_priors import effective, maximised, with_logarithms
 
 FLOOR = 1e-12  # of the variance of a channel: the rounding of what came
@@ -136,15 +136,3 @@ def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed
             "between them is left; give other sizes or more terms"
         )
     return own.mean
-
-
-def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
-    """Values (block, channel) averaged over waves of about one length."""
-    squared = primitives.modes.squared
-    if len(values) == 1:
-        return values
-    shell = (squared.sqrt() / squared[squared > 0].min().sqrt()).round().long()
-    count = int(shell.max()) + 1
-    number = torch.zeros(count, dtype=torch.float64).index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
-    total = torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, shell, values)
-    return (total / number.clamp_min(1)[:, None])[shell]
