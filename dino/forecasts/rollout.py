@@ -13,6 +13,7 @@ from ..inference.own_noise import grown
 
 CLOSURE_ORDER = 8  # power of the wave number with which the closure grows
 LADDER = (1.0, 10.0, 100.0)  # closures [1/interval] that are tried in turn where a forecast leaves the finite numbers
+LAST_THIRD = (2 / 3) ** 2  # of the largest squared wave number
 BOUND = 100.0  # times the largest mean square of the states that were learned from: more has left the physics
 
 
@@ -33,6 +34,18 @@ class Rollout:
 def closure(modes: Modes, rate: float) -> Tensor:
     """(block,) damping of waves, `rate` for the shortest and nearly none for most."""
     return rate * (modes.squared / modes.squared.max()) ** (CLOSURE_ORDER / 2)
+
+
+def tail_of(modes: Modes, states: Tensor) -> Tensor:
+    """(..., channel) share of the mean square of states (..., block, channel) that the last third of waves has.
+
+    Zero without space. Where it is not small there are fronts that the waves do not hold.
+    """
+    square = modes.weights[:, None] * states.abs().square()
+    if not modes.dimensions:
+        return torch.zeros_like(square[..., 0, :])
+    last = modes.squared > LAST_THIRD * modes.squared.max()
+    return square[..., last, :].sum(-2) / square.sum(-2).clamp_min(1e-300)
 
 
 def roll(start: Rollout, times: np.ndarray, reach: Tensor) -> Tensor:

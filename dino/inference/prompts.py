@@ -25,8 +25,9 @@ def at_interval(family: Family, interval: float) -> Family:
 
 def adapt_all(
     family: Family, prompts: Sequence[tuple[np.ndarray, Frames]], iterations: int
-) -> tuple[np.ndarray, Posterior, Tensor]:
-    """Numbers of all environments, ascending, their posterior, and the share of change that is left unexplained.
+) -> tuple[np.ndarray, Posterior, Tensor, Tensor]:
+    """Numbers of all environments, ascending, their posterior, the share of change that is left unexplained, and the
+    mean square that is left.
 
     prompts : numbers of environments (environment,) and their frames
     """
@@ -35,12 +36,12 @@ def adapt_all(
         own = at_interval(family, frames.interval)
         posterior = adapt(own, frames, iterations)
         left = left_by(own, posterior.mean, frames)
-        made.append((numbers, told(own, posterior, left), left.share))
-    numbers, posteriors, left = zip(*made, strict=True)
+        made.append((numbers, told(own, posterior, left), left.share, left.size))
+    numbers, posteriors, share, size = zip(*made, strict=True)
     order = np.argsort(np.concatenate(numbers))
     names = ("weights", "factor", "misfit", "scale")
     parts = (torch.cat([getattr(each, name) for each in posteriors])[order] for name in names)
     weights, factor, misfit, scale = parts
     count = max(each.iterations for each in posteriors)
     whole = Posterior(family.prior, weights, factor, misfit, count, scale, family.caution)
-    return np.concatenate(numbers)[order], whole, torch.cat(left)[order]
+    return np.concatenate(numbers)[order], whole, torch.cat(share)[order], torch.cat(size)[order]

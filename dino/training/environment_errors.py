@@ -74,17 +74,18 @@ def with_noise(family: Family, theta: Tensor, frames: Frames) -> Family:
     weights = family.primitives.modes.weights[:, None]
     change = ((frames.after - frames.before).abs().square() * weights).sum(-2)
     family = replace(family, change=change.mean((0, 1)).clamp_min(1e-300))
-    variance, share = observation_errors(family, theta, frames)
+    variance, seen, share = observation_errors(family, theta, frames)
     white, _, _ = squares(family, theta, frames)
     logs = white.clamp_min(1e-300).log(), (change / family.change).mean(-1).clamp_min(1e-300).log()
     left, moved = (each - each.mean(1, keepdim=True) for each in logs)
     power = float((left * moved).sum() / moved.square().sum().clamp_min(1e-300))
     power = min(max(power, 0.0), MOST_POWER) if math.isfinite(power) else 0.0
-    return replace(family, observed=variance, model=family.noise * (1 - share), power=power)
+    return replace(family, observed=variance, seen=seen, model=family.noise * (1 - share), power=power)
 
 
-def observation_errors(family: Family, theta: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
-    """(channel,) variance of a value's error of observation, and its share of what is left of frames (block, channel).
+def observation_errors(family: Family, theta: Tensor, frames: Frames) -> tuple[Tensor, float, Tensor]:
+    """(channel,) variance of a value's error of observation, the mean square that it makes of residuals, summed over
+    channels, and its share of what is left of frames (block, channel).
 
     An error of a frame is in the residual of the step to it and, carried by the equations and with the other sign, in
     that of the step from it: residuals that are carried a step and the next residuals are negatively correlated by it.
@@ -118,8 +119,9 @@ def observation_errors(family: Family, theta: Tensor, frames: Frames) -> tuple[T
     most = (whole / (own + gain).clamp_min(1e-300)).quantile(QUIET, 0)
     clear = variance > CLEAR * error
     variance = torch.where(clear, torch.minimum(variance + CLEAR * error, most), 0.0)
-    seen = torch.where(clear, variance * (own + gain) + CLEAR * doubt, 0.0)
-    return variance, (seen / whole.clamp_min(1e-300)).clamp(0, 1)
+    made = variance * (own + gain)
+    share = (torch.where(clear, made + CLEAR * doubt, 0.0) / whole.clamp_min(1e-300)).clamp(0, 1)
+    return variance, float((made * modes.weights[:, None]).sum()), share
 
 
 def own_noise(own: Tensor, transitions: int) -> tuple[float, float]:
