@@ -42,7 +42,8 @@ UNKNOWN = 30.0  # times what training environments leave unexplained: more is an
 MOST_UNKNOWN = 0.05  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 MOST_MISFIT = 4.0  # mean square of whitened misfits of scattered points, above which they are of another physics
-LACKING = 1e-2  # share of the change that training leaves beside errors of observation: a term is missing
+UNSURE = 0.25  # share of what is left that may be errors of observation although it seems not
+LACKING = 3e-3  # share of the change that training leaves beside errors of observation: a term is missing
 SEEN = 4.0  # times the mean square that errors of observation make of residuals: no more can be told of such a prompt
 FRONT, FRONTS = 1e-3, 10.0  # share of the mean square in the last third of waves, or times the most of training
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
@@ -120,8 +121,11 @@ class Physics:
         )
         left = left_by(family, posterior.mean, frames)
         limit = min(max(UNKNOWN * float(left.share.median()), LEAST_UNKNOWN), MOST_UNKNOWN)
-        beside = (1 - family.seen / left.size.clamp_min(1e-300)).clamp_min(0)
-        lacking = float((left.share * beside).median())
+        lacking = float(left.share.median())
+        if family.model is not None:  # without what errors of observation make of it
+            beside, whole = ((modes.weights[:, None] * each).sum() for each in (family.model, family.noise))
+            part = float(beside / whole)
+            lacking *= part if part > UNSURE else 0.0
         reach = (modes.weights[:, None] * frames.states.abs().square()).sum(-2).amax((0, 1, 2))
         family = with_widening(family, posterior.weights, frames, reach)
         tail = float(tail_of(modes, frames.states).max())

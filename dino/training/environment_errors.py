@@ -25,7 +25,7 @@ MOST_PROMPTS = 64  # trajectories that are looked at
 FINER = 4  # times the steps of an interval, for what counts as the truth
 LEVEL, NORMAL = 0.9, 2.7055  # of the quantile of squares that is matched, and that of a standard normal number
 LEAST_CAUTION, MOST_CAUTION = 0.25, 1e6  # of variances
-LEAST_SHARE = 0.1  # of a variance that a difference must have to tell of it
+LEAST_SHARE = 0.1  # of a variance that a part of it must have to be told
 CLEAR = 2.0  # standard errors
 QUIET = 0.5  # share of the waves that bound errors of observation
 MOST_POWER = 2.0  # with which noise grows with the square of a change
@@ -114,13 +114,15 @@ def observation_errors(family: Family, theta: Tensor, frames: Frames) -> tuple[T
     weight = 1 / whole.square().clamp_min(1e-300)
     each = (common * gain * weight).sum(1) / (gain.square() * weight).sum(0).clamp_min(1e-300)
     variance, error = each.mean(0), each.std(0) / count**0.5
-    # As much of what is left is taken for errors of observation as the data allow, where they tell of any at all. Hardly
-    # any wave can have more of them than it has residuals.
+    # Hardly any wave can have more of them than it has residuals. Where all of what is left may be theirs, it is; where
+    # they are next to nothing, or not clearly there, there are none.
     most = (whole / (own + gain).clamp_min(1e-300)).quantile(QUIET, 0)
-    clear = variance > CLEAR * error
-    variance = torch.where(clear, torch.minimum(variance + CLEAR * error, most), 0.0)
+    variance = torch.where(variance + CLEAR * error < most, variance, most)
     made = variance * (own + gain)
-    share = (torch.where(clear, made + CLEAR * doubt, 0.0) / whole.clamp_min(1e-300)).clamp(0, 1)
+    clear = (each.mean(0) > CLEAR * error) & (made.sum(0) > LEAST_SHARE * whole.sum(0))
+    variance, made = torch.where(clear, variance, 0.0), torch.where(clear, made, 0.0)
+    surely = whole > made * (1 + CLEAR * error / variance.clamp_min(1e-300)) + CLEAR * doubt
+    share = torch.where(clear & ~surely, 1.0, (made / whole.clamp_min(1e-300)).clamp(0, 1))
     return variance, float((made * modes.weights[:, None]).sum()), share
 
 
