@@ -163,7 +163,7 @@ def drawn(family: Family, start: Rollout, intervals: float, change: Tensor, gene
 
 
 def observed(start: Rollout, sizes: tuple[int, ...], generator: torch.Generator) -> Rollout:
-    """The same with states (trajectory, block, channel) that differ by what observation errors may have made of them."""
+    """The same with states that differ by what errors of observation may have made of them."""
     if start.family.observed is None:
         return start
     modes, size = start.family.primitives.modes, start.family.observed.sqrt()

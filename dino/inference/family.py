@@ -127,10 +127,12 @@ class Family:
     weak_noise : the same of the integral form; steps : of an interval; interval : between frames of training;
     centre, population : (channel,) mean of the fields, and (block, channel) variance of the waves of states about it;
     damping : (block,) or None, closure; caution : (term,) by which posterior standard deviations are stretched, as
-    residuals of successive frames are alike; observed : (channel,) variance of the observation errors of a value; seen : mean square of
-    residuals that these make, summed over channels; model : (block, channel) variance of the next frame's own errors, `noise` when None; change, power : (channel,) mean
-    square of a typical change between frames, and the power of a change's square with which noise grows; typical,
-    freedom : of the distribution of environments' own noise; widening : (frame,) of a forecast's spread, by lead
+    residuals of successive frames are alike
+    observed : (channel,) variance of the observation errors of a value; seen : mean square that they make of residuals,
+    summed over channels; model : (block, channel) variance of the next frame's own errors, `noise` when None
+    change, power : (channel,) mean square of a typical change between frames, and the power of a change's square with
+    which noise grows; typical, freedom : of the distribution of environments' own noise
+    widening : (frame,) of a forecast's spread, by lead
     """
 
     primitives: Primitives

@@ -38,8 +38,8 @@ def grown(family: Family, change: Tensor) -> Tensor:
 
 
 def squares(family: Family, theta: Tensor, frames: Frames) -> tuple[Tensor, Tensor, Tensor]:
-    """(environment, sample) mean whitened squares of what coefficients leave, the squares themselves, and the squares of
-    the changes from frame to frame, both summed over channels."""
+    """(environment, sample) mean whitened squares of what coefficients leave, the squares themselves, and those of the
+    changes from frame to frame, both summed over channels."""
     weights, made = family.primitives.modes.weights[:, None], []
     values = float((2 if family.noise.is_complex() or frames.states.is_complex() else 1) * family.noise.numel())
     for part in blocks(family.primitives, frames, 1):

@@ -18,9 +18,7 @@ def at_interval(family: Family, interval: float) -> Family:
     ratio = max(interval / family.interval, 1.0)
     steps = int(np.ceil(family.steps * ratio - 1e-6))
     change = None if family.change is None else (interval / family.interval) ** 2 * family.change
-    return replace(
-        family, steps=steps, noise=ratio * family.noise, weak_noise=ratio * family.weak_noise, change=change
-    )
+    return replace(family, steps=steps, noise=ratio * family.noise, weak_noise=ratio * family.weak_noise, change=change)
 
 
 def adapt_all(

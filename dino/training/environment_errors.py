@@ -13,10 +13,10 @@ import torch
 from scipy.special import digamma, polygamma
 from torch import Tensor
 
+from ..dynamics.primitives import Primitives
 from ..inference.environments import solved
 from ..inference.family import ALIKE, Family
 from ..inference.own_noise import scale_of, squares
-from ..dynamics.primitives import Primitives
 from ..inference.transition_equations import Equations, ahead, equations
 from ..inference.transitions import Frames
 from ..numerics.gaussian import cholesky
@@ -155,8 +155,8 @@ def inverse_trigamma(value: float) -> float:
 def stretch(away: Tensor, one: Tensor, every: Tensor, root: Tensor) -> Tensor:
     """(term,) by which standard deviations are stretched, so that differences have their variance.
 
-    away : (prompt, term) of estimates from one trajectory from those of all; one, every : (prompt, direction, direction)
-    information of both; root : (term, direction) of the prior
+    away : (prompt, term) of estimates from one trajectory from those of all; one, every : (prompt, direction,
+    direction) information of both; root : (term, direction) of the prior
     """
     unit = torch.eye(one.shape[-1], dtype=one.dtype)
     alone, whole = (_variances(each + unit, root) for each in (one, every))
