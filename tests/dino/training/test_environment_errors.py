@@ -30,6 +30,8 @@ def decaying(*, observed: float, model: float, trajectories: int = 60, frames: i
 def test_errors_of_observation_and_of_the_model_are_told_apart(observed, model):
     family, frames = decaying(observed=observed, model=model)
     made = with_noise(family, DECAY.expand(len(frames.states), -1), frames)
+    assert made.observed is not None
+    assert made.model is not None
     assert float(made.observed.sqrt()) == pytest.approx(observed, rel=0.15, abs=0.01)
     assert float(made.model.sqrt()) == pytest.approx(model, rel=0.2, abs=0.02)
     assert made.seen == pytest.approx(observed**2 * (1 + np.exp(-0.2)), rel=0.3, abs=1e-4)
