@@ -22,13 +22,14 @@ from .data.arrays import from_array
 from .data.trajectories import alike, candidates_of, check_periodic, frames_of, lengths_of, modes_of, values_of
 from .dynamics.primitives import Primitives, proportional
 from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
-from .forecasts.rollout import Rollout, closure, rolled, spread_of
+from .forecasts.rollout import Rollout, closure, rolled, spread_of, tail_of
+from .forecasts.widening import with_widening
 from .inference.family import Family, Posterior
+from .inference.own_noise import left_by
 from .inference.prompts import adapt_all
 from .inference.scattered import adapt_scattered
 from .inference.scattered_points import from_states, points_of
 from .inference.stored_family import described, restored
-from .inference.transition_equations import unexplained
 from .inference.transitions import Frames
 from .model.sealed import read_sealed, write_sealed
 from .numerics.modes import without_gradients
@@ -36,11 +37,15 @@ from .training.environments_fit import learn
 
 __all__ = ["Adapted", "Physics", "fit", "from_array", "load_physics"]
 
-KIND, VERSION = "physics", 1  # of what is saved
+KIND, VERSION = "physics", 2  # of what is saved
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
 MOST_UNKNOWN = 0.05  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
 MOST_MISFIT = 4.0  # mean square of whitened misfits of scattered points, above which they are of another physics
+UNSURE = 0.25  # share of what is left that may be errors of observation although it seems not
+LACKING = 3e-3  # share of the change that training leaves beside errors of observation: a term is missing
+SEEN = 4.0  # times the mean square that errors of observation make of residuals: no more can be told of such a prompt
+FRONT, FRONTS = 1e-3, 10.0  # share of the mean square in the last third of waves, or times the most of training
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
 
 
@@ -61,22 +66,30 @@ def load_physics(folder: Path | str) -> "Physics":
     """
     tensors, content = read_sealed(Path(folder), KIND, VERSION)
     try:
-        reach, limit = tensors.pop("reach"), float(content["limit"])
+        told = tensors.pop("reach"), float(content["lacking"]), float(content["tail"])
+        limit = float(content["limit"])
         config, lengths = PhysicsConfig.model_validate(content["config"]), tuple(content["lengths_xy"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder} holds no physics of this version; fit and save anew") from error
-    return Physics(restored(tensors, content), config, lengths, limit, reach)
+    return Physics(restored(tensors, content), config, lengths, limit, *told)
 
 
 @dataclass(frozen=True)
 class Physics:
-    """A family of environments; `limit` is the unexplained share of change above which a prompt is another physics."""
+    """A family of environments.
+
+    limit : the unexplained share of change above which a prompt is another physics; lacking : the share that training
+    environments themselves leave, errors of observation apart; reach : (channel,) largest mean square that was learned
+    from; tail : largest share of a frame's mean square in the last third of its waves
+    """
 
     family: Family
     config: PhysicsConfig
     lengths: tuple[float, ...]
     limit: float
     reach: Tensor
+    lacking: float = 0.0
+    tail: float = 0.0
 
     @classmethod
     @without_gradients
@@ -106,10 +119,17 @@ class Physics:
             neglect=config.neglect,
             step_error=config.step_error,
         )
-        left = unexplained(family, posterior.mean, frames)
-        limit = min(max(UNKNOWN * float(left.median()), LEAST_UNKNOWN), MOST_UNKNOWN)
-        reach = modes.weights[:, None] * frames.states.abs().square()
-        return cls(family, config, lengths_of(trajectories), limit, reach.sum(-2).amax((0, 1, 2)))
+        left = left_by(family, posterior.mean, frames)
+        limit = min(max(UNKNOWN * float(left.share.median()), LEAST_UNKNOWN), MOST_UNKNOWN)
+        lacking = float(left.share.median())
+        if family.model is not None:  # without what errors of observation make of it
+            beside, whole = ((modes.weights[:, None] * each).sum() for each in (family.model, family.noise))
+            part = float(beside / whole)
+            lacking *= part if part > UNSURE else 0.0
+        reach = (modes.weights[:, None] * frames.states.abs().square()).sum(-2).amax((0, 1, 2))
+        family = with_widening(family, frames, reach)
+        tail = float(tail_of(modes, frames.states).max())
+        return cls(family, config, lengths_of(trajectories), limit, reach, lacking, tail)
 
     @property
     def terms(self) -> list[str]:
@@ -135,7 +155,8 @@ class Physics:
         for part in alike(trajectories):
             numbers, states, times = frames_of(part, self.family.primitives.modes)
             prompts.append((numbers, Frames(states, times)))
-        return Adapted(self, *adapt_all(self.family, prompts, iterations))
+        numbers, posterior, share, size = adapt_all(self.family, prompts, iterations)
+        return Adapted(self, numbers, posterior, share, within=size <= SEEN * self.family.seen)
 
     @without_gradients
     def adapt_points(self, points: xr.Dataset, error: float | None = None) -> "Adapted":
@@ -161,6 +182,7 @@ class Physics:
         """Write `physics.safetensors` and `physics.json` to a folder, each whole or not at all; see `load_physics`."""
         tensors, content = described(self.family)
         content |= {"config": self.config.model_dump(mode="json"), "lengths_xy": self.lengths, "limit": self.limit}
+        content |= {"lacking": self.lacking, "tail": self.tail}
         write_sealed(Path(folder), KIND, VERSION, {**tensors, "reach": self.reach}, content)
 
     def prior(self) -> xr.Dataset:
@@ -194,7 +216,8 @@ class Adapted:
     """Environments that a family was adapted to: their numbers (environment,) and posterior.
 
     unexplained : (environment,) share of the change from frame to frame that the adapted equations leave
-    initial : fields at the first time of each environment that was adapted to scattered points
+    initial : fields at the first time of each environment that was adapted to scattered points; within : (environment,)
+    whether no more is left than errors of observation would leave
     """
 
     physics: Physics
@@ -202,11 +225,15 @@ class Adapted:
     posterior: Posterior
     unexplained: Tensor
     initial: tuple[xr.Dataset, ...] = ()
+    within: Tensor | None = None
 
     @property
     def known(self) -> np.ndarray:
-        """(environment,) whether the prompt is of the physics that was learned."""
-        return (self.unexplained < self.physics.limit).numpy()
+        """(environment,) whether the prompt is of the physics that was learned, none where that lacks a term itself."""
+        known = self.unexplained < self.physics.limit
+        if self.within is not None:
+            known = known | self.within
+        return (known & (self.physics.lacking <= LACKING)).numpy()
 
     def coefficients(self) -> xr.Dataset:
         """`mean` and `std` of every term (environment, term), and `unexplained`, `known` (environment,)."""
@@ -227,8 +254,9 @@ class Adapted:
 
         times : (time,) in the system's unit, not before that frame; members : two or more of an ensemble over what
         adaptation and model leave open, whose standard deviation is added as <channel>_std; 0 for none of it
-        The variable `trusted` (trajectory, time) is false where a forecast left the states that were learned from, or
-        where its environment is another physics; such values are told, not hidden.
+        The variable `trusted` (trajectory, time) is false where a forecast left the states that were learned from,
+        where its waves no longer hold its fronts, or where its environment is another physics; such values are told,
+        not hidden.
         """
         self.physics._check(initial)
         modes = self.physics.family.primitives.modes
@@ -248,9 +276,9 @@ class Adapted:
         parameters = {"periodic": True, "environment": initial["environment"].values, "lengths": self.physics.lengths}
         result = trajectories_dataset(channels, moments, **parameters)
         square = (modes.weights[:, None] * made.abs().square()).sum(-2)
-        trusted = (square <= TRUSTED * self.physics.reach).all(-1).numpy() & (self.known[place] & sound.numpy())[
-            :, None
-        ]
+        held = tail_of(modes, made) <= max(FRONT, FRONTS * self.physics.tail)
+        bounded = (square <= TRUSTED * self.physics.reach).all(-1) & held.all(-1)
+        trusted = bounded.numpy() & (self.known[place] & sound.numpy())[:, None]
         if members:
             spread = spread_of(start, moments, sizes, members, seed, self.physics.reach).numpy()
             result = result.assign(

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..numerics.gaussian import cholesky
 from .family import Family, Posterior
-from .transition_equations import Equations, Tangents, better, cost_of, equations, unexplained, weak_equations
+from .own_noise import left_by
+from .transition_equations import Equations, Tangents, better, cost_of, equations, weak_equations
 from .transitions import Frames
 
 DAMPING = 10.0  # by which the damping of a step rises where it failed, and falls where it did not
@@ -46,7 +47,7 @@ def adapt(
         iterations = max(iterations, 1)
     elif weights is None and not (family.begins_at_mean and iterations):
         last = weak_equations(family, frames)
-        weights, factor = solved(last, family.caution, free, None)
+        weights, factor = solved(last, free, None)
     if start is None and family.begins_at_mean and iterations == 1:
         weights = torch.zeros(count, family.prior.directions, dtype=torch.float64)
     elif start is None and iterations:
@@ -57,7 +58,7 @@ def adapt(
         made += 1
         old = tangents
         tried, tangents = equations(family, weights, frames, old)
-        cost = tried.cost / family.caution + weights.square().sum(1)
+        cost = tried.cost + weights.square().sum(1)
         if best is None:
             best, least, held = tried, cost, weights
         else:
@@ -66,16 +67,16 @@ def adapt(
             held = torch.where(lower[:, None], weights, held)
             damping = torch.where(lower, damping / DAMPING, (DAMPING * damping).clamp_min(LEAST_DAMPING))
             damping = torch.where(damping < LEAST_DAMPING, 0.0, damping)
-        weights, factor = solved(best, family.caution, damping, held)
+        weights, factor = solved(best, damping, held)
         if length(weights - held, factor) < SETTLED:
             break
         slow = misfit is not None and bool((tried.misfit > FALL * misfit).any())
         if slow and known is None and old is not None and float((weights - held).abs().max()) > STALE:
             best, tangents = equations(family, held, frames)
-            weights, factor = solved(best, family.caution, damping, held)
+            weights, factor = solved(best, damping, held)
         misfit = tried.misfit
     if best is not None:
-        last, (_, factor) = best, solved(best, family.caution, free, held)
+        last, (_, factor) = best, solved(best, free, held)
         # The last step of those that have never failed is taken without looking again: one solve stays one solve.
         weights = torch.where((damping > 0)[:, None], held, weights)
     assert last is not None
@@ -93,7 +94,7 @@ def found_start(family: Family, frames: Frames, weights: Tensor | None) -> Tenso
     family = replace(family, steps=family.rough or family.steps)
     if weights is None:
         return best_start(family, frames, None)
-    left = unexplained(family, family.prior.coefficients(weights), frames)
+    left = left_by(family, family.prior.coefficients(weights), frames).share
     others = torch.nonzero(~(left < GOOD)).flatten()
     if len(others):
         weights = weights.clone()
@@ -115,16 +116,15 @@ def best_start(family: Family, frames: Frames, also: Tensor | None) -> Tensor:
     return torch.stack(options)[best, torch.arange(count)]
 
 
-def solved(given: Equations, caution: float, damping: Tensor, about: Tensor | None) -> tuple[Tensor, Tensor]:
+def solved(given: Equations, damping: Tensor, about: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weights (environment, direction) that solve the equations beside a standard normal prior, and the factor.
 
     damping : (environment,) share of the diagonal that holds the solution to `about`
     """
-    matrix = given.matrix / caution
-    held = damping[:, None] * (1 + matrix.diagonal(dim1=-2, dim2=-1))
-    system = matrix + torch.diag_embed(1 + held)
-    right = given.side / caution
+    held = damping[:, None] * (1 + given.matrix.diagonal(dim1=-2, dim2=-1))
+    system = given.matrix + torch.diag_embed(1 + held)
+    right = given.side
     if about is not None:
-        right = right + (matrix @ about.unsqueeze(-1)).squeeze(-1) + held * about
+        right = right + (given.matrix @ about.unsqueeze(-1)).squeeze(-1) + held * about
     factor = cholesky(system)
     return torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1), factor

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..dynamics.primitives import Primitives
 
 LARGEST, SMALLEST = 50.0, 1e-20  # a logarithm, and a coefficient that has one
+ALIKE = 1e9  # degrees of freedom of noise that is the same in all environments
 FARTHEST = 3.0  # standard deviations that the logarithm of a coefficient begins below its mean
 
 
@@ -38,8 +39,11 @@ class Prior:
 
     def coefficients(self, weights: Tensor) -> Tensor:
         """(environment, term) coefficients of weights."""
-        plain = self.mean + weights @ self.root.T
-        return torch.where(self._logarithmic, self.sign * plain.clamp(-LARGEST, LARGEST).exp(), plain)
+        return self.of_numbers(self.mean + weights @ self.root.T)
+
+    def of_numbers(self, numbers: Tensor) -> Tensor:
+        """(environment, term) coefficients of numbers that are coefficients or logarithms of their sizes."""
+        return torch.where(self._logarithmic, self.sign * numbers.clamp(-LARGEST, LARGEST).exp(), numbers)
 
     def changes(self, weights: Tensor) -> Tensor:
         """(environment, term, direction) derivative of coefficients by weights."""
@@ -72,7 +76,8 @@ class Posterior:
 
     weights : (environment, direction) of the prior; factor : (environment, direction, direction) Cholesky factor of
     their precision; misfit : (environment,) mean square of the whitened residual, one where the environment is of the
-    kind that was learned; iterations : that were made
+    kind that was learned; iterations : that were made; scale : (environment,) own noise as a multiple of the family's,
+    one when None; caution : (term,) by which standard deviations are stretched, at most to the prior's
     """
 
     prior: Prior
@@ -80,6 +85,8 @@ class Posterior:
     factor: Tensor
     misfit: Tensor
     iterations: int = 0
+    scale: Tensor | None = None
+    caution: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -89,7 +96,7 @@ class Posterior:
     @property
     def covariance(self) -> Tensor:
         """(environment, term, term), to first order."""
-        changes = self.prior.changes(self.weights)
+        changes = self._stretch.unsqueeze(-1) * self.prior.changes(self.weights)
         return changes @ torch.cholesky_solve(changes.mT, self.factor)
 
     def with_others(self, place: Tensor, others: "Posterior") -> "Posterior":
@@ -99,12 +106,24 @@ class Posterior:
             values[place] = getattr(others, name)
         return replace(self, **parts, iterations=max(self.iterations, others.iterations))
 
+    @cached_property
+    def _stretch(self) -> Tensor:
+        """(environment, term) by which standard deviations are stretched."""
+        root = self.prior.root
+        if self.caution is None:
+            return root.new_ones(1, len(root))
+        own = torch.linalg.solve_triangular(self.factor, root.T.expand(len(self.factor), -1, -1), upper=False)
+        most = root.square().sum(1) / own.square().sum(1).clamp_min(1e-300)
+        return torch.minimum(self.caution, most.sqrt())
+
     def drawn(self, place: Tensor, generator: torch.Generator) -> Tensor:
         """Coefficients (trajectory, term) drawn for trajectories of environments (trajectory,)."""
         shape = len(place), self.weights.shape[1], 1
         draw = torch.randn(shape, generator=generator, dtype=torch.float64)
-        away = torch.linalg.solve_triangular(self.factor[place].mT, draw, upper=True)
-        return self.prior.coefficients(self.weights[place] + away.squeeze(-1))
+        away = torch.linalg.solve_triangular(self.factor[place].mT, draw, upper=True).squeeze(-1)
+        centre = self.prior.mean + self.weights[place] @ self.prior.root.T
+        stretch = self._stretch.expand(len(self.weights), -1)[place]
+        return self.prior.of_numbers(centre + stretch * (away @ self.prior.root.T))
 
 
 @dataclass(frozen=True)
@@ -114,8 +133,13 @@ class Family:
     noise : (block, channel) variance of the next frame about its prediction, of a complex wave both parts together;
     weak_noise : the same of the integral form; steps : of an interval; interval : between frames of training;
     centre, population : (channel,) mean of the fields, and (block, channel) variance of the waves of states about it;
-    damping : (block,) or None, closure; caution : by which posterior variances are multiplied, as residuals of
-    successive frames are alike
+    damping : (block,) or None, closure; caution : (term,) by which posterior standard deviations are stretched, as
+    residuals of successive frames are alike
+    observed : (channel,) variance of the observation errors of a value; seen : mean square that they make of residuals,
+    summed over channels; model : (block, channel) variance of the next frame's own errors, `noise` when None
+    change, power : (channel,) mean square of a typical change between frames, and the power of a change's square with
+    which noise grows; typical, freedom : of the distribution of environments' own noise
+    widening : (frame,) of a forecast's spread, by lead
     """
 
     primitives: Primitives
@@ -125,7 +149,15 @@ class Family:
     steps: int
     interval: float
     damping: Tensor | None = None
-    caution: float = 1.0
+    caution: Tensor | None = None
+    observed: Tensor | None = None
+    seen: float = 0.0
+    model: Tensor | None = None
+    change: Tensor | None = None
+    power: float = 0.0
+    typical: float = 1.0
+    freedom: float = ALIKE
+    widening: Tensor | None = None
     centre: Tensor | None = None
     population: Tensor | None = None
     begins_at_mean: bool = False  # where frames are too far apart for the integral form

@@ -142,15 +142,3 @@ def residual_variance(family: Family, theta: Tensor, frames: Frames) -> Tensor:
         _, trust, _, _ = student(residual, weight)
         made.append((residual.abs().square() * trust[:, :, None, None]).mean(1).nan_to_num(nan=torch.inf))
     return torch.cat(made)
-
-
-def unexplained(family: Family, theta: Tensor, frames: Frames) -> Tensor:
-    """(environment,) share of the change from frame to frame that coefficients leave, the median over transitions."""
-    left = []
-    for part in blocks(family.primitives, frames, 1):
-        some = frames.part(part)
-        weight = family.primitives.modes.weights[:, None]
-        miss = ((some.after - ahead(family, theta[part], some)).abs().square() * weight).sum((-1, -2))
-        change = ((some.after - some.before).abs().square() * weight).sum((-1, -2))
-        left.append((miss / change.clamp_min(1e-300)).nan_to_num(nan=torch.inf).median(1).values)
-    return torch.cat(left)

@@ -54,6 +54,11 @@ class Frames:
         """(sample,) times of `before`."""
         return self.selected(self.times[:-1].repeat(self.states.shape[1]), 0)
 
+    @property
+    def transitions(self) -> int:
+        """How many of each environment count."""
+        return self.states.shape[1] * (len(self.times) - 1) if self.chosen is None else len(self.chosen)
+
     def selected(self, values: Tensor, dim: int) -> Tensor:
         """Values of the chosen transitions along a dimension that has all."""
         return values if self.chosen is None else values.index_select(dim, self.chosen)

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..dynamics.exponential import Exponential
 from ..inference.environments import adapt
 from ..inference.family import Family
-from ..inference.transition_equations import unexplained
+from ..inference.own_noise import left_by
 from ..inference.transitions import Frames
 
 TRIED = (0, 1, 2, 3, 12)  # iterations, the last of them until nothing moves
@@ -33,7 +33,7 @@ def with_iterations(family: Family, frames: Frames) -> Family:
         error = float(forecast_error(family, theta, tests, frames).mean())
         if least <= GAIN * error:
             break
-        chosen, least, left = count, error, float(unexplained(family, theta, prompts).max())
+        chosen, least, left = count, error, float(left_by(family, theta, prompts).share.max())
         if error <= ENOUGH:
             break
     return replace(family, iterations=chosen, leaves=UNLIKE * left)

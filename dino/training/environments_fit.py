@@ -13,6 +13,7 @@ from ..inference.environments import adapt, best_start
 from ..inference.family import Family, Posterior, Prior
 from ..inference.transition_equations import equations, residual_variance
 from ..inference.transitions import ROUGH_ERROR, STEP_ERROR, Frames, enough_steps, weak_form
+from .environment_errors import shell_means, with_errors
 from .environment_iterations import with_iterations
 from .environment_priors import effective, maximised, with_logarithms
 
@@ -88,8 +89,9 @@ def learn(
     scale = (theta - family.prior.central).square().mean(0) + 1e-12 * family.prior.spread.square().max()
     family = replace(family, begins_at_mean=bool((away.square().mean(0) / scale).mean() > 1))
     family = replace(family, prior=effective(family, frames, neglect * float(variance.sum()) ** 0.5))
-    family = with_iterations(family, frames)
-    return family, replace(posterior, prior=family.prior, weights=family.prior.weights(theta))
+    weights = family.prior.weights(theta)
+    family = with_errors(with_iterations(family, frames), weights, frames)
+    return family, replace(posterior, prior=family.prior, weights=weights)
 
 
 def typical_sizes(integrals: Tensor, increments: Tensor, noise: Tensor) -> Tensor:
@@ -137,15 +139,3 @@ def from_starts(family: Family, frames: Frames, sizes: Mapping[str, float], seed
             "between them is left; give other sizes or more terms"
         )
     return own.mean
-
-
-def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
-    """Values (block, channel) averaged over waves of about one length."""
-    squared = primitives.modes.squared
-    if len(values) == 1:
-        return values
-    shell = (squared.sqrt() / squared[squared > 0].min().sqrt()).round().long()
-    count = int(shell.max()) + 1
-    number = torch.zeros(count, dtype=torch.float64).index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
-    total = torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, shell, values)
-    return (total / number.clamp_min(1)[:, None])[shell]

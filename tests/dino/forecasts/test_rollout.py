@@ -87,7 +87,7 @@ def test_noise_of_all_waves_has_its_variance_in_the_fields(modes):
     count = 4000
     states = torch.zeros(count, modes.blocks, 1, dtype=torch.complex128)
     start = rollout(modes, ["u: u"], [[0.0]], states, noise=1.0)
-    made = drawn(start.family, start, 2.0, torch.Generator().manual_seed(0))[:, 0]
+    made = drawn(start.family, start, 2.0, states[:, None], torch.Generator().manual_seed(0))[:, 0]
     torch.testing.assert_close(made.abs().square().mean(0), torch.full_like(made[0].real, 2.0), rtol=0.15, atol=0)
     assert float(modes.decode(made).square().mean()) == pytest.approx(2 * float(modes.weights.sum()), rel=0.05)
     torch.testing.assert_close(modes.encode(modes.decode(made)), made)

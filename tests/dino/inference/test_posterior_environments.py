@@ -9,7 +9,7 @@ import torch
 from dino.dynamics.primitives import Primitives
 from dino.inference.environments import adapt
 from dino.inference.family import Family, Prior
-from dino.inference.transition_equations import unexplained
+from dino.inference.own_noise import left_by
 from dino.inference.transitions import Frames, flow, weak_form
 from dino.space.harmonics import Harmonics, NoSpace
 
@@ -72,7 +72,7 @@ def test_without_noise_to_speak_of_the_truth_is_found_whatever_the_prior():
     family = replace(family_of(primitives, [0.2, 0.0], [0.3, 0.7], 1e-12, 0.05), steps=8)
     made = adapt(family, frames, 8)
     torch.testing.assert_close(made.mean, truth, atol=1e-6, rtol=0)
-    assert float(unexplained(family, made.mean, frames).max()) < 1e-8
+    assert float(left_by(family, made.mean, frames).share.max()) < 1e-8
 
 
 def test_posteriors_cover_the_truth():
@@ -99,5 +99,5 @@ def test_what_another_equation_made_stays_unexplained():
     other = Primitives(BOX, ["u: dxx(u)", "u: dx(u)", "u: u**2"])
     frames = frames_of(other, [[0.1, 1.0, 0.0], [0.1, 1.0, 1.0]], 0.05, 8, size=0.3)
     family = family_of(primitives, [0.0, 0.0], [1.0, 1.0], 1e-6, 0.05)
-    left = unexplained(family, adapt(family, frames).mean, frames)
+    left = left_by(family, adapt(family, frames).mean, frames).share
     assert float(left[0]) < 1e-6 < 1e-2 < float(left[1])

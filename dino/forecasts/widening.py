@@ -1,0 +1,58 @@
+"""By how much the spread of ensembles is to be multiplied, as forecasts of training environments tell, by lead."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from ..inference.environments import adapt
+from ..inference.family import Family
+from ..inference.own_noise import left_by, told
+from ..inference.transitions import Frames
+from .rollout import Rollout, rolled, spread_of
+
+MOST_PROMPTS, MEMBERS = 32, 12
+LEVELS = np.arange(0.05, 1.0, 0.05)  # of the quantiles that are matched
+TRIED = np.geomspace(1e-2, 1e2, 161)
+NEIGHBOURS = 1  # leads on each side that are taken together
+
+
+@torch.no_grad()
+def with_widening(family: Family, frames: Frames, reach: Tensor) -> Family:
+    """The family with the factors by which quantiles of training forecasts are those of a normal distribution.
+
+    A trajectory is the prompt, and the next one of its environment is forecast from its first frame.
+    reach : see `rolled`
+    """
+    trajectories, modes = frames.states.shape[1], family.primitives.modes
+    environments = len(frames.states)
+    count = min(environments, max(1, MOST_PROMPTS // trajectories))
+    some = torch.linspace(0, environments - 1, count).round().long()
+    prompts = Frames(frames.states[some].flatten(0, 1).unsqueeze(1), frames.times)
+    found = adapt(family, prompts, family.iterations)
+    found = told(family, found, left_by(family, found.mean, prompts))
+    truth = frames.states[some].roll(-1, 1).flatten(0, 1)
+    sizes = modes.sizes if modes.dimensions else ()
+    start = Rollout(family, found, np.arange(len(truth)), truth[:, 0], float(frames.times[0]))
+    moments = frames.times[1:].numpy()
+    made, sound = rolled(start, moments, reach)
+    spread = spread_of(start, moments, sizes, MEMBERS, 0, reach).square()
+    if family.observed is not None:  # the truth that is compared with was observed, too
+        spread = spread + family.observed.reshape(-1, *[1] * len(sizes))
+    away = modes.decode(made - truth[:, 1:], sizes) / spread.sqrt().clamp_min(1e-300)
+    good = sound & torch.isfinite(away).flatten(1).all(1)
+    if not bool(good.any()):
+        return family
+    return replace(family, widening=torch.tensor(matched(away[good].numpy())))
+
+
+def matched(away: np.ndarray) -> list[float]:
+    """Factor of every lead with which misses in standard deviations (trajectory, lead, ...) are standard normal."""
+    wanted, made = norm.ppf(LEVELS), []
+    for lead in range(away.shape[1]):
+        near = np.sort(away[:, max(0, lead - NEIGHBOURS) : lead + NEIGHBOURS + 1].reshape(-1))
+        below = np.searchsorted(near, TRIED[:, None] * wanted, side="right") / len(near)
+        made.append(float(TRIED[((below - LEVELS) ** 2).sum(1).argmin()]))
+    return made
