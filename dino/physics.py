@@ -142,7 +142,7 @@ class Physics:
 
         iterations : Gauss-Newton steps, each one linear solve, after the first estimate: a linear solve of the integral
         form, or the prior's centre where frames are too far apart for that. When absent as many as sufficed for
-        forecasts in training, and at most 12 for environments that these explain less well than they did there
+        forecasts in training, and at most 24 for environments that these explain less well than they did there
 
         The interval between frames may be another than the one that was learned from.
         Raises SchemaError where channels or box are others than those that were learned, EmptyDataError for fewer than

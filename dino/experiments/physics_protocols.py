@@ -13,10 +13,11 @@ from data_pipeline.simulators.environments import EnvironmentsConfig
 from data_pipeline.simulators.systems import SYSTEMS
 
 from ..config import PhysicsConfig
+from ..inference.prompts import MOST_ITERATIONS
 
 Kind = Literal["prompt", "adaptation", "one-shot"]
 Metric = Literal["mse", "nrmse", "relative mse"]
-ONE_SOLVE, CONVERGED = 1, 6  # iterations of adaptation
+ONE_SOLVE, CONVERGED = 1, MOST_ITERATIONS  # iterations of adaptation
 
 
 @dataclass(frozen=True)

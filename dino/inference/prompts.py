@@ -12,7 +12,7 @@ from .family import Family, Posterior
 from .own_noise import left_by, told
 from .transitions import Frames
 
-MOST_ITERATIONS = 12  # fewer where the estimate stops moving
+MOST_ITERATIONS = 24  # fewer where the estimate stops moving
 FARTHER = 1.01  # times the interval of training
 
 

@@ -9,9 +9,10 @@ from ..dynamics.exponential import Exponential
 from ..inference.environments import adapt
 from ..inference.family import Family
 from ..inference.own_noise import left_by
+from ..inference.prompts import MOST_ITERATIONS
 from ..inference.transitions import Frames
 
-TRIED = (0, 1, 2, 3, 12)  # iterations, the last of them until nothing moves
+TRIED = (0, 1, 2, 3, MOST_ITERATIONS)  # iterations, the last of them until nothing moves
 GAIN = 1.1  # of the mean square error of forecasts, for which more iterations are worth their time
 ENOUGH = 1e-8  # of the mean square of the fields: a smaller error is not worth more
 UNLIKE = 10.0  # times the largest share of change that is left in training: such an environment wants all iterations
