@@ -167,6 +167,11 @@ class DynamicsConfig(_Section):
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["midpoint", "rk4"] = "rk4"
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
+    drift: bool | None = Field(
+        default=None,
+        description="tiles: the mean of a tile has a slow level and slope that outlive the training period, as season "
+        "and steric rise do; when absent, wherever it can be had: with tiles and an affine decoder",
+    )
 
 
 class SourceErrors(_Section):
@@ -345,6 +350,11 @@ class Config(_Section):
             raise ValueError("data.hidden wants dynamics.form=layers; other dynamics learn from data.channels alone")
         if self.dynamics.descent_steps and self.dynamics.form != "quadratic":
             raise ValueError("dynamics.descent_steps wants dynamics.form=quadratic; a network has dynamics.steps")
+        if self.dynamics.drift and not self._can_drift:
+            raise ValueError(
+                "dynamics.drift wants domain.kind=tiles and decoder.kind=fourier: a slow level is a uniform field of a "
+                f"tile; came {self.domain.kind} and {self.decoder.kind}"
+            )
         if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):
             raise ValueError("data.keep and data.symmetries want a single chart, not domain.kind=tiles")
         boxes = self.data.validation_areas + [box for store in self.data.stores for box in store.exclude]
@@ -360,6 +370,15 @@ class Config(_Section):
         if self.data.keep < 1 and any(store.climatology == "map" for store in self.data.stores):
             raise ValueError("data.keep < 1 leaves cells without a mean; set climatology: constant")
         return self
+
+    @property
+    def _can_drift(self) -> bool:
+        return self.domain.kind == "tiles" and self.decoder.kind == "fourier" and self.dynamics.form == "network"
+
+    @property
+    def drifts(self) -> bool:
+        """Whether tiles have a slow level beside what codes do."""
+        return self._can_drift if self.dynamics.drift is None else self.dynamics.drift
 
     def to_yaml(self) -> str:
         """The resolved configuration as YAML, readable back by `load_config`; its end is marked, as "..."."""

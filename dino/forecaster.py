@@ -17,6 +17,7 @@ from .forecasts.horizon import check_horizon
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
 from .forecasts.output import as_dataset, target_points
 from .inference.analysis import Analysis, Assimilation
+from .inference.drift import HISTORY_DAYS
 from .inference.maps import EncodedMaps, encode_maps, is_maps, recent_maps
 from .model import LatentModel, Ocean
 from .model.blending import blocks
@@ -54,9 +55,10 @@ class Forecaster:
         observations = entered(observations, self.ocean.names, self.ocean.units)
         end = None if time is None else day_of(time)
         if is_maps(observations):
-            maps = recent_maps(observations, self.latent.lags + 1, self.latent.spec.interval_days, end)
+            wanted, history = self.latent.lags + 1, HISTORY_DAYS if self.latent.drifts else 0.0
+            maps = recent_maps(observations, wanted, self.latent.spec.interval_days, end, history)
             if maps is not None:
-                return self.analyse_maps(encode_maps(self.latent, self.ocean, maps))
+                return self.analyse_maps(encode_maps(self.latent, self.ocean, maps, wanted))
         length = self.assimilation.window_days
         end = last_time(observations, self.ocean.names) if end is None else end
         read = read_window_of(observations, self.ocean.names, end - length, end)
@@ -118,7 +120,8 @@ class Forecaster:
 
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""
-        return Analysis(float(maps.times[-1]), *maps.state(self.latent), maps=maps)
+        drift = maps.drift(self.latent)
+        return Analysis(float(maps.times[-1]), *maps.state(self.latent, drift), maps=maps, drift=drift)
 
     def analyse_observations(self, seen: Observations, end: float, length: float, smooth: bool = False) -> Analysis:
         """The states at `end` [days since 1950-01-01] from the observations of the `length` days before."""
