@@ -17,8 +17,7 @@ from .forecasts.horizon import check_horizon
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
 from .forecasts.output import as_dataset, target_points
 from .inference.analysis import Analysis, Assimilation
-from .inference.drift import HISTORY_DAYS
-from .inference.maps import EncodedMaps, encode_maps, is_maps, recent_maps
+from .inference.maps import EncodedMaps, encode_recent, is_maps
 from .model import LatentModel, Ocean
 from .model.blending import blocks
 from .model.checkpoint import load_model, load_run_config
@@ -55,10 +54,9 @@ class Forecaster:
         observations = entered(observations, self.ocean.names, self.ocean.units)
         end = None if time is None else day_of(time)
         if is_maps(observations):
-            wanted, history = self.latent.lags + 1, HISTORY_DAYS if self.latent.drifts else 0.0
-            maps = recent_maps(observations, wanted, self.latent.spec.interval_days, end, history)
+            maps = encode_recent(self.latent, self.ocean, observations, end)
             if maps is not None:
-                return self.analyse_maps(encode_maps(self.latent, self.ocean, maps, wanted))
+                return self.analyse_maps(maps)
         length = self.assimilation.window_days
         end = last_time(observations, self.ocean.names) if end is None else end
         read = read_window_of(observations, self.ocean.names, end - length, end)

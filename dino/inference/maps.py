@@ -121,9 +121,7 @@ def recent_maps(
 
 
 @without_gradients
-def encode_maps(
-    latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: int | None = None
-) -> EncodedMaps:
+def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: int | None = None) -> EncodedMaps:
     """Encode all frames of a field dataset; raises `ObservationError` or `EmptyDataError` for what does not fit.
 
     wanted : frames, the last ones, that forecasts start from; earlier ones tell the slow level alone and may be empty
@@ -165,6 +163,13 @@ def encode_maps(
         residual=like.new_tensor(np.nan_to_num(np.moveaxis(anomaly[first:] - fitted, 2, 1))),
         earlier=(times[:first], codes[:first]) if first else None,
     )
+
+
+def encode_recent(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, end: float | None) -> EncodedMaps | None:
+    """The last frames up to `end`, as many as a forecast starts from, encoded; None where `recent_maps` has none."""
+    wanted, history = latent.lags + 1, HISTORY_DAYS if latent.drifts else 0.0
+    maps = recent_maps(dataset, wanted, latent.spec.interval_days, end, history)
+    return None if maps is None else encode_maps(latent, ocean, maps, wanted)
 
 
 def _cells(

@@ -8,9 +8,10 @@ from ..inference.drift import LevelForm
 from ..model import LatentModel
 
 # Weeks of maps do not show a season: a slope is never thought smaller than this share a day of the std of what a level
-# does beside it. Chosen on days up to 20 May 2005 of the Mediterranean and on the seas of January 2014
-# (docs/experiments.md).
-LEAST_SLOPE = 0.05
+# does beside it. A line through weeks takes along what is slow in the rest, which therefore seems to be over sooner
+# than it is: it is taken to last so many times as long. Both were chosen on days up to 20 May 2005 of the Mediterranean
+# and on the tiles of January 2014 (docs/experiments.md).
+LEAST_SLOPE, LONGER = 0.05, 4.0
 
 
 @torch.no_grad()
@@ -18,7 +19,8 @@ def fit_drift(model: LatentModel, training: CodeSeries) -> None:
     """Fill `model.drift_noise` from the codes (series, time, code) of the ocean that the run forecasts.
 
     A line is drawn through the level of every series. What scatters about it is the rest, of variance v and correlated
-    for t days; slopes scatter by more than such a rest explains, 12 v t / (days)^3, by the variance of slopes.
+    for t days, several times as long as it seems. Such a rest makes slopes scatter by 12 v t / (days)^3; the variance of
+    slopes is by what they scatter more.
     """
     levels = training.codes.double() @ LevelForm.of(model).measure.double().T
     model.drift_noise.copy_(drift_noise(levels, model.spec.interval_days))
@@ -32,7 +34,7 @@ def drift_noise(levels: Tensor, interval: float) -> Tensor:
     slopes = torch.einsum("t,stc->sc", days, rest) / days.square().sum()
     rest = rest - days[:, None] * slopes.unsqueeze(1)
     variance = rest.square().mean((0, 1))
-    lasting = variance * _correlated(rest) * interval
+    lasting = LONGER * variance * _correlated(rest) * interval
     explained = lasting / interval / days.square().sum()
     slope = torch.maximum(slopes.square().mean(0) - explained, LEAST_SLOPE**2 * variance)
     return torch.stack([slope.sqrt(), lasting], dim=-1)

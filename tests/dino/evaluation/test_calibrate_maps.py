@@ -118,6 +118,7 @@ def test_a_spread_made_too_large_is_found_out(forecaster, sea):
     for table in (model.lead_error, model.unresolved_error):
         table.copy_(torch.linspace(0.01, 0.3, len(table))[:, None].expand_as(table))
     model.code_variance.fill_(1e-12)  # a prior so narrow that the analysis has no spread of its own
+    model.drift_noise.zero_()  # nor has the slow level
     plain = calibrate_from_maps(forecaster, chosen)
     model.lead_error.mul_(9.0)
     model.unresolved_error.mul_(9.0)
