@@ -54,8 +54,7 @@ class Forecaster:
         observations = entered(observations, self.ocean.names, self.ocean.units)
         end = None if time is None else day_of(time)
         if is_maps(observations):
-            maps = encode_recent(self.latent, self.ocean, observations, end)
-            if maps is not None:
+            if (maps := encode_recent(self.latent, self.ocean, observations, end)) is not None:
                 return self.analyse_maps(maps)
         length = self.assimilation.window_days
         end = last_time(observations, self.ocean.names) if end is None else end

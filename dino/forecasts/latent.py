@@ -67,7 +67,6 @@ def forecast_latent(
     carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
     form = None if analysis.drift is None else LevelForm.of(latent)
     codes, factor = carry(latent, ocean, _resting(analysis, form), ahead, spread)
-    codes, factor = _drifted(analysis, form, ahead, codes, factor)
     grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
     unresolved = torch.stack([variance for _, variance in grown])
     if analysis.maps is None:
@@ -81,7 +80,7 @@ def forecast_latent(
     start = Start.POINTS if analysis.maps is None else Start.MAPS
     calibration = torch.stack([latent.calibration(float(lead), start) for lead in leads])
     made = LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
-    return drawn_to_population(latent, made, leads)
+    return drawn_to_population(latent, _drifted(made, analysis, form, ahead), leads)
 
 
 def _resting(analysis: Analysis, form: LevelForm | None) -> Analysis:
@@ -94,17 +93,17 @@ def _resting(analysis: Analysis, form: LevelForm | None) -> Analysis:
 
 
 def _drifted(
-    analysis: Analysis, form: LevelForm | None, ahead: Tensor, codes: Tensor, factor: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Codes (time, chart, code) and factors (time, chart, code, direction) with the slow level `ahead` put back."""
+    forecast: LatentForecast, analysis: Analysis, form: LevelForm | None, ahead: Tensor
+) -> LatentForecast:
+    """The forecast with the slow level `ahead` (time,) [days] put back into codes and factors."""
     if form is None or analysis.drift is None:
-        return codes, factor
+        return forecast
     level, variance = analysis.drift.ahead(ahead)
-    codes = codes + level.to(codes) @ form.uniform
+    codes, factor = forecast.codes + level.to(forecast.codes) @ form.uniform, forecast.factor
     if factor.shape[-1]:
         added = variance.sqrt().to(factor)[:, :, None] * form.uniform.T
         factor = torch.cat([factor, added], dim=-1)
-    return codes, factor
+    return replace(forecast, codes=codes, factor=factor)
 
 
 def _carried_exactly(

@@ -19,8 +19,8 @@ def fit_drift(model: LatentModel, training: CodeSeries) -> None:
     """Fill `model.drift_noise` from the codes (series, time, code) of the ocean that the run forecasts.
 
     A line is drawn through the level of every series. What scatters about it is the rest, of variance v and correlated
-    for t days, several times as long as it seems. Such a rest makes slopes scatter by 12 v t / (days)^3; the variance of
-    slopes is by what they scatter more.
+    for t days, several times as long as it seems. Such a rest makes slopes scatter by 12 v t / (days)^3; the variance
+    of slopes is by what they scatter more.
     """
     levels = training.codes.double() @ LevelForm.of(model).measure.double().T
     model.drift_noise.copy_(drift_noise(levels, model.spec.interval_days))

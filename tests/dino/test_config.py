@@ -128,11 +128,20 @@ def test_configs_of_experiments_fit_their_systems(system, quick, protocol, keep)
         (["dynamics.form=layers", "data.hidden=[below]", "domain.kind=periodic_box"], "dynamics.order=1"),
         (["data.hidden=[below]"], "form=layers"),
         (["dynamics.ridge=0"], "dynamics.ridge"),
+        (["dynamics.drift=true", "domain.kind=region"], "dynamics.drift wants domain.kind=tiles.*came region"),
+        (["dynamics.drift=true", "domain.kind=tiles", "decoder.kind=siren"], "a uniform field"),
     ],
 )
 def test_settings_that_exclude_each_other_are_refused(minimal, overrides, message):
     with pytest.raises(ConfigError, match=message):
         load_config(minimal, overrides)
+
+
+def test_tiles_have_a_slow_level_unless_it_is_refused(minimal):
+    assert load_config(minimal, ["domain.kind=tiles"]).drifts
+    assert not load_config(minimal, ["domain.kind=tiles", "dynamics.drift=false"]).drifts
+    assert not load_config(minimal, ["domain.kind=tiles", "decoder.kind=siren"]).drifts
+    assert not load_config(minimal, ["domain.kind=region"]).drifts
 
 
 def test_the_quadratic_form_and_kept_cells_are_accepted(minimal):
