@@ -58,7 +58,7 @@ def errors(run: Forecaster, maps: xr.Dataset, domain: DomainConfig, every: int) 
         leads = LEADS[start + LEADS < len(values)]
         truth = values[start + leads.astype(int)]
         history = values[start - 9 : start + 1].reshape(10, 1, -1), times[start - 9 : start + 1], leads
-        made = {
+        made: dict[str, tuple[Array, Array | None]] = {
             "persistence": (baselines.persistence(*history).reshape(truth.shape), None),
             "half_trend": (baselines.half_trend(*history).reshape(truth.shape), None),
         }

@@ -185,7 +185,8 @@ def _cells(
         raise ObservationError(lacking("the gridded input", map(str, dataset.data_vars), names, missing))
     space = [d for d in dataset[names[0]].dims if d != "time"]
     values = np.stack([dataset[n].transpose("time", *space).values.astype(np.float64) for n in names], axis=-1)
-    times, held = days_since_epoch(dataset["time"].values), np.isfinite(values).any(axis=(1, 2, 3))
+    times = days_since_epoch(dataset["time"].values)
+    held = np.asarray(np.isfinite(values).any(axis=(1, 2, 3)))
     if wanted is not None and not held.all():
         kept = held | (np.arange(len(held)) >= len(held) - wanted)
         dataset, values, times, held = dataset.isel(time=kept), values[kept], times[kept], held[kept]
