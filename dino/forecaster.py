@@ -53,9 +53,8 @@ class Forecaster:
         """
         observations = entered(observations, self.ocean.names, self.ocean.units)
         end = None if time is None else day_of(time)
-        if is_maps(observations):
-            if (maps := encode_recent(self.latent, self.ocean, observations, end)) is not None:
-                return self.analyse_maps(maps)
+        if is_maps(observations) and (maps := encode_recent(self.latent, self.ocean, observations, end)) is not None:
+            return self.analyse_maps(maps)
         length = self.assimilation.window_days
         end = last_time(observations, self.ocean.names) if end is None else end
         read = read_window_of(observations, self.ocean.names, end - length, end)

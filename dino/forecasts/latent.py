@@ -92,9 +92,7 @@ def _resting(analysis: Analysis, form: LevelForm | None) -> Analysis:
     return replace(analysis, mean=mean)
 
 
-def _drifted(
-    forecast: LatentForecast, analysis: Analysis, form: LevelForm | None, ahead: Tensor
-) -> LatentForecast:
+def _drifted(forecast: LatentForecast, analysis: Analysis, form: LevelForm | None, ahead: Tensor) -> LatentForecast:
     """The forecast with the slow level `ahead` (time,) [days] put back into codes and factors."""
     if form is None or analysis.drift is None:
         return forecast

@@ -5,7 +5,6 @@ import pytest
 import xarray as xr
 
 import dino
-from data_pipeline.layout.datasets import fields_dataset
 from dino.data.observations import days_since_epoch
 from dino.evaluation import baselines
 from dino.model.checkpoint import load_model
