@@ -65,7 +65,7 @@ def test_intervals_hold_what_levels_do():
         if step % 10 == 9:
             after.append(level)
             seen.append(level + 3.0 * rng.normal(size=charts))
-    found = drift_of(torch.as_tensor(np.stack(seen[:days]))[..., None], np.arange(days), torch.tensor([[1.0, 9.0]]))
+    found = drift_of(torch.as_tensor(np.stack(seen[:days]))[..., None], np.arange(float(days)), torch.tensor([[1.0, 9.0]]))
     mean, variance = found.ahead(torch.tensor([10.0]))
     wrong = (after[-1] - after[days - 1]) - (mean[0, :, 0] - found.mean[:, 0, 0]).numpy()
     inside = np.abs(wrong) < 1.645 * variance[0, :, 0].sqrt().numpy()
@@ -102,7 +102,7 @@ def rising(latent, starts, rise, wave):
 def test_a_sea_that_rises_for_good_is_forecast_to_rise_on(rise, wave):
     """Dynamics in which every tendency ends within days: without the slow level they fall behind half the trend."""
     latent, leads = make_latent(), np.array([1.0, 3.0, 5.0, 7.0, 10.0])
-    latent.dynamics.linear.fill_(-1.0)
+    latent.dynamics.linear.fill_(-1.0)  # type: ignore[operator]
     starts = range(30, 50)
     level, parts = rising(latent, starts, rise, wave)
     truth = np.stack([level[start + leads.astype(int)] for start in starts])
