@@ -65,7 +65,8 @@ def test_intervals_hold_what_levels_do():
         if step % 10 == 9:
             after.append(level)
             seen.append(level + 3.0 * rng.normal(size=charts))
-    found = drift_of(torch.as_tensor(np.stack(seen[:days]))[..., None], np.arange(float(days)), torch.tensor([[1.0, 9.0]]))
+    known = torch.as_tensor(np.stack(seen[:days]))[..., None]
+    found = drift_of(known, np.arange(float(days)), torch.tensor([[1.0, 9.0]]))
     mean, variance = found.ahead(torch.tensor([10.0]))
     wrong = (after[-1] - after[days - 1]) - (mean[0, :, 0] - found.mean[:, 0, 0]).numpy()
     inside = np.abs(wrong) < 1.645 * variance[0, :, 0].sqrt().numpy()
