@@ -2,7 +2,7 @@
 
 Trains once per seed on the days up to `data.train_end` and scores every start of the days after it, with the basin
 mean of every map removed and kept. The maps are interpolated in time with later data: the scores are optimistic for
-all methods alike.
+all methods alike. `--without-drift` trains with slow levels of the tiles and scores every run a second time without.
 """
 
 import math
@@ -18,21 +18,37 @@ from data_pipeline.stores.writing import open_store
 from data_pipeline.system.progress import reported
 from dino.commands.common import training_maps
 from dino.config import Config
+from dino.evaluation.calibrate_maps import calibrate_from_maps
 from dino.evaluation.evaluate import evaluate_maps
-from dino.evaluation.report import Row, report_table
+from dino.evaluation.report import Row, area_mean_table, report_table
+from dino.experiments.train import held_out_maps
 from dino.forecaster import Forecaster
+from dino.training.prepare import prepare as cut_stores
 
 MEANS = {"mean_removed": True, "mean_kept": False}
 SHOWN = Console(width=140)
 
 
-def run_seed(config: Config, folder: Path) -> dict[str, Any]:
+def run_seed(config: Config, folder: Path, means: list[str], without_drift: bool) -> dict[str, Any]:
     """Train and score one seed: rows in metres, RMSE [cm] and ratio to persistence by method and lead."""
-    seconds = train_run(config, folder)
+    result: dict[str, Any] = {"training_seconds": train_run(config, folder)}
     forecaster = Forecaster.load(folder)
+    result |= scored(config, forecaster, folder, means)
+    if without_drift:
+        forecaster.latent.drift_noise.zero_()
+        splits, *_ = cut_stores(config)
+        calibrate_from_maps(forecaster, held_out_maps(config, forecaster, splits[0]))
+        plain = scored(config, forecaster, folder, means)
+        result |= {f"{name}_without_drift": table for name, table in plain.items()}
+    return result
+
+
+def scored(config: Config, forecaster: Forecaster, folder: Path, means: list[str]) -> dict[str, Any]:
+    """Scores of a run, its basin mean treated in each of the ways `means`."""
     maps, training = open_store(config.data.stores[0].path).load(), training_maps(config)
-    result: dict[str, Any] = {"training_seconds": seconds}
-    for name, removed in MEANS.items():
+    result: dict[str, Any] = {}
+    for name in means:
+        removed = MEANS[name]
         chosen = config.evaluation.model_copy(update={"remove_mean": removed})
         with reported(f"evaluating {folder.name}, {name}") as progress:
             evaluation = evaluate_maps(forecaster, maps, chosen, training, progress)
@@ -41,19 +57,22 @@ def run_seed(config: Config, folder: Path) -> dict[str, Any]:
             "starts": evaluation.starts,
             "rmse_cm": rmse,
             "ratio_to_persistence": ratios(rmse),
+            "area_mean_bias_cm": centimetres(evaluation.rows, "area_mean_bias"),
+            "area_mean_rmse_cm": centimetres(evaluation.rows, "area_mean_rmse"),
             "calibration": evaluation.calibration,
             "rows": evaluation.rows,
         }
         SHOWN.print(report_table(evaluation.rows, forecaster.ocean.names[0]))
+        SHOWN.print(area_mean_table(evaluation.rows, forecaster.ocean.names[0]))
     return result
 
 
-def centimetres(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """RMSE [cm] by method and lead [days]."""
+def centimetres(rows: list[Row], score: str = "rmse") -> dict[str, dict[str, float]]:
+    """A score [cm] by method and lead [days]."""
     table: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row["rmse"] is not None:
-            table.setdefault(row["method"], {})[f"{row['lead_days']:g}"] = 100.0 * row["rmse"]
+        if row[score] is not None:
+            table.setdefault(row["method"], {})[f"{row['lead_days']:g}"] = 100.0 * row[score]
     return table
 
 
@@ -67,7 +86,7 @@ def over_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and sample standard deviation over seeds of the model's RMSE and ratio, the baselines' RMSE as they are."""
     seconds = [run["training_seconds"] for run in runs]
     summary: dict[str, Any] = {"training_seconds": mean_and_spread(seconds)}
-    for name in MEANS:
+    for name in [name for name in runs[0] if name.startswith("mean_")]:
         tables = [run[name] for run in runs]
         summary[name] = {
             f"dino_{quantity}": {
@@ -75,6 +94,21 @@ def over_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
                 for lead in tables[0][quantity]["dino"]
             }
             for quantity in ("rmse_cm", "ratio_to_persistence")
+        }
+        summary[name] |= {
+            f"dino_{score}": {
+                lead: mean_and_spread([table["calibration"][score][column] for table in tables])
+                for column, lead in enumerate(tables[0]["rmse_cm"]["dino"])
+            }
+            for score in ("coverage_50", "coverage_90", "spread_skill_ratio")
+        }
+        summary[name] |= {
+            f"{method}_{quantity}": {
+                lead: mean_and_spread([table[quantity][method][lead] for table in tables])
+                for lead in tables[0][quantity][method]
+            }
+            for quantity in ("area_mean_bias_cm", "area_mean_rmse_cm")
+            for method in ("dino", "persistence", "half_trend")
         }
         summary[name]["baselines_rmse_cm"] = {m: row for m, row in tables[0]["rmse_cm"].items() if m != "dino"}
     return summary
@@ -90,16 +124,24 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     add_options(options)
+    options.add_argument(
+        "--mean", choices=["both", "removed", "kept"], default="both", help="what becomes of the basin mean"
+    )
+    options.add_argument("--without-drift", action="store_true", help="train with slow levels, score without, too")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = options.parse_args()
     prepare(arguments)
     skip_without(arguments.data, MAPS)
+    means = [name for name in MEANS if arguments.mean in ("both", name.removeprefix("mean_"))]
     with work_folder(arguments.work) as work:
         make_stores(work, arguments.data, MAPS)
         runs = {}
         for seed in arguments.seeds:
-            config = configuration(arguments.config, arguments.overrides, work, seed)
-            runs[f"seed_{seed}"] = run_seed(config, work / "runs" / f"mediterranean_seed_{seed}")
+            drift = ["dynamics.drift=true"] if arguments.without_drift else []
+            config = configuration(arguments.config, [*arguments.overrides, *drift], work, seed)
+            runs[f"seed_{seed}"] = run_seed(
+                config, work / "runs" / f"mediterranean_seed_{seed}", means, arguments.without_drift
+            )
     report(arguments, {"summary": over_seeds(list(runs.values())), "runs": runs})
 
 

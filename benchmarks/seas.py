@@ -23,7 +23,7 @@ from dino.config import Box, Config, StoreConfig
 from dino.data.observations import datetime_of, days_since_epoch
 from dino.evaluation import baselines
 from dino.forecaster import Forecaster
-from dino.inference.maps import encode_maps
+from dino.inference.maps import encode_recent
 from dino.model import Ocean
 from dino.model.checkpoint import load_run_config
 from dino.space.boxes import widened
@@ -80,8 +80,9 @@ class Sea:
         known = self.maps.isel(time=slice(0, start + 1))
         domain = config.domain.model_copy(update={"overlap": overlap})
         forecaster = run.over(Ocean.over(known, run.ocean, domain, store=here))
-        recent = known.isel(time=slice(start - run.latent.lags, None))
-        analysis = forecaster.analyse_maps(encode_maps(run.latent, forecaster.ocean, recent))
+        maps = encode_recent(run.latent, forecaster.ocean, known, None)
+        assert maps is not None
+        analysis = forecaster.analyse_maps(maps)
         fields = forecaster.forecast(analysis, datetime_of(self.times[start] + LEADS), self.grid, spread=False)
         return fields[self.channel].values.reshape(len(LEADS), -1)
 

@@ -168,6 +168,11 @@ class DynamicsConfig(_Section):
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["midpoint", "rk4"] = "rk4"
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
+    drift: bool = Field(
+        default=False,
+        description="tiles: the mean of a tile has a slow level and slope that outlive the training period, as season "
+        "and steric rise do; where a sea rises for weeks",
+    )
 
 
 class SourceErrors(_Section):
@@ -350,6 +355,12 @@ class Config(_Section):
             raise ValueError("data.hidden wants dynamics.form=layers; other dynamics learn from data.channels alone")
         if self.dynamics.descent_steps and self.dynamics.form != "quadratic":
             raise ValueError("dynamics.descent_steps wants dynamics.form=quadratic; a network has dynamics.steps")
+        can_drift = self.domain.kind == "tiles" and self.decoder.kind == "fourier" and self.dynamics.form == "network"
+        if self.dynamics.drift and not can_drift:
+            raise ValueError(
+                "dynamics.drift wants domain.kind=tiles and decoder.kind=fourier: a slow level is a uniform field of a "
+                f"tile; came {self.domain.kind} and {self.decoder.kind}"
+            )
         if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):
             raise ValueError("data.keep and data.symmetries want a single chart, not domain.kind=tiles")
         boxes = self.data.validation_areas + [box for store in self.data.stores for box in store.exclude]

@@ -17,7 +17,7 @@ from .forecasts.horizon import check_horizon
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
 from .forecasts.output import as_dataset, target_points
 from .inference.analysis import Analysis, Assimilation
-from .inference.maps import EncodedMaps, encode_maps, is_maps, recent_maps
+from .inference.maps import EncodedMaps, encode_recent, is_maps
 from .model import LatentModel, Ocean
 from .model.blending import blocks
 from .model.checkpoint import load_model, load_run_config
@@ -53,10 +53,8 @@ class Forecaster:
         """
         observations = entered(observations, self.ocean.names, self.ocean.units)
         end = None if time is None else day_of(time)
-        if is_maps(observations):
-            maps = recent_maps(observations, self.latent.lags + 1, self.latent.spec.interval_days, end)
-            if maps is not None:
-                return self.analyse_maps(encode_maps(self.latent, self.ocean, maps))
+        if is_maps(observations) and (maps := encode_recent(self.latent, self.ocean, observations, end)) is not None:
+            return self.analyse_maps(maps)
         length = self.assimilation.window_days
         end = last_time(observations, self.ocean.names) if end is None else end
         read = read_window_of(observations, self.ocean.names, end - length, end)
@@ -118,7 +116,8 @@ class Forecaster:
 
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""
-        return Analysis(float(maps.times[-1]), *maps.state(self.latent), maps=maps)
+        drift = maps.drift(self.latent)
+        return Analysis(float(maps.times[-1]), *maps.state(self.latent, drift), maps=maps, drift=drift)
 
     def analyse_observations(self, seen: Observations, end: float, length: float, smooth: bool = False) -> Analysis:
         """The states at `end` [days since 1950-01-01] from the observations of the `length` days before."""

@@ -21,7 +21,7 @@ from ..config import Config
 from ..data.observations import Observations
 from ..evaluation.evaluate import Evaluation, evaluate_observations
 from ..evaluation.fitted_interpolation import FittedInterpolation, interpolations
-from ..evaluation.report import report_table, spread_table, write_report
+from ..evaluation.report import area_mean_table, report_table, spread_table, write_report
 from ..experiments.demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
 from ..experiments.shipped import find_experiment
 from ..experiments.train import train
@@ -141,6 +141,7 @@ def _summary(
         highlight=False,
     )
     screen.print(report_table(evaluation.rows, channel))
+    screen.print(area_mean_table(evaluation.rows, channel))
     chosen = fitted["optimal_interpolation"]
     screen.print(f"Optimal interpolation: {chosen.preferred}, which forecasts the days before the scored ones best.")
     screen.print(spread_table(evaluation.rows, channel))

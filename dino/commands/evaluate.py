@@ -10,7 +10,7 @@ from data_pipeline.system.progress import reported
 from ..data.observations import Observations
 from ..evaluation.evaluate import Evaluation, evaluate_maps, evaluate_observations
 from ..evaluation.fitted_interpolation import interpolations
-from ..evaluation.report import report_table, spread_table, write_report
+from ..evaluation.report import area_mean_table, report_table, spread_table, write_report
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_model, load_run_config
 from .common import (
@@ -67,6 +67,7 @@ def evaluate(
     draw(result, forecaster, fields, folder)
     for channel in forecaster.ocean.names:
         console().print(report_table(result.rows, channel))
+        console().print(area_mean_table(result.rows, channel))
         console().print(spread_table(result.rows, channel))
     if json is not None:
         write_report(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..data.observations import days_since_epoch
 from ..errors import NonFiniteError
 from ..forecaster import Forecaster
+from ..inference.drift import HISTORY_DAYS
 from ..inference.maps import encode_maps
 from ..model import LEADS, Start
 from .samples import Samples, split_variance
@@ -61,6 +62,8 @@ def segments_of(
     if dataset["latitude"].ndim != 1:
         return []
     lags, frames = forecaster.latent.lags, dataset.sizes["time"]
+    # Maps before the lags tell the slow level.
+    history = round(HISTORY_DAYS / forecaster.latent.spec.interval_days) if forecaster.latent.drifts else 0
     runs = [dataset]
     if "trajectory" in dataset.dims:
         runs = [dataset.isel(trajectory=index) for index in range(dataset.sizes["trajectory"])]
@@ -76,11 +79,12 @@ def segments_of(
     chosen = np.unique(np.linspace(0, len(pairs) - 1, min(FORECASTS, len(pairs))).astype(int))
     made = []
     for run, start in (pairs[index] for index in chosen):
-        part = runs[run].isel(time=slice(start - lags, min(start + reach, frames - 1) + 1)).load()
+        before = min(start, max(lags, history))
+        part = runs[run].isel(time=slice(start - before, min(start + reach, frames - 1) + 1)).load()
         if kept is not None:
             part = part.where(xr.DataArray(kept, dims=_space(part, forecaster)))
-        if _usable(part, forecaster):
-            made.append(Segment(part, lags))
+        if _usable(part.isel(time=slice(before - lags, None)), forecaster):
+            made.append(Segment(part, before))
     return made
 
 
@@ -113,9 +117,7 @@ def _samples(forecaster: Forecaster, number: int, segment: Segment, leads: Seque
     after = [lead for lead in leads if start + lead < maps.sizes["time"]]
     if not after:
         return
-    analysis = forecaster.analyse_maps(
-        encode_maps(latent, ocean, maps.isel(time=slice(start - latent.lags, start + 1)))
-    )
+    analysis = forecaster.analyse_maps(encode_maps(latent, ocean, maps.isel(time=slice(0, start + 1)), latent.lags + 1))
     assert analysis.maps is not None
     days = days_since_epoch(maps["time"].values[[start + lead for lead in after]])
     targets = maps.isel(time=[start + lead for lead in after])

@@ -55,6 +55,8 @@ def score_rows(
             "rmse": _number(score.rmse[i, j]),
             "bias": _number(score.bias[i, j]),
             "anomaly_correlation": _number(score.anomaly_correlation[i, j]),
+            "area_mean_bias": _number(score.area_bias[i, j]),
+            "area_mean_rmse": _number(score.area_rmse[i, j]),
             "units": units[j],
         }
         for method, score in scores.items()
@@ -110,6 +112,34 @@ def report_table(rows: Sequence[Row], channel: str, *, reference: str = "persist
             )
             for value in values
         ]
+        table.add_row(f"{lead:g} d", *cells)
+    return table
+
+
+def area_mean_table(rows: Sequence[Row], channel: str) -> Table:
+    """Bias of the area mean at every lead (rows) of every method (columns), and dimmed the RMSE of the area mean.
+
+    The mean is kept here also where it is removed before other scores.
+    """
+    chosen = [row for row in rows if row["channel"] == channel and row.get("area_mean_bias") is not None]
+    methods = _distinct(row["method"] for row in chosen)
+    found = {(row["method"], row["lead_days"]): row for row in chosen}
+    factor, label = display_units(chosen[0]["units"]) if chosen else (1.0, "")
+    known = [row["area_mean_rmse"] for row in chosen if row["area_mean_rmse"]]
+    decimals = max(0, 1 - math.floor(math.log10(min(known) * factor))) if known else 2
+    table = Table(title=Text(f"Area mean of {channel} [{label}]: bias, RMSE"), title_style="bold")
+    table.add_column("lead", no_wrap=True, justify="right")
+    for method in methods:
+        table.add_column(method_label(method), justify="right")
+    for lead in _distinct(row["lead_days"] for row in chosen):
+        cells = []
+        for method in methods:
+            row = found.get((method, lead))
+            if row is None:
+                cells.append(_cell(None, False, None))
+                continue
+            shown = Text(f"{row['area_mean_bias'] * factor:+.{decimals}f}")
+            cells.append(shown.append(f" {row['area_mean_rmse'] * factor:.{decimals}f}", style="dim"))
         table.add_row(f"{lead:g} d", *cells)
     return table
 

@@ -19,11 +19,16 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one method, each (lead, channel); RMSE and bias in the units of the field."""
+    """Scores of one method, each (lead, channel); RMSE and bias in the units of the field.
+
+    area_bias, area_rmse : mean and root of the mean square, over starts, of the area mean's error, never removed
+    """
 
     rmse: Array
     bias: Array
     anomaly_correlation: Array
+    area_bias: Array
+    area_rmse: Array
 
 
 def area_weights(latitude: ArrayLike) -> Array:
@@ -108,10 +113,15 @@ def score_forecasts(
     scores = {}
     for method, forecast in forecasts.items():
         predicted = anomaly(forecast)
+        area = area_mean(forecast - truth, weights, mask)
+        known = np.isfinite(area)
+        count, area = known.sum(0), np.where(known, area, 0.0)
         scores[method] = Scores(
             rmse=rmse(expected, predicted, weights, mask),
             bias=bias(expected, predicted, weights, mask),
             anomaly_correlation=anomaly_correlation(expected, predicted, zero, weights, mask),
+            area_bias=ratio(area.sum(0), count),
+            area_rmse=np.sqrt(ratio((area**2).sum(0), count)),
         )
     return scores
 

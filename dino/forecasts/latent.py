@@ -1,6 +1,6 @@
 """Latent states ahead: Gaussian codes of all charts at any later time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from ..data.observations import SAME_MOMENT_DAYS, datetime_of
 from ..dynamics import check_finite, mode_flows
 from ..errors import ObservationError
 from ..inference.analysis import Analysis
+from ..inference.drift import LevelForm
 from ..inference.maps import EncodedMaps
 from ..model import LatentModel, Ocean, Start
 from ..numerics.gaussian import cholesky
@@ -64,7 +65,8 @@ def forecast_latent(
     ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
     ahead = integrable(latent, ahead)
     carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
-    codes, factor = carry(latent, ocean, analysis, ahead, spread)
+    form = None if analysis.drift is None else LevelForm.of(latent)
+    codes, factor = carry(latent, ocean, _resting(analysis, form), ahead, spread)
     grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
     unresolved = torch.stack([variance for _, variance in grown])
     if analysis.maps is None:
@@ -78,7 +80,28 @@ def forecast_latent(
     start = Start.POINTS if analysis.maps is None else Start.MAPS
     calibration = torch.stack([latent.calibration(float(lead), start) for lead in leads])
     made = LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
-    return drawn_to_population(latent, made, leads)
+    return drawn_to_population(latent, _drifted(made, analysis, form, ahead), leads)
+
+
+def _resting(analysis: Analysis, form: LevelForm | None) -> Analysis:
+    """The analysis with its slow level taken out of the codes."""
+    if form is None or analysis.drift is None:
+        return analysis
+    mean, code = analysis.mean.clone(), form.uniform.shape[1]
+    mean[:, :code] -= analysis.drift.mean[..., 0].to(mean) @ form.uniform
+    return replace(analysis, mean=mean)
+
+
+def _drifted(forecast: LatentForecast, analysis: Analysis, form: LevelForm | None, ahead: Tensor) -> LatentForecast:
+    """The forecast with the slow level `ahead` (time,) [days] put back into codes and factors."""
+    if form is None or analysis.drift is None:
+        return forecast
+    level, variance = analysis.drift.ahead(ahead)
+    codes, factor = forecast.codes + level.to(forecast.codes) @ form.uniform, forecast.factor
+    if factor.shape[-1]:
+        added = variance.sqrt().to(factor)[:, :, None] * form.uniform.T
+        factor = torch.cat([factor, added], dim=-1)
+    return replace(forecast, codes=codes, factor=factor)
 
 
 def _carried_exactly(

@@ -16,6 +16,7 @@ from ..errors import HorizonError, ObservationError
 from ..model import LatentModel, Ocean
 from ..numerics.gaussian import Gaussian
 from ..numerics.modes import without_gradients
+from .drift import Drift
 from .filter import Assimilated, Problem, Trajectory, filtered
 from .maps import EncodedMaps
 from .observed import ObservedValues, observed_values
@@ -40,7 +41,7 @@ class Analysis:
     time : end of the window, days since 1950-01-01
     mean : (chart, state) there; covariance : (chart, state, state)
     nodes : (node,) times of the window; trajectory : along it, where it was asked for
-    maps : the encoded frames, when maps were analysed
+    maps : the encoded frames, when maps were analysed; drift : the slow level of charts, which the codes of `mean` hold
     joint : the state with the offsets of sources beside it, where they are estimated
     quality : what became of the observations; seen : which they were, when points were analysed
     """
@@ -51,6 +52,7 @@ class Analysis:
     nodes: Array | None = None
     trajectory: Trajectory | None = None
     maps: EncodedMaps | None = None
+    drift: Drift | None = None
     joint: StateAndOffsets | None = None
     quality: Quality = field(default_factory=Quality)
     seen: Seen | None = None

@@ -19,6 +19,7 @@ from ..numerics.groups import batches
 from ..numerics.modes import without_gradients
 from ..space.decoders import fields
 from ..space.domain import wrap_longitude
+from .drift import HISTORY_DAYS, Drift, LevelForm, drift_of
 from .encode import encode_charts
 
 Array = NDArray[np.float64]
@@ -34,6 +35,7 @@ class EncodedMaps:
     codes : (time, chart, code); covariance : (time, chart, code, code), one time for all when gaps stay in place
     longitude, latitude : (point,) cells; shape : of the grid
     residual : (time, channel, point) the residual field, what the blended decode leaves, relative to the spread
+    earlier : times (frame,) and codes (frame, chart, code) of maps before them, which tell the slow level of charts
     """
 
     times: Array
@@ -44,6 +46,7 @@ class EncodedMaps:
     shape: tuple[int, int]
     axes: tuple[Array, Array]
     residual: Tensor
+    earlier: tuple[Array, Tensor] | None = None
 
     def frames(self, which: slice) -> "EncodedMaps":
         """The same maps over part of the times."""
@@ -54,12 +57,35 @@ class EncodedMaps:
             codes=self.codes[which],
             covariance=covariance,
             residual=self.residual[which],
+            earlier=self._before(which.indices(len(self.times))[0]),
         )
 
+    def _before(self, first: int) -> tuple[Array, Tensor]:
+        """Times and codes of what comes before frame `first`."""
+        times, codes = self.earlier or (self.times[:0], self.codes[:0])
+        return np.concatenate([times, self.times[:first]]), torch.cat([codes, self.codes[:first]])
+
     @without_gradients
-    def state(self, latent: LatentModel) -> tuple[Tensor, Tensor]:
-        """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before."""
+    def drift(self, latent: LatentModel) -> Drift | None:
+        """The slow level at the last frame, from all maps of `HISTORY_DAYS`; None where the model has none."""
+        if not latent.drifts:
+            return None
+        times, codes = self._before(len(self.times))
+        recent = times >= times[-1] - HISTORY_DAYS
+        levels = codes[torch.as_tensor(recent)] @ LevelForm.of(latent).measure.T
+        return drift_of(levels, times[recent], latent.drift_noise)
+
+    @without_gradients
+    def state(self, latent: LatentModel, drift: Drift | None = None) -> tuple[Tensor, Tensor]:
+        """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before.
+
+        drift : the derivatives are of what its path leaves of the codes
+        """
         mean = latent.initialiser(self.codes[-(latent.lags + 1) :].movedim(0, 1))
+        if drift is not None:
+            ago = torch.as_tensor(self.times[-(latent.lags + 1) :] - self.times[-1])
+            path = (drift.path(ago).to(mean) - drift.mean[..., 0].to(mean)) @ LevelForm.of(latent).uniform
+            mean = mean - latent.initialiser(path.movedim(0, 1))
         code, size = latent.dynamics.code_size, mean.shape[-1]
         covariance = 1e-8 * torch.eye(size, dtype=mean.dtype, device=mean.device).repeat(len(mean), 1, 1)
         covariance[:, :code, :code] += self.covariance[-1]
@@ -71,8 +97,13 @@ def is_maps(dataset: xr.Dataset) -> bool:
     return "obs" not in dataset.dims and "time" in dataset.dims and "trajectory" not in dataset.dims
 
 
-def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: float | None) -> xr.Dataset | None:
-    """The last `wanted` frames up to `end` when they are spaced as in training, else None; in any order."""
+def recent_maps(
+    dataset: xr.Dataset, wanted: int, interval_days: float, end: float | None, history_days: float = 0.0
+) -> xr.Dataset | None:
+    """The last `wanted` frames up to `end` when they are spaced as in training, else None; in any order.
+
+    Before them come, at whatever intervals, those of the `history_days` before the last.
+    """
     times = days_since_epoch(dataset["time"].values)
     order = np.argsort(times, kind="stable")
     times = times[order]
@@ -85,14 +116,18 @@ def recent_maps(dataset: xr.Dataset, wanted: int, interval_days: float, end: flo
         )
     if last < wanted or not np.allclose(np.diff(times[recent]), interval_days, atol=1e-3):
         return None
-    return dataset.isel(time=order[recent])
+    first = min(recent.start, int(np.searchsorted(times, times[last - 1] - history_days)))
+    return dataset.isel(time=order[first:last])
 
 
 @without_gradients
-def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset) -> EncodedMaps:
-    """Encode all frames of a field dataset; raises `ObservationError` or `EmptyDataError` for what does not fit."""
+def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: int | None = None) -> EncodedMaps:
+    """Encode all frames of a field dataset; raises `ObservationError` or `EmptyDataError` for what does not fit.
+
+    wanted : frames, the last ones, that forecasts start from; earlier ones tell the slow level alone and may be empty
+    """
     dataset = entered(dataset, ocean.names, ocean.units)
-    values, place, shape = _cells(ocean, dataset)
+    values, times, place, shape = _cells(ocean, dataset, wanted)
     ocean.cover.check(*place)
     anomaly = (values - ocean.background.at(*place)) / ocean.spread
     like, count = latent.code_variance, len(anomaly)
@@ -114,29 +149,48 @@ def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset) -> Encod
     covariance = prior.covariance.repeat(frames, ocean.charts, 1, 1)
     for group, part in covariances:
         covariance[:, group] = part
-    fitted = blended_field(latent, ocean, codes, *place)
+    first = 0 if wanted is None else len(codes) - wanted
+    fitted = blended_field(latent, ocean, codes[first:], *place)
     rows, columns = dataset["latitude"], dataset["longitude"]
     return EncodedMaps(
-        times=days_since_epoch(dataset["time"].values),
-        codes=codes,
-        covariance=covariance,
+        times=times[first:],
+        codes=codes[first:],
+        covariance=covariance if len(covariance) == 1 else covariance[first:],
         longitude=place[0],
         latitude=place[1],
         shape=shape,
         axes=(rows.values.astype(float), columns.values.astype(float)),
-        residual=like.new_tensor(np.nan_to_num(np.moveaxis(anomaly - fitted, 2, 1))),
+        residual=like.new_tensor(np.nan_to_num(np.moveaxis(anomaly[first:] - fitted, 2, 1))),
+        earlier=(times[:first], codes[:first]) if first else None,
     )
 
 
-def _cells(ocean: Ocean, dataset: xr.Dataset) -> tuple[Array, tuple[Array, Array], tuple[int, int]]:
-    """Values (time, cell, channel), longitudes and latitudes (cell,) and the grid's shape of maps that fit."""
+def encode_recent(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, end: float | None) -> EncodedMaps | None:
+    """The last frames up to `end`, as many as a forecast starts from, encoded; None where `recent_maps` has none."""
+    wanted, history = latent.lags + 1, HISTORY_DAYS if latent.drifts else 0.0
+    maps = recent_maps(dataset, wanted, latent.spec.interval_days, end, history)
+    return None if maps is None else encode_maps(latent, ocean, maps, wanted)
+
+
+def _cells(
+    ocean: Ocean, dataset: xr.Dataset, wanted: int | None
+) -> tuple[Array, Array, tuple[Array, Array], tuple[int, int]]:
+    """Values (time, cell, channel), times, longitudes and latitudes (cell,) and the grid's shape of maps that fit.
+
+    Of maps before the last `wanted` those without any value are left out.
+    """
     names = ocean.names
     missing = [name for name in names if name not in dataset]
     if missing:
         raise ObservationError(lacking("the gridded input", map(str, dataset.data_vars), names, missing))
     space = [d for d in dataset[names[0]].dims if d != "time"]
     values = np.stack([dataset[n].transpose("time", *space).values.astype(np.float64) for n in names], axis=-1)
-    blank = np.flatnonzero(~np.isfinite(values).any(axis=(1, 2, 3)))
+    times = days_since_epoch(dataset["time"].values)
+    held = np.asarray(np.isfinite(values).any(axis=(1, 2, 3)))
+    if wanted is not None and not held.all():
+        kept = held | (np.arange(len(held)) >= len(held) - wanted)
+        dataset, values, times, held = dataset.isel(time=kept), values[kept], times[kept], held[kept]
+    blank = np.flatnonzero(~held)
     if len(blank):
         raise EmptyDataError(
             f"{len(blank)} of {len(values)} maps hold no value at all, the first that of "
@@ -146,7 +200,7 @@ def _cells(ocean: Ocean, dataset: xr.Dataset) -> tuple[Array, tuple[Array, Array
     latitude, longitude = (axis.transpose(*space).values.ravel() for axis in mesh)
     place = wrap_longitude(longitude), np.asarray(latitude, np.float64)
     shape = (dataset.sizes[space[0]], dataset.sizes[space[1]])
-    return values.reshape(len(values), -1, len(names)), place, shape
+    return values.reshape(len(values), -1, len(names)), times, place, shape
 
 
 def blended_field(latent: LatentModel, ocean: Ocean, codes: Tensor, longitude: Array, latitude: Array) -> Array:

@@ -128,6 +128,8 @@ def test_configs_of_experiments_fit_their_systems(system, quick, protocol, keep)
         (["dynamics.form=layers", "data.hidden=[below]", "domain.kind=periodic_box"], "dynamics.order=1"),
         (["data.hidden=[below]"], "form=layers"),
         (["dynamics.ridge=0"], "dynamics.ridge"),
+        (["dynamics.drift=true", "domain.kind=region"], "dynamics.drift wants domain.kind=tiles.*came region"),
+        (["dynamics.drift=true", "domain.kind=tiles", "decoder.kind=siren"], "a uniform field"),
     ],
 )
 def test_settings_that_exclude_each_other_are_refused(minimal, overrides, message):

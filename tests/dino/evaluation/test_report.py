@@ -5,13 +5,22 @@ import pytest
 from rich.console import Console
 
 from data_pipeline.errors import MissingFileError, StoreError
-from dino.evaluation.report import display_units, method_label, read_report, report_table, score_rows, write_report
+from dino.evaluation.report import (
+    area_mean_table,
+    display_units,
+    method_label,
+    read_report,
+    report_table,
+    score_rows,
+    write_report,
+)
 from dino.evaluation.scores import Scores
 
 
 def scores(rmse):
     rmse = np.array(rmse, dtype=np.float64)
-    return Scores(rmse=rmse, bias=rmse - rmse, anomaly_correlation=np.full_like(rmse, np.nan))
+    none = np.full_like(rmse, np.nan)
+    return Scores(rmse=rmse, bias=rmse - rmse, anomaly_correlation=none, area_bias=-rmse / 2, area_rmse=rmse / 2)
 
 
 @pytest.fixture
@@ -29,6 +38,8 @@ def test_rows_hold_what_machines_need(rows):
         "rmse": 0.01,
         "bias": 0.0,
         "anomaly_correlation": None,
+        "area_mean_bias": -0.005,
+        "area_mean_rmse": 0.005,
         "units": "m",
     }
 
@@ -87,3 +98,15 @@ def test_labels():
     assert display_units("1") == (1.0, "1")
     assert method_label("half_trend") == "half trend"
     assert method_label("my_model") == "my model"
+
+
+def test_table_of_the_area_mean(rows):
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(area_mean_table(rows, "adt"))
+        console.print(area_mean_table(rows, "sst"))
+    text = capture.get()
+    assert "Area mean of adt [cm]: bias, RMSE" in text
+    assert "-0.50 0.50" in text
+    assert "-1.00 1.00" in text
+    assert area_mean_table([], "adt").row_count == 0

@@ -163,3 +163,30 @@ def test_the_state_at_the_last_frame_has_its_tendency_from_the_changes_before():
         expected = 1e-8 * torch.eye(2 * CODE).double()
         expected[:CODE, :CODE] += made.covariance[-1, chart]
         torch.testing.assert_close(covariance[chart], expected)
+
+
+def test_earlier_maps_tell_the_level_alone():
+    """Of more maps than are wanted the last are encoded as ever; earlier ones keep their codes, blank ones go."""
+    latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(False)
+    whole = encode_maps(latent, ocean, maps)
+    made = encode_maps(latent, ocean, maps, 2)
+    torch.testing.assert_close(made.codes, whole.codes[2:])
+    torch.testing.assert_close(made.residual, whole.residual[2:])
+    np.testing.assert_array_equal(made.times, whole.times[2:])
+    torch.testing.assert_close(made.earlier[1], whole.codes[:2])
+    part = whole.frames(slice(2, 4))
+    np.testing.assert_array_equal(part.earlier[0], made.earlier[0])
+    torch.testing.assert_close(part.earlier[1], made.earlier[1])
+    torch.testing.assert_close(whole.frames(slice(1, 4)).frames(slice(1, 3)).earlier[1], made.earlier[1])
+    blank = maps.where(maps["time"] != TIMES[1])
+    left = encode_maps(latent, ocean, blank, 2)
+    np.testing.assert_array_equal(left.earlier[0], whole.times[:1])
+    torch.testing.assert_close(left.codes, whole.codes[2:])
+
+
+def test_recent_maps_come_with_their_history():
+    maps = make_maps(False)
+    assert recent_maps(maps, 2, 1.0, None, 60.0).sizes["time"] == 4
+    assert recent_maps(maps, 2, 1.0, None, 2.0).sizes["time"] == 3
+    # Earlier ones may be spaced in any way.
+    np.testing.assert_array_equal(recent_maps(maps.isel(time=[3, 0, 2]), 2, 1.0, None, 9.0)["time"], TIMES[[0, 2, 3]])
