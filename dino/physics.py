@@ -127,7 +127,7 @@ class Physics:
             part = float(beside / whole)
             lacking *= part if part > UNSURE else 0.0
         reach = (modes.weights[:, None] * frames.states.abs().square()).sum(-2).amax((0, 1, 2))
-        family = with_widening(family, frames, reach)
+        family = with_widening(family, posterior.weights, frames, reach)
         tail = float(tail_of(modes, frames.states).max())
         return cls(family, config, lengths_of(trajectories), limit, reach, lacking, tail)
 

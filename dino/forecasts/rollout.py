@@ -109,7 +109,7 @@ def widening(start: Rollout, times: np.ndarray) -> Tensor:
     known = start.family.widening
     if known is None:
         return torch.ones(len(times), dtype=torch.float64)
-    leads = (times - start.time) / start.family.interval
+    known, leads = known[int(start.posterior.iterations > 0)], (times - start.time) / start.family.interval
     return torch.as_tensor(np.interp(leads, np.arange(1, len(known) + 1), known.numpy()))
 
 

@@ -8,44 +8,53 @@ from scipy.stats import norm
 from torch import Tensor
 
 from ..inference.environments import adapt
-from ..inference.family import Family
+from ..inference.family import Family, Posterior
 from ..inference.own_noise import left_by, told
 from ..inference.transitions import Frames
 from .rollout import Rollout, rolled, spread_of
 
-MOST_PROMPTS, MEMBERS = 32, 12
+MOST_PROMPTS, MEMBERS, ITERATIONS = 32, 12, 2
 LEVELS = np.arange(0.05, 1.0, 0.05)  # of the quantiles that are matched
 TRIED = np.geomspace(1e-2, 1e2, 161)
 NEIGHBOURS = 1  # leads on each side that are taken together
 
 
 @torch.no_grad()
-def with_widening(family: Family, frames: Frames, reach: Tensor) -> Family:
+def with_widening(family: Family, weights: Tensor, frames: Frames, reach: Tensor) -> Family:
     """The family with the factors by which quantiles of training forecasts are those of a normal distribution.
 
-    A trajectory is the prompt, and the next one of its environment is forecast from its first frame.
-    reach : see `rolled`
+    A trajectory is the prompt, and the next one of its environment is forecast from its first frame. The integral form
+    alone and an estimate after iterations err in other ways: each has factors of its own.
+    weights : (environment, direction) of the training environments, converged; reach : see `rolled`
     """
-    trajectories, modes = frames.states.shape[1], family.primitives.modes
+    trajectories = frames.states.shape[1]
     environments = len(frames.states)
     count = min(environments, max(1, MOST_PROMPTS // trajectories))
     some = torch.linspace(0, environments - 1, count).round().long()
     prompts = Frames(frames.states[some].flatten(0, 1).unsqueeze(1), frames.times)
-    found = adapt(family, prompts, family.iterations)
-    found = told(family, found, left_by(family, found.mean, prompts))
     truth = frames.states[some].roll(-1, 1).flatten(0, 1)
+    iterated = adapt(family, prompts, ITERATIONS, weights[some].repeat_interleave(trajectories, 0))
+    made = [_factors(family, iterated, prompts, truth, reach)]
+    if not family.begins_at_mean and family.prior.plain is None:
+        made.insert(0, _factors(family, adapt(family, prompts, 0), prompts, truth, reach))
+    if any(factors is None for factors in made):
+        return family
+    return replace(family, widening=torch.tensor([made[0], made[-1]]))
+
+
+def _factors(family: Family, found: Posterior, prompts: Frames, truth: Tensor, reach: Tensor) -> list[float] | None:
+    """Of every lead, from forecasts of truth (prompt, frame, block, channel); None where none is sound."""
+    modes, found = family.primitives.modes, told(family, found, left_by(family, found.mean, prompts))
     sizes = modes.sizes if modes.dimensions else ()
-    start = Rollout(family, found, np.arange(len(truth)), truth[:, 0], float(frames.times[0]))
-    moments = frames.times[1:].numpy()
+    start = Rollout(family, found, np.arange(len(truth)), truth[:, 0], float(prompts.times[0]))
+    moments = prompts.times[1:].numpy()
     made, sound = rolled(start, moments, reach)
     spread = spread_of(start, moments, sizes, MEMBERS, 0, reach).square()
     if family.observed is not None:  # the truth that is compared with was observed, too
         spread = spread + family.observed.reshape(-1, *[1] * len(sizes))
     away = modes.decode(made - truth[:, 1:], sizes) / spread.sqrt().clamp_min(1e-300)
     good = sound & torch.isfinite(away).flatten(1).all(1)
-    if not bool(good.any()):
-        return family
-    return replace(family, widening=torch.tensor(matched(away[good].numpy())))
+    return matched(away[good].numpy()) if bool(good.any()) else None
 
 
 def matched(away: np.ndarray) -> list[float]:

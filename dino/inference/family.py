@@ -139,7 +139,7 @@ class Family:
     summed over channels; model : (block, channel) variance of the next frame's own errors, `noise` when None
     change, power : (channel,) mean square of a typical change between frames, and the power of a change's square with
     which noise grows; typical, freedom : of the distribution of environments' own noise
-    widening : (frame,) of a forecast's spread, by lead
+    widening : (2, frame) of a forecast's spread, by lead: of the integral form, and of estimates after iterations
     """
 
     primitives: Primitives
