@@ -35,7 +35,7 @@ def with_widening(family: Family, weights: Tensor, frames: Frames, reach: Tensor
     truth = frames.states[some].roll(-1, 1).flatten(0, 1)
     iterated = adapt(family, prompts, ITERATIONS, weights[some].repeat_interleave(trajectories, 0))
     made = [_factors(family, iterated, prompts, truth, reach)]
-    if not family.begins_at_mean and family.prior.plain is None:
+    if family.prior.plain is None:  # with logarithms at least one iteration follows
         made.insert(0, _factors(family, adapt(family, prompts, 0), prompts, truth, reach))
     if any(factors is None for factors in made):
         return family
