@@ -157,13 +157,24 @@ def fit_numbers(task: Task, progress: Progress) -> Transferred:
 
 
 @torch.no_grad()
-def fitted(forecaster: Forecaster, seen: Observations, progress: Progress) -> tuple[Forecaster, Fit]:
-    """A forecaster with the numbers that forecast best, and these; the one given stays as it is."""
-    taught, precision = forecaster.latent, prior_precision()
+def fitted(
+    forecaster: Forecaster,
+    seen: Observations,
+    progress: Progress,
+    precision: Tensor | None = None,
+    start: Tensor | None = None,
+    rounds: int = ROUNDS,
+) -> tuple[Forecaster, Fit]:
+    """A forecaster with the numbers that forecast best, and these; the one given stays as it is.
+
+    precision : (8,) of the prior about the numbers as they are, `prior_precision` when absent; start : (8,) where the
+    search begins, there when absent
+    """
+    taught, precision = forecaster.latent, prior_precision() if precision is None else precision
     last = float(seen.time[-1]) if len(seen) else 0.0
     record = Filtering.of(forecaster, seen.between(last - MOST_DAYS, last))
     missed = lambda control: record.missed(changed(taught, control))  # noqa: E731
-    fit = smallest(missed, precision, torch.zeros_like(precision), progress)
+    fit = smallest(missed, precision, torch.zeros_like(precision) if start is None else start, progress, rounds)
     return Forecaster(changed(taught, fit.control).eval(), forecaster.ocean, forecaster.assimilation), fit
 
 
