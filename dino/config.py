@@ -264,7 +264,9 @@ class PointsConfig(_Section):
     """Training from points alone, where a store holds no complete maps."""
 
     steps: int = Field(default=200, ge=1, description="steps of descent on the evidence, all weights free")
-    rounds: int = Field(default=2, ge=1, description="layers: oceans simulated, and numbers fitted to the points, in turn")
+    rounds: int = Field(
+        default=2, ge=1, description="layers: oceans simulated, and numbers fitted to the points, in turn"
+    )
     runs: int = Field(default=48, ge=4, description="layers: simulated oceans of every round but the last")
     oceans: int = Field(default=128, ge=8, description="layers: simulated oceans that the run is trained on at last")
     days: float = Field(default=30.0, gt=2, description="layers: length of a simulated ocean's record")

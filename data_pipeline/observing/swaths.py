@@ -21,7 +21,6 @@ from data_pipeline.system.progress import Progress
 from data_pipeline.system.provenance import provenance
 from data_pipeline.system.scheduler import in_order
 
-
 BOX = ("periodic_length_km", "reference_longitude", "reference_latitude")
 
 

@@ -16,13 +16,15 @@ Array = NDArray[np.float64]
 
 
 def withheld(seen: Observations, seed: int) -> NDArray[np.bool_]:
-    """Which observations (n,) an analysis is not shown: some overflights or, of scenes, some patches of each."""
+    """Which observations (n,) an analysis is not shown: some overflights or, of scenes, some patches of a day."""
     passed, chance = overflights(seen), np.random.default_rng(seed)
     place = np.stack([seen.longitude, seen.latitude], axis=-1)
     low, high = place.min(0), place.max(0)
     patch = np.floor(PATCHES * (place - low) / np.maximum(1.001 * (high - low), 1e-9))
-    patch[passed.view != View.POINT] = 0.0
-    _, group = np.unique(np.column_stack([passed.number, patch]), axis=0, return_inverse=True)
+    flies = passed.view != View.POINT
+    patch[flies] = -1.0
+    when = np.where(flies, passed.number, np.floor(seen.time))  # a scene may be seen line by line
+    _, group = np.unique(np.column_stack([when, patch]), axis=0, return_inverse=True)
     group = group.ravel()
     return chance.random(int(group.max()) + 1)[group] < WITHHELD
 
@@ -52,7 +54,8 @@ def measure_points(forecaster: Forecaster, record: PointRecord, config: Config) 
     return HeldOut(
         explained=round(1.0 - wrong / whole, 4) if whole > 0 else float("nan"),
         lead_days=[float(lead) for lead in leads] or [0.0],
-        error_over_persistence=[round(float(np.sqrt(errors[lead] / still[lead])), 4) for lead in leads] or [float("nan")],
+        error_over_persistence=[round(float(np.sqrt(errors[lead] / still[lead])), 4) for lead in leads]
+        or [float("nan")],
         wanted_days=float(horizons[-1]),
         of="points",
     )
@@ -75,7 +78,13 @@ def _withheld(
 
 
 def _ahead(
-    forecaster: Forecaster, seen: Observations, ahead: Observations, end: float, days: float, errors: Array, still: Array
+    forecaster: Forecaster,
+    seen: Observations,
+    ahead: Observations,
+    end: float,
+    days: float,
+    errors: Array,
+    still: Array,
 ) -> None:
     """Add squared misfits of forecasts, and of the analysis held still, by lead in whole days."""
     ahead = ahead.select(forecaster.ocean.cover.holds(ahead.longitude, ahead.latitude))

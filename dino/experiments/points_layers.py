@@ -10,7 +10,6 @@ latitude, and that it is periodic.
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ from ..numerics.parallel import Group
 from ..space.domain import PeriodicBox
 from ..training.layers_fit import first_numbers
 from ..transfer.evidence import levelled
-from ..transfer.numbers import NAMES, fitted, prior_precision
+from ..transfer.numbers import NAMES, fitted
 from .points_held_out import measure_points
 from .points_record import channels_of, record_of_points
 
@@ -46,9 +45,7 @@ UNSURE = {"upper": math.log(4.0), "lower": math.log(4.0), "flow": 2.0, "beta": 0
 UNSURE |= {"viscosity": math.log(1.5), "size": math.log(4.0), "noise": math.log(10.0)}
 
 
-def train_layers_from_points(
-    config: Config, folder: Path, report: Progress, resume: bool, group: Group
-) -> Forecaster:
+def train_layers_from_points(config: Config, folder: Path, report: Progress, resume: bool, group: Group) -> Forecaster:
     """Train two layers on the points of the stores of `config`; arguments as of `train`.
 
     The rounds are runs in `folder`/rounds, each resumable and each used again when a stopped run is resumed. Raises
@@ -72,12 +69,15 @@ def train_layers_from_points(
             with writing_file(folder / "rounds" / f"{turn + 1}" / "numbers.json") as partial:
                 partial.write_text(json.dumps(numbers._asdict(), indent=1) + "\n")
     assert made is not None
-    channels = [c.model_copy(update={"spread": float(s)}) for c, s in zip(channels_of(record, config), made.ocean.spread)]
+    channels = [
+        c.model_copy(update={"spread": float(s)}) for c, s in zip(channels_of(record, config), made.ocean.spread)
+    ]
     made.ocean = Ocean(tuple(channels), made.ocean.cover, made.ocean.background)
     if group.leads:
         measure_points(made, record, config).write(folder)
         save_model(made.latent, made.ocean, folder)
-        (folder / "metrics.jsonl").write_text((folder / "rounds" / f"{config.points.rounds}" / "metrics.jsonl").read_text())
+        last_run = folder / "rounds" / f"{config.points.rounds}" / "run"
+        (folder / "metrics.jsonl").write_text((last_run / "metrics.jsonl").read_text())
     return made
 
 
@@ -105,12 +105,12 @@ def _taught(
         update={"stores": [StoreConfig(path=store)], "channels": [UPPER], "train_start": None, "train_end": None}
     )
     begun = resume and (folder / "run" / "state.pt").exists()
-    return train(config.model_copy(update={"data": data}), folder / "run", report if group.leads else silent, begun, group)
+    return train(
+        config.model_copy(update={"data": data}), folder / "run", report if group.leads else silent, begun, group
+    )
 
 
-def _simulated(
-    config: Config, store: Path, turn: int, numbers: LayerNumbers, box: PeriodicBox, last: bool
-) -> None:
+def _simulated(config: Config, store: Path, turn: int, numbers: LayerNumbers, box: PeriodicBox, last: bool) -> None:
     """Write a store of oceans with some numbers; the simulator has its own damping of the smallest waves."""
     points = config.points
     store.parent.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,9 @@ def channels_of(record: PointRecord, config: Config) -> list[ChannelSpec]:
         described["long_name"] = own.get("long_name")
         if known is not None:
             described |= known.attrs
-        made.append(ChannelSpec(name=name, spread=1.0, **{k: described.get(k) for k in ("units", "standard_name", "long_name")}))
+        made.append(
+            ChannelSpec(name=name, spread=1.0, **{k: described.get(k) for k in ("units", "standard_name", "long_name")})
+        )
     return made
 
 
@@ -150,7 +152,9 @@ def _edge(points: Points, which: int) -> float:
 def _refuse(config: Config) -> None:
     """Raise ConfigError for what points cannot be trained with."""
     if config.decoder.kind != "fourier":
-        raise ConfigError("points want a decoder that is affine in its codes, whose evidence is known: decoder.kind=fourier")
+        raise ConfigError(
+            "points want a decoder that is affine in its codes, whose evidence is known: decoder.kind=fourier"
+        )
     if config.dynamics.form == "quadratic":
         raise ConfigError(
             "dynamics.form=quadratic is solved from complete maps; from points codes relax (dynamics.form=network, "

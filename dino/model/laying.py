@@ -98,7 +98,9 @@ def ocean_of_points(
     DomainError when no tile holds enough ocean.
     """
     if len(seen) < FEWEST:
-        raise EmptyDataError(f"{len(seen)} observations tell nothing of a sea, {FEWEST} are wanted; give a longer record")
+        raise EmptyDataError(
+            f"{len(seen)} observations tell nothing of a sea, {FEWEST} are wanted; give a longer record"
+        )
     mean = np.array([_mean(seen.values[:, i], channel) for i, channel in enumerate(channels)])
     error = np.where(np.isfinite(seen.values), np.nan_to_num(seen.error), np.nan)
     power = np.nanmean((seen.values - mean) ** 2, axis=0)
@@ -114,7 +116,9 @@ def ocean_of_points(
         return ocean_of_observations(like, seen, domain)
     if domain.kind == "periodic_box" or (domain.kind == "auto" and box is not None):
         if box is None:
-            raise ConfigError("domain.kind=periodic_box wants observations of a periodic simulation; use region or tiles")
+            raise ConfigError(
+                "domain.kind=periodic_box wants observations of a periodic simulation; use region or tiles"
+            )
         latitude, longitude = (np.array([centre - 1.0, centre + 1.0]) for centre in (box.latitude, box.longitude))
         field = GridMap(longitude, latitude, np.broadcast_to(mean[:, None, None], (len(mean), 2, 2)).copy())
         return Ocean(made, Cover((box,), np.ones(1), tiled=False), field)

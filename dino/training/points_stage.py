@@ -24,6 +24,7 @@ from ..numerics.parallel import ALONE, Group
 RATE, WEIGHTS_RATE = 0.08, 1e-3  # of Adam: logarithms of numbers, and the decoder's weights
 TERMS, MOST_WINDOWS = 8, 4  # charts in a step, in as many windows at most
 HELD_WINDOWS, HELD_CHARTS = 6, 24  # of the validation
+FEWEST_PASSAGES = 4  # of a window, whose densities given each other tell a covariance
 PLACES = 2**13  # rows of charts side by side
 TRIES = 64  # windows that are drawn until one holds values
 WARMING = 0.3  # share of the steps in which numbers settle before the decoder's weights move
@@ -168,10 +169,13 @@ class EvidenceStage:
 def density(covariance: Covariance, record: Record, group: Group = ALONE) -> Tensor:
     """() logarithm of the density of a record's values, each counted once where charts overlap.
 
-    Of every overflight given all others where anything flies; of all values together where they are scenes, maps or
-    moorings, whose errors are independent. Of processes that train together each adds up its share of the charts.
+    Of every overflight given all others where most are of several that fly; of all values together where they are scenes, maps or
+    moorings, whose errors are independent, or so few passages that nothing is given. Of processes that train together
+    each adds up its share of the charts.
     """
-    flies = bool((record.view != View.POINT).any())
+    flies = (
+        bool((record.view != View.POINT).double().mean() > 0.5) and len(record.overflight.unique()) >= FEWEST_PASSAGES
+    )
     total = record.rows.value.new_zeros((), dtype=torch.float64)
     for number, batch in enumerate(record.batches(PLACES)):
         if number % group.size == group.rank:

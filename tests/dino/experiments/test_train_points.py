@@ -9,8 +9,8 @@ import xarray as xr
 
 import dino
 from data_pipeline.layout.datasets import fields_dataset, observations_dataset
-from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig, simulate
 from data_pipeline.observing.swaths import SampleConfig, sample
+from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig, simulate
 from data_pipeline.stores.writing import open_store, write_store
 from data_pipeline.system.progress import silent
 from dino.config import Config
@@ -177,7 +177,11 @@ def test_complete_maps_are_trained_on_as_ever(sea_config):
         ({"data": {"channels": ["sst"]}}, DinoError, "sst"),
         ({"data": {"train_end": "2009-01-01"}}, EmptyDataError, "between data.train_start and data.train_end"),
         (
-            {"dynamics": {"form": "layers", "order": 1}, "data": {"hidden": ["lower"]}, "domain": {"kind": "periodic_box"}},
+            {
+                "dynamics": {"form": "layers", "order": 1},
+                "data": {"hidden": ["lower"]},
+                "domain": {"kind": "periodic_box"},
+            },
             ConfigError,
             "square periodic box",
         ),
