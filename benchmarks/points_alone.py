@@ -4,8 +4,8 @@ demo: the demo's ocean by the demo's instruments, half a year of them before the
 against those of `configs/demo.yaml`, which learned from complete maps of another ocean, both layers of it, and whose
 numbers were then fitted to the same points (`transfer`, strategy `numbers`). Ratios are RMSE over that run's.
 clouds: maps of temperature under clouds that move, and a scene; withheld patches, against the mean field and the value
-that was last seen near by. currents: Jason-3 in three currents as `currents.py` has them, with a run that has seen these
-five days and nothing else.
+that was last seen near by. currents: Jason-3 in three currents as `currents.py` has them, with a run that has seen
+these five days and nothing else.
 
     python benchmarks/points_alone.py --parts demo --seeds 4 5 --work runs/points --json points_alone.json
 """

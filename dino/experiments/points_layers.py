@@ -70,7 +70,8 @@ def train_layers_from_points(config: Config, folder: Path, report: Progress, res
                 partial.write_text(json.dumps(numbers._asdict(), indent=1) + "\n")
     assert made is not None
     channels = [
-        c.model_copy(update={"spread": float(s)}) for c, s in zip(channels_of(record, config), made.ocean.spread)
+        c.model_copy(update={"spread": float(s)})
+        for c, s in zip(channels_of(record, config), made.ocean.spread, strict=True)
     ]
     made.ocean = Ocean(tuple(channels), made.ocean.cover, made.ocean.background)
     if group.leads:

@@ -22,8 +22,9 @@ from ..training.prepare import found_stores
 
 INTERVAL_DAYS = 1.0  # between the leads at which errors of forecasts are kept
 HELD_SHARE = 1 / 3  # of a record at most is held out; a shorter one is judged by what it was trained on
-GROSS = 8.0  # robust standard deviations from the median: no value of a sea
 FEWEST_DAYS = 1e-6
+# Cells that always hold a value, of those that ever do, below which maps are points; and maps that are looked at first.
+WHOLE_SHARE, LOOKED_AT = 0.5, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class PointRecord:
 
 
 def holds_points(config: Config) -> bool:
-    """Whether a store of the configuration gives points: observations, or maps of which no cell is always there."""
+    """Whether a store of the configuration gives points: observations, or maps whose gaps move over most cells."""
     return any(_gives_points(store) for store in found_stores(config.data.stores))
 
 
@@ -116,19 +117,31 @@ def _gives_points(store: StoreConfig) -> bool:
         return True
     if dataset.sizes.get("trajectory", 1) > 1:
         return False
-    return not _ever_whole(dataset)
+    return _gaps_move(dataset)
 
 
-def _ever_whole(dataset: xr.Dataset) -> bool:
-    """Whether a cell of a field store is there at all times; maps are read one by one until none is left."""
+def _gaps_move(dataset: xr.Dataset) -> bool:
+    """Whether most cells of a field store that ever hold a value do not hold one at all times.
+
+    Some maps spread over the store are looked at first: where these have the same cells, as behind a coast, no other
+    is read.
+    """
     name = str(next(iter(dataset.data_vars)))
-    whole: np.ndarray | None = None
-    for frame in range(dataset.sizes["time"]):
-        one = np.isfinite(dataset[name].isel(time=frame).values)
-        whole = one if whole is None else whole & one
-        if not whole.any():
-            return False
-    return True
+    times = dataset.sizes["time"]
+
+    def known(frame: int) -> np.ndarray:
+        return np.isfinite(dataset[name].isel(time=frame).values)
+
+    first = known(0)
+    looked = np.unique(np.linspace(0, times - 1, LOOKED_AT).astype(int)).tolist()
+    if all(np.array_equal(known(frame), first) for frame in looked):
+        return False
+    ever, whole = first.copy(), first.copy()
+    for frame in range(1, times):
+        here = known(frame)
+        ever |= here
+        whole &= here
+    return bool(whole.sum() < WHOLE_SHARE * ever.sum())
 
 
 def _box(dataset: xr.Dataset) -> PeriodicBox | None:
@@ -164,7 +177,8 @@ def _refuse(config: Config) -> None:
         return  # what it simulates are maps
     data = config.data
     wanted = {
-        "data.translations": data.translations > 1, "data.symmetries": data.symmetries > 1, "data.mirrors": data.mirrors,
+        "data.translations": data.translations > 1, "data.symmetries": data.symmetries > 1,
+        "data.mirrors": data.mirrors,
         "data.keep": data.keep < 1, "data.validation_areas": bool(data.validation_areas),
     }  # fmt: skip
     for name, asked in wanted.items():

@@ -105,7 +105,7 @@ def _normalise(plain: LatentModel, coordinates: torch.Tensor) -> None:
 def _correlations(seen: Observations, ocean: Ocean, seed: int) -> list[Correlation]:
     """Of every channel the correlation in space of the covariance that is most likely, two scales at rest."""
     made: list[Correlation] = []
-    for channel, name in enumerate(ocean.names):
+    for channel in range(len(ocean.channels)):
         anomaly = seen.values[:, channel] - ocean.background.at(seen.longitude, seen.latitude)[:, channel]
         error = seen.error[:, channel]
         known = error if len(error) and bool((error == error).all()) else None

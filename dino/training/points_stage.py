@@ -169,9 +169,9 @@ class EvidenceStage:
 def density(covariance: Covariance, record: Record, group: Group = ALONE) -> Tensor:
     """() logarithm of the density of a record's values, each counted once where charts overlap.
 
-    Of every overflight given all others where most are of several that fly; of all values together where they are scenes, maps or
-    moorings, whose errors are independent, or so few passages that nothing is given. Of processes that train together
-    each adds up its share of the charts.
+    Of every overflight given all others where most values are of several that fly; of all values together where they
+    are scenes, maps or moorings, whose errors are independent, or so few passages that nothing is given. Of processes
+    that train together each adds up its share of the charts.
     """
     flies = (
         bool((record.view != View.POINT).double().mean() > 0.5) and len(record.overflight.unique()) >= FEWEST_PASSAGES
