@@ -10,7 +10,7 @@ from ..forecaster import Forecaster
 from ..training.held_out import HeldOut
 from .points_record import PointRecord
 
-WINDOWS, WITHHELD, PATCHES = 6, 0.2, 8  # analyses; share of overflights or patches withheld; patches along an axis
+WINDOWS, WITHHELD, PATCHES = 3, 0.2, 8  # analyses; share of overflights or patches withheld; patches along an axis
 MOST = 4000  # points that a forecast is compared with
 Array = NDArray[np.float64]
 

@@ -37,9 +37,10 @@ from .points_record import channels_of, record_of_points
 
 CELL_KM = 16.0  # of the simulated grid
 GAP_SEED = 1000  # between the seeds of simulations of different runs
-UPPER, LOWER = "ssh", "lower_layer"  # channels of a simulation
+UPPER, NUMBERS = "ssh", "numbers.json"  # the channel of a simulation that is seen; what a round found
 FIRST_DAYS, LAST_DAYS = 20.0, 30.0  # of the record to which a round's numbers are fitted, and the last round's
-FIRST_SEARCH, LAST_SEARCH = 5, 4  # rounds of the search
+FIRST_SEARCH, LAST_SEARCH = 4, 2  # rounds of the search
+FIRST_SHARE = 0.4  # of the decoder's steps, in all rounds but the last
 # Standard deviations of the first round's priors: nothing is known of an ocean but where it is, which tells beta.
 UNSURE = {"upper": math.log(4.0), "lower": math.log(4.0), "flow": 2.0, "beta": 0.1, "drag": math.log(4.0)}
 UNSURE |= {"viscosity": math.log(1.5), "size": math.log(4.0), "noise": math.log(10.0)}
@@ -58,15 +59,19 @@ def train_layers_from_points(config: Config, folder: Path, report: Progress, res
     numbers, made = first_numbers(box.latitude), None
     for turn in range(config.points.rounds):
         last = turn == config.points.rounds - 1
+        here = folder / "rounds" / f"{turn + 1}"
+        if resume and not last and (here / NUMBERS).exists():
+            numbers = LayerNumbers(**json.loads((here / NUMBERS).read_text()))
+            continue
         days = LAST_DAYS if last else FIRST_DAYS
         seen = record.points.between(record.span[1] - days, record.span[1])
         if seen is None:
             raise EmptyDataError(f"the last {days:g} days before the held-out ones hold no point; give a longer record")
-        taught = _taught(config, folder / "rounds" / f"{turn + 1}", turn, numbers, box, report, resume, group)
+        taught = _taught(config, here, turn, numbers, box, report, resume, group)
         made = group.from_first(lambda taught=taught, seen=seen, last=last: _adapted(taught, seen, last, report))
         numbers = _numbers(made)
         if group.leads:
-            with writing_file(folder / "rounds" / f"{turn + 1}" / "numbers.json") as partial:
+            with writing_file(here / NUMBERS) as partial:
                 partial.write_text(json.dumps(numbers._asdict(), indent=1) + "\n")
     assert made is not None
     channels = [
@@ -100,11 +105,14 @@ def _taught(
 
     last = turn == config.points.rounds - 1
     store = folder / "simulated.zarr"
-    if not store.exists():
+    if not (resume and store.exists()):
         group.from_first(lambda: _simulated(config, store, turn, numbers, box, last))
     data = config.data.model_copy(
         update={"stores": [StoreConfig(path=store)], "channels": [UPPER], "train_start": None, "train_end": None}
     )
+    if not last:  # its modes only have to carry the fit of the numbers
+        field = config.field.model_copy(update={"steps": max(1, round(FIRST_SHARE * config.field.steps))})
+        config = config.model_copy(update={"field": field})
     begun = resume and (folder / "run" / "state.pt").exists()
     return train(
         config.model_copy(update={"data": data}), folder / "run", report if group.leads else silent, begun, group
@@ -132,7 +140,7 @@ def _simulated(config: Config, store: Path, turn: int, numbers: LayerNumbers, bo
         drag_days=1.0 / numbers.drag,
         lower_layer=True,
     )
-    write_store(simulate(wanted), store)
+    write_store(simulate(wanted), store, overwrite=True)
 
 
 def _adapted(taught: Forecaster, seen: Observations, last: bool, report: Progress) -> Forecaster:
