@@ -1,4 +1,4 @@
-"""The evidence as a stage: shares of processes add up, saved states come back, records that tell nothing are refused."""
+"""The evidence as a stage: shares of processes add up, saved states come back, what tells nothing is refused."""
 
 import numpy as np
 import pytest
