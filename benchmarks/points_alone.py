@@ -23,6 +23,7 @@ from scipy.spatial import KDTree
 from tracks import predict
 
 from data_pipeline.layout.datasets import observations_dataset
+from data_pipeline.layout.moments import moment
 from data_pipeline.observing.swaths import SampleConfig, sample
 from data_pipeline.simulators.quasi_geostrophic import QuasiGeostrophicConfig, simulate
 from data_pipeline.stores.writing import open_store, write_store
@@ -100,8 +101,8 @@ def from_points(folder: Path, seed: int, seen: Path) -> Forecaster:
     run = folder / "points"
     config = load_config(ROOT / "configs" / "demo-points.yaml", [f"seed={seed}"])
     stores = [config.data.stores[0].model_copy(update={"path": seen})]
-    until = datetime_of(np.nextafter(day_of(SIZES.scored_from), 0) - 1e-6)
-    data = config.data.model_copy(update={"stores": stores, "train_end": str(until)})
+    until = moment(str(datetime_of(day_of(SIZES.scored_from) - 1e-6)), "the end of the record").astype("datetime64[us]")
+    data = config.data.model_copy(update={"stores": stores, "train_end": until.item()})
     if not (run / "model.json").exists():
         train(config.model_copy(update={"data": data}), run, silent, resume=(run / "config.yaml").exists())
     return Forecaster(*load_model(run), config.assimilation)

@@ -84,16 +84,12 @@ def record_of_points(config: Config) -> PointRecord:
 
 def channels_of(record: PointRecord, config: Config) -> list[ChannelSpec]:
     """The channels as the first store, or else the registry, describes them."""
-    dataset, made = record.points.stores[0].dataset, []
-    for name, stored in zip(config.data.channels, record.points.stores[0].channels, strict=True):
-        known, own = CHANNELS.get(name), dataset[stored].attrs
-        described = {"units": own.get("units", "1"), "standard_name": own.get("standard_name")}
-        described["long_name"] = own.get("long_name")
-        if known is not None:
-            described |= known.attrs
-        made.append(
-            ChannelSpec(name=name, spread=1.0, **{k: described.get(k) for k in ("units", "standard_name", "long_name")})
-        )
+    first, made = record.points.stores[0], []
+    for name, stored in zip(config.data.channels, first.channels, strict=True):
+        known = CHANNELS.get(name)
+        told = first.dataset[stored].attrs | (known.attrs if known is not None else {})
+        about = {key: told.get(key) for key in ("standard_name", "long_name")}
+        made.append(ChannelSpec(name=name, spread=1.0, units=str(told.get("units", "1")), **about))
     return made
 
 
@@ -149,8 +145,8 @@ def _box(dataset: xr.Dataset) -> PeriodicBox | None:
     if "periodic_length_km" not in dataset.attrs:
         return None
     x, y = dataset.attrs["periodic_length_km"]
-    place = {name: float(dataset.attrs[f"reference_{name}"]) for name in ("longitude", "latitude")}
-    return PeriodicBox(length_km=(float(x), float(y)), **place)
+    longitude, latitude = (float(dataset.attrs[f"reference_{name}"]) for name in ("longitude", "latitude"))
+    return PeriodicBox(length_km=(float(x), float(y)), longitude=longitude, latitude=latitude)
 
 
 def _edge(points: Points, which: int) -> float:

@@ -6,16 +6,18 @@ best forecast of codes about whose motion nothing is known; two layers of flow a
 """
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from data_pipeline.system.progress import Progress
 
 from ..config import Config
 from ..data.observations import Observations
-from ..evaluation.covariance import kernel
+from ..evaluation.covariance import Covariance, kernel
 from ..evaluation.covariance_fit import fit_covariance
 from ..forecaster import Forecaster
 from ..inference.evidence_covariance import fitted_errors
@@ -117,9 +119,11 @@ def _correlations(seen: Observations, ocean: Ocean, seed: int) -> list[Correlati
             error=None if known is None else known[chosen], space_kernel=KERNELS[0], time_kernel=KERNELS[1],
             subsets=6, subset_size=250, iterations=60, seed=seed,
         )  # fmt: skip
-        made.append(
-            lambda km, fit=fit: sum(
-                part.variance / fit.variance * kernel(KERNELS[0], km / part.length_km) for part in fit.components
-            )
-        )
+        made.append(partial(_correlation, fit))
     return made
+
+
+def _correlation(fit: Covariance, km: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of a fitted covariance at distances, its scales together."""
+    parts = [part.variance / fit.variance * kernel(KERNELS[0], km / part.length_km) for part in fit.components]
+    return np.sum(parts, axis=0)
