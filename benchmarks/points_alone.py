@@ -200,8 +200,8 @@ def against_last_seen(
     predicted, std = forecaster.along_track(analysis, asked.time, asked.longitude, asked.latitude)
     place = np.stack([shown.longitude, shown.latitude], axis=-1)
     last = np.full(len(asked), np.nan)
-    for moment in np.unique(asked.time):
-        here, before = asked.time == moment, np.flatnonzero(shown.time < moment - 0.5)
+    for when in np.unique(asked.time):
+        here, before = asked.time == when, np.flatnonzero(shown.time < when - 0.5)
         if len(before):
             # Of the newest values near by: the nearest place, and there the latest time.
             wanted = np.stack([asked.longitude[here], asked.latitude[here]], axis=-1)

@@ -44,8 +44,9 @@ class Evident(nn.Module):
             self.register_buffer(f"begun_{name}", getattr(self.covariance, name).clone())
             setattr(self.covariance, name, getattr(self, f"begun_{name}"))
         for name, value in self.covariance.parameters.items():
-            self.covariance.parameters[name] = nn.Parameter(value.detach().clone())
-            self.register_parameter(f"log_{name}", self.covariance.parameters[name])
+            number = nn.Parameter(value.detach().clone())
+            self.register_parameter(f"log_{name}", number)
+            self.covariance.parameters[name] = number
             self.register_buffer(f"origin_{name}", self.covariance.origin[name])
             self.covariance.origin[name] = getattr(self, f"origin_{name}")
 
