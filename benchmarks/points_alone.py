@@ -234,9 +234,9 @@ def currents(work: Path, seed: int) -> dict[str, Any]:
         split = next(iter(splits(week.select(inside), "ahead")))
         seen, store = split.seen, work / f"seen-{sea}.zarr"
         columns = (datetime_of(seen.time), seen.longitude, seen.latitude)
-        write_store(
-            observations_dataset(*columns, {"sla": seen.values[:, 0]}, None, seen.source), store, overwrite=True
-        )
+        names = [seen.source_of(number) for number in range(int(seen.source.max()) + 1)]
+        dataset = observations_dataset(*columns, {"sla": seen.values[:, 0]}, None, seen.source, names)
+        write_store(dataset, store, overwrite=True)
         began = time.process_time()
         forecaster = train(currents_settings(store, seed), work / f"run-{sea}", silent)
         seconds = time.process_time() - began
