@@ -138,7 +138,7 @@ def _refuse_another(config: Config, folder: Path) -> None:
     """Raise ConfigError when a run to be resumed was begun with other sizes, stages or seed."""
     if (folder / "config.yaml").is_file():
         begun = load_run_config(folder)
-        for name in ("seed", "domain", "decoder", "field", "dynamics"):
+        for name in ("seed", "domain", "decoder", "field", "dynamics", "points"):
             if getattr(begun, name) != getattr(config, name):
                 raise ConfigError(
                     f"{folder} was begun with another {name} than it is to be resumed with; "

@@ -166,6 +166,23 @@ def test_complete_maps_are_trained_on_as_ever(sea_config):
     assert not holds_points(sea_config)
 
 
+@pytest.mark.parametrize(("gaps", "points"), [("moving", True), ("coast", False), ("ice", False), ("few left", True)])
+def test_maps_are_points_where_gaps_move_over_most_cells(gaps, points, tmp_path):
+    maps = cloudy().fillna(15.0)
+    row, day = maps["latitude"] - 36, xr.DataArray(np.arange(12), dims="time")
+    kept = {
+        "moving": cloudy()["sst"].notnull(),
+        "coast": (row > 0.5) | (day < 0),
+        "ice": row + 0.05 * day > 0.6,  # an edge that moves over a third of the cells
+        "few left": (row < 0.15) | (np.cos(2.0 * day + row) > 0),
+    }[gaps]
+    path = write_store(
+        maps.where(kept.transpose(*[d for d in maps["sst"].dims if d in kept.dims])), tmp_path / "m.zarr"
+    )
+    made = settings(path, data={"channels": ["sst"], "stores": [{"path": str(path)}]})
+    assert holds_points(Config.model_validate(made)) is points
+
+
 @pytest.mark.parametrize(
     ("sections", "error", "words"),
     [
