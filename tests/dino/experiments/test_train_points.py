@@ -1,6 +1,10 @@
 """Training from points alone: the Gaussian limit on a field of known covariance, resumption, moving gaps, refusals."""
 
 import functools
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -138,6 +142,22 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(kind, index, run, store, tmp_
     train(config, tmp_path, silent, resume=True)
     assert (tmp_path / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
     assert (tmp_path / "metrics.jsonl").read_text() == (run / "metrics.jsonl").read_text()
+
+
+def test_two_processes_train_the_run_of_one_but_for_rounding(run, store, tmp_path):
+    config = tmp_path / "points.yaml"
+    config.write_text(Config.model_validate(settings(store)).to_yaml())
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command = [*torchrun, "dino", "train", str(config), "--out", str(tmp_path / "both"), "--threads", "1"]
+    made = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    one, both = ((folder / "metrics.jsonl").read_text().splitlines() for folder in (run, tmp_path / "both"))
+    assert len(one) == len(both)
+    for a, b in zip(map(json.loads, one), map(json.loads, both), strict=True):
+        assert b["validation"] == pytest.approx(a["validation"], rel=2e-3, abs=2e-3)
+        assert b["train"] == pytest.approx(a["train"], rel=2e-3, abs=2e-3)
 
 
 def cloudy(days: int = 12, cells: int = 20) -> xr.Dataset:
