@@ -147,13 +147,13 @@ def _adapted(taught: Forecaster, seen: Observations, last: bool, report: Progres
     """The run with the numbers that forecast the points best; the first rounds look far, the last one near."""
     taught.ocean = levelled(taught.ocean, seen)
     if last:
-        return fitted(taught, seen, report, rounds=LAST_SEARCH)[0]
+        return fitted(taught, seen, report, rounds=LAST_SEARCH, shrinks=False)[0]
     precision = torch.tensor([UNSURE[name] for name in NAMES], dtype=torch.float64) ** -2
     start = torch.zeros_like(precision)
     anomaly = seen.values - taught.ocean.background.at(seen.longitude, seen.latitude)
     power = np.nanmean(anomaly**2) - np.nanmean(np.nan_to_num(seen.error) ** 2)
     start[NAMES.index("size")] = 0.5 * math.log(max(float(power), 1e-12) / float(taught.ocean.spread[0]) ** 2)
-    return fitted(taught, seen, report, precision, start, FIRST_SEARCH)[0]
+    return fitted(taught, seen, report, precision, start, FIRST_SEARCH, shrinks=False)[0]
 
 
 def _numbers(made: Forecaster) -> LayerNumbers:

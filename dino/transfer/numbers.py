@@ -164,18 +164,20 @@ def fitted(
     precision: Tensor | None = None,
     start: Tensor | None = None,
     rounds: int = ROUNDS,
+    shrinks: bool = True,
 ) -> tuple[Forecaster, Fit]:
     """A forecaster with the numbers that forecast best, and these; the one given stays as it is.
 
     precision : (8,) of the prior about the numbers as they are, `prior_precision` when absent; start : (8,) where the
-    search begins, there when absent
+    search begins, there when absent; shrinks : see `changed`
     """
     taught, precision = forecaster.latent, prior_precision() if precision is None else precision
     last = float(seen.time[-1]) if len(seen) else 0.0
     record = Filtering.of(forecaster, seen.between(last - MOST_DAYS, last))
-    missed = lambda control: record.missed(changed(taught, control))  # noqa: E731
+    missed = lambda control: record.missed(changed(taught, control, shrinks))  # noqa: E731
     fit = smallest(missed, precision, torch.zeros_like(precision) if start is None else start, progress, rounds)
-    return Forecaster(changed(taught, fit.control).eval(), forecaster.ocean, forecaster.assimilation), fit
+    made = changed(taught, fit.control, shrinks).eval()
+    return Forecaster(made, forecaster.ocean, forecaster.assimilation), fit
 
 
 def prior_precision() -> Tensor:
@@ -184,14 +186,18 @@ def prior_precision() -> Tensor:
 
 
 @torch.no_grad()
-def changed(taught: LatentModel, control: Tensor) -> LatentModel:
-    """A copy of a model with its numbers moved by `control` (8,); zero changes nothing but the solver's step."""
+def changed(taught: LatentModel, control: Tensor, shrinks: bool = True) -> LatentModel:
+    """A copy of a model with its numbers moved by `control` (8,); zero changes nothing but the solver's step.
+
+    shrinks : whether a smaller population draws in the length of codes up to which equations are stepped, as it should
+    where simulated oceans are larger than the observed one; a population of that ocean's own numbers is only less sure
+    """
     latent, moved = copy.deepcopy(taught), dict(zip(NAMES, control.tolist(), strict=True))
     dynamics = latent.dynamics
     assert isinstance(dynamics, LayeredODE)
     values = LayerNumbers(*dynamics.numbers.tolist())._asdict()
     dynamics.take(LayerNumbers(*(v * (1 + moved[n] if n in SIGNED else math.exp(moved[n])) for n, v in values.items())))
-    dynamics.extent.mul_(math.exp(moved["size"]))
+    dynamics.extent.mul_(math.exp(moved["size"] if shrinks else max(moved["size"], 0.0)))
     for names, factor in ((POPULATION, 2 * moved["size"]), (MODEL_ERROR, moved["noise"])):
         for name in names:
             getattr(latent, name).mul_(math.exp(factor))
