@@ -19,6 +19,7 @@ from ..inference.evidence import log_evidence, log_overflights, without_gross
 from ..inference.evidence_covariance import Covariance
 from ..inference.evidence_record import Record, record_of
 from ..model import LatentModel, Ocean
+from ..numerics.groups import Batch, batches
 from ..numerics.parallel import ALONE, Group
 
 RATE, WEIGHTS_RATE = 0.08, 1e-3  # of Adam: logarithms of numbers, and the decoder's weights
@@ -121,9 +122,10 @@ class EvidenceStage:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Minus the logarithm of the density of a held-out value."""
-        total = sum(float(density(self.model.covariance, record)) for record in self._held)
-        return -total / sum(len(record.rows) for record in self._held)
+        """Minus the logarithm of the density of a held-out value, given those before and beside it."""
+        since = self.held if self.held < self.last else self.first
+        total = sum(float(density(self.model.covariance, record, since=since)) for record in self._held)
+        return -total / sum(record.once * int((record.days >= since).sum()) for record in self._held)
 
     def _drawn(self, charts: int) -> Record:
         """The values of some charts in a random window of the training days."""
@@ -145,18 +147,17 @@ class EvidenceStage:
 
         With gross errors, if there are any: what is one must not depend on how far training has come.
         """
-        start = self.held if self.held < self.last else self.first
-        length = min(self.days, self.last - start)
+        start = self.held if self.held < self.last else self.first + min(self.days, 0.5 * (self.last - self.first))
         which = np.unique(np.linspace(0, self.ocean.charts - 1, HELD_CHARTS).astype(int)).tolist()
-        ends = np.unique(np.linspace(start + length, self.last, HELD_WINDOWS))
-        for number, end in enumerate(ends):
-            record = self._record(float(end), which, number, length)
-            if record is not None:
+        ends = np.unique(np.linspace(start, self.last, HELD_WINDOWS + 1)[1:])
+        for number, end in enumerate(ends if len(ends) else [self.last]):
+            record = self._record(float(end), which, number)
+            if record is not None and (self.held == self.last or bool((record.days >= self.held).any())):
                 yield record
 
-    def _record(self, end: float, which: list[int], seed: int, days: float | None = None) -> Record | None:
+    def _record(self, end: float, which: list[int], seed: int) -> Record | None:
         """What some charts hold of a window; None where it is less than two values."""
-        seen = self.window(end - (self.days if days is None else days), end)
+        seen = self.window(end - self.days, end)
         if seen is None or len(seen) < 2:
             return None
         part = Ocean(self.ocean.channels, self.ocean.cover.select(which), self.ocean.background)
@@ -167,18 +168,32 @@ class EvidenceStage:
         return record if len(record.rows) > 1 else None
 
 
-def density(covariance: Covariance, record: Record, group: Group = ALONE) -> Tensor:
+def density(covariance: Covariance, record: Record, group: Group = ALONE, since: float = -np.inf) -> Tensor:
     """() logarithm of the density of a record's values, each counted once where charts overlap.
 
     Of every overflight given all others where most values are of several that fly; of all values together where they
     are scenes, maps or moorings, whose errors are independent, or so few passages that nothing is given. Of processes
     that train together each adds up its share of the charts.
+    since : only values from that day on are counted, given the earlier ones
     """
     flies = (
         bool((record.view != View.POINT).double().mean() > 0.5) and len(record.overflight.unique()) >= FEWEST_PASSAGES
     )
+    late = record.days >= since
     total = record.rows.value.new_zeros((), dtype=torch.float64)
     for number, batch in enumerate(record.batches(PLACES)):
         if number % group.size == group.rank:
-            total = total + (log_overflights if flies else log_evidence)(covariance, record, batch).sum()
+            part = (
+                log_overflights(covariance, record, batch, late) if flies else log_evidence(covariance, record, batch)
+            )
+            total = total + part.sum()
+    if not flies and not bool(late.all()):
+        total = total - sum(log_evidence(covariance, record, b).sum() for b in _of(record, ~late))
     return record.once * total
+
+
+def _of(record: Record, which: Tensor) -> Iterator[Batch]:
+    """The rows of a record that a mask (row,) chooses, charts of about the same size side by side."""
+    rows = torch.nonzero(which).squeeze(-1)
+    for batch in batches(record.key[rows], PLACES):
+        yield Batch(batch.group, rows[batch.row], batch.known)

@@ -63,6 +63,17 @@ def test_the_shares_of_two_processes_are_the_density_of_one(monkeypatch):
     assert all(float(share.detach()) != 0.0 for share in shares)
 
 
+@pytest.mark.parametrize("passages", [4, 10**6])
+def test_the_density_of_late_values_is_that_given_the_early_ones(passages, monkeypatch):
+    monkeypatch.setattr(module, "FEWEST_PASSAGES", passages)
+    evident, points = Evident(make_model()), make_points()
+    record = record_of(evident.latent, make_ocean(), [points.between(0, 5)], ErrorsConfig())
+    late = density(evident.covariance, record, since=3.0)
+    early = density(evident.covariance, record.select(record.days < 3.0))
+    torch.testing.assert_close(late + early, density(evident.covariance, record))
+    torch.testing.assert_close(density(evident.covariance, record, since=-1.0), late + early)
+
+
 def test_a_step_lowers_the_loss_of_its_own_values_and_weights_wait_for_the_numbers():
     stage = make_stage(make_points(), steps=20)
     before = [weight.detach().clone() for weight in stage.model.weights]
