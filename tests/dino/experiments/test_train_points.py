@@ -20,6 +20,7 @@ from data_pipeline.system.progress import silent
 from dino.config import Config
 from dino.data.observations import Observations
 from dino.errors import ConfigError, DinoError, EmptyDataError, SchemaError
+from dino.experiments import points_layers
 from dino.experiments import train_points as module
 from dino.experiments.points_held_out import withheld
 from dino.experiments.points_record import holds_points
@@ -250,9 +251,11 @@ def test_trajectories_beside_points_are_refused(store, box_store, tmp_path):
         train(Config.model_validate(made), tmp_path / "run", silent)
 
 
-def test_two_layers_are_trained_from_points_of_a_box(tmp_path):
+def test_two_layers_are_trained_from_points_of_a_box(tmp_path, monkeypatch):
+    for name, value in {"FIRST_DAYS": 8.0, "LAST_DAYS": 8.0, "FIRST_SEARCH": 1, "LAST_SEARCH": 1}.items():
+        monkeypatch.setattr(points_layers, name, value)
     box = {"length_km": 500, "grid": 24, "shear_m_s": 0.13}
-    truth = simulate(QuasiGeostrophicConfig(trajectories=1, days=30, seed=5, **box))
+    truth = simulate(QuasiGeostrophicConfig(trajectories=1, days=20, seed=5, **box))
     looks = {"seed": 0, "instruments": [{"name": "nadir", "kind": "nadir", "orbit": "jason", "error_std": 0.02}]}
     path = write_store(sample(truth, SampleConfig.model_validate(looks)), tmp_path / "seen.zarr")
     made = {
