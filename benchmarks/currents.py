@@ -95,13 +95,16 @@ def compared(
     return scored(table) | {"told": told}
 
 
-def scored(table: dict[str, Array]) -> dict[str, Any]:
-    """RMSE [cm], ratios to the better interpolation with a bootstrap of overflights, spread over error."""
+def scored(table: dict[str, Array], ours: str = "dino_statistics") -> dict[str, Any]:
+    """RMSE [cm], ratios to the better interpolation with a bootstrap of overflights, spread over error.
+
+    ours : the method whose mean with the better interpolation is scored too
+    """
     names = [n for n in table if n not in ("truth", "overflight") and not n.endswith("_std")]
     usable = np.all([np.isfinite(table[name]) for name in names], axis=0)
     squared = {name: 1e4 * (table[name] - table["truth"])[usable] ** 2 for name in names}
     better = min(INTERPOLATIONS, key=lambda name: squared[name].mean())
-    both = 0.5 * (table["dino_statistics"] + table[better]) - table["truth"]
+    both = 0.5 * (table[ours] + table[better]) - table["truth"]
     squared["mean_of_both"] = 1e4 * both[usable] ** 2
     _, number = np.unique(table["overflight"][usable], return_inverse=True)
     chance = np.random.default_rng(0)

@@ -266,6 +266,18 @@ class TransferConfig(_Section):
         return {name: value for name, value in settings.items() if name not in _GONE_TRANSFER_SETTINGS}
 
 
+class PointsConfig(_Section):
+    """Training from points alone, where a store holds no complete maps."""
+
+    steps: int = Field(default=200, ge=1, description="steps of descent on the evidence, all weights free")
+    rounds: int = Field(
+        default=2, ge=1, description="layers: oceans simulated, and numbers fitted to the points, in turn"
+    )
+    runs: int = Field(default=48, ge=4, description="layers: simulated oceans of every round but the last")
+    oceans: int = Field(default=128, ge=8, description="layers: simulated oceans that the run is trained on at last")
+    days: float = Field(default=30.0, gt=2, description="layers: length of a simulated ocean's record")
+
+
 class EvaluationConfig(_Section):
     """What is scored and how."""
 
@@ -331,6 +343,7 @@ class Config(_Section):
     assimilation: AssimilationConfig = AssimilationConfig()
     transfer: TransferConfig = TransferConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    points: PointsConfig = PointsConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -21,6 +21,8 @@ from data_pipeline.system.progress import Progress
 from data_pipeline.system.provenance import provenance
 from data_pipeline.system.scheduler import in_order
 
+BOX = ("periodic_length_km", "reference_longitude", "reference_latitude")
+
 
 class SampleConfig(BaseModel):
     """Which instruments look at which channels of which trajectory, and when (start included, stop not)."""
@@ -158,7 +160,10 @@ def _provenance(fields: xr.Dataset, config: SampleConfig) -> dict[str, object]:
     chosen = {"trajectory": config.trajectory, "seed": config.seed, "instruments": what}
     earlier = f"{fields.attrs['history']}\n" if fields.attrs["history"] else ""
     files = [provenance(path) for path in dict.fromkeys(path for i in config.instruments for path in _files(i))]
+    # Points in a periodic box lie in it, and nothing else of them tells its sides.
+    box = {name: fields.attrs[name] for name in BOX if name in fields.attrs}
     return {
+        **box,
         "product": f"observations of {fields.attrs['product']}",
         "sources": json.dumps(json.loads(fields.attrs["sources"]) + files),
         "history": f"{earlier}sampled with {json.dumps(chosen)}",

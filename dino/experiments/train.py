@@ -34,6 +34,7 @@ from ..training.layers_fit import add_error_of_numbers, fit_layers, lay_layers
 from ..training.loop import Loop
 from ..training.model_error import measure_model_error, state_population
 from ..training.prepare import Split, found_stores, open_fields, prepare
+from .points_record import holds_points
 
 # Cells at which what the codes leave is kept: so many, fewer of a store of very many maps.
 UNRESOLVED_POOL, UNRESOLVED_VALUES = 256, 2**26
@@ -45,7 +46,7 @@ RATE_SERIES = 4096
 def train(
     config: Config, folder: Path, report: Progress, resume: bool = False, group: Group | None = None
 ) -> Forecaster:
-    """Train on the stores of `config` and leave a run in `folder`.
+    """Train on the stores of `config` and leave a run in `folder`; of points alone where a store gives points.
 
     Stages: decoder (variable projection), code statistics, dynamics (multiple shooting, or least squares and descent),
     model error, factors of the spread of forecasts from maps.
@@ -57,6 +58,13 @@ def train(
     report = report if group.leads else silent
     if resume:
         _refuse_another(config, folder)
+    if holds_points(config):
+        # What learns from no map knows of none: no series, no codes of maps, other stages.
+        from .points_layers import train_layers_from_points
+        from .train_points import train_from_points
+
+        learn = train_layers_from_points if config.dynamics.form == "layers" else train_from_points
+        return learn(config, folder, report, resume, group)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     splits, model, ocean = prepare(config)
@@ -133,7 +141,7 @@ def _refuse_another(config: Config, folder: Path) -> None:
     """Raise ConfigError when a run to be resumed was begun with other sizes, stages or seed."""
     if (folder / "config.yaml").is_file():
         begun = load_run_config(folder)
-        for name in ("seed", "domain", "decoder", "field", "dynamics"):
+        for name in ("seed", "domain", "decoder", "field", "dynamics", "points"):
             if getattr(begun, name) != getattr(config, name):
                 raise ConfigError(
                     f"{folder} was begun with another {name} than it is to be resumed with; "

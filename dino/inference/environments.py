@@ -56,7 +56,9 @@ def adapt(
     damping, held, best, tangents, made, misfit = free, weights, None, known, 0, None
     while made < iterations:
         made += 1
-        old = tangents
+        # Where nothing finite was predicted there are no sensitivities to keep.
+        lost = misfit is not None and not bool(torch.isfinite(misfit).all())
+        old = None if lost and known is None else tangents
         tried, tangents = equations(family, weights, frames, old)
         cost = tried.cost + weights.square().sum(1)
         if best is None:

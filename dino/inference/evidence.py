@@ -46,8 +46,10 @@ def log_evidence(covariance: Covariance, record: Record, batch: Batch) -> Tensor
     return -half - 0.5 * np.log(2 * np.pi) * count
 
 
-def log_overflights(covariance: Covariance, record: Record, batch: Batch) -> Tensor:
+def log_overflights(covariance: Covariance, record: Record, batch: Batch, counted: Tensor | None = None) -> Tensor:
     """(chart,) sum of the logarithms of the densities of all values, each given all other overflights' values.
+
+    counted : (row,) which values of the record are summed, all when absent; all of them are given
 
     With K the inverse of C and B its block of an overflight, its values have the mean y - B^-1 (K y) and covariance
     B^-1 given the others. All blocks are factorised as one matrix.
@@ -61,7 +63,8 @@ def log_overflights(covariance: Covariance, record: Record, batch: Batch) -> Ten
     left = torch.cholesky_solve(inverse @ missed.unsqueeze(-1), blocks).squeeze(-1)
     variance = torch.cholesky_inverse(blocks).diagonal(dim1=-2, dim2=-1)
     density = -0.5 * (left.square() / variance + variance.log() + np.log(2 * np.pi))
-    return (density * batch.known).sum(-1)
+    summed = batch.known if counted is None else batch.known & counted[batch.row]
+    return (density * summed).sum(-1)
 
 
 @torch.no_grad()

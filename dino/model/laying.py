@@ -5,6 +5,8 @@ alone. Nothing of them belongs to the ocean they were trained on. Tiles, amplitu
 where there are none, from the observations themselves and the shipped land mask.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ from ..data.moments import moments
 from ..data.observations import Observations
 from ..errors import ConfigError, DomainError, EmptyDataError
 from ..space.cover import Cover, Pairs
-from ..space.domain import Region, wrap_longitude
+from ..space.domain import PeriodicBox, Region, wrap_longitude
 from ..space.gridmap import GridMap
 from ..space.land import is_land
 from .ocean import Ocean
@@ -29,6 +31,7 @@ Array = NDArray[np.float64]
 MASK_DEGREES, MASK_CELLS = 1 / 16, 1500  # cells of the mean field over a sea without maps: so fine, or so many a side
 SAMPLES = 16  # places a side of a tile at which its land is looked up
 POOLED = 30.0  # observations of all tiles that count beside a tile's own: a pass is no more than a few eddies
+WIDEST_DEGREES = 60.0  # of one chart
 FEWEST = 20  # observations from which amplitudes are told at all
 
 
@@ -82,6 +85,50 @@ def ocean_of_observations(
         )
     amplitude = _amplitudes(observations, pairs, len(charts), mean, like.spread)
     return Ocean(channels, Cover(tuple(charts), amplitude, tiled=True), _constant_field(charts, mean))
+
+
+def ocean_of_points(
+    channels: Sequence[ChannelSpec], seen: Observations, domain: DomainConfig, box: PeriodicBox | None = None
+) -> Ocean:
+    """The sea of point observations from which a model is trained: one chart, or tiles as `domain` says.
+
+    channels : their `spread` is replaced by that of the observations about their mean, less the errors they state
+    box : the periodic box that the points lie in, if any, which is then the only chart
+    Raises EmptyDataError for observations that are too few or do not vary, ConfigError for a domain without a chart,
+    DomainError when no tile holds enough ocean.
+    """
+    if len(seen) < FEWEST:
+        raise EmptyDataError(
+            f"{len(seen)} observations tell nothing of a sea, {FEWEST} are wanted; give a longer record"
+        )
+    mean = np.array([_mean(seen.values[:, i], channel) for i, channel in enumerate(channels)])
+    error = np.where(np.isfinite(seen.values), np.nan_to_num(seen.error), np.nan)
+    power = np.nanmean((seen.values - mean) ** 2, axis=0)
+    variance = power - np.minimum(np.nanmean(error**2, axis=0), 0.9 * power)
+    if not (variance > 0).all():
+        still = ", ".join(c.name for c, v in zip(channels, variance, strict=True) if not v > 0)
+        raise EmptyDataError(f"{still} does not vary in the observations, or is not in them; there is nothing to learn")
+    made = tuple(c.model_copy(update={"spread": float(s)}) for c, s in zip(channels, np.sqrt(variance), strict=True))
+    west, east, south, north = _around(seen.longitude, seen.latitude)
+    if domain.kind == "tiles":
+        region = Region.from_bounds(west, east, south, north)
+        like = Ocean(made, Cover((region,), np.ones(1), tiled=True), _constant_field([region], mean))
+        return ocean_of_observations(like, seen, domain)
+    if domain.kind == "periodic_box" or (domain.kind == "auto" and box is not None):
+        if box is None:
+            raise ConfigError(
+                "domain.kind=periodic_box wants observations of a periodic simulation; use region or tiles"
+            )
+        latitude, longitude = (np.array([centre - 1.0, centre + 1.0]) for centre in (box.latitude, box.longitude))
+        field = GridMap(longitude, latitude, np.broadcast_to(mean[:, None, None], (len(mean), 2, 2)).copy())
+        return Ocean(made, Cover((box,), np.ones(1), tiled=False), field)
+    if domain.kind == "sphere" or (domain.kind == "auto" and east - west > WIDEST_DEGREES):
+        raise ConfigError(
+            f"points over {east - west:.0f} degrees of longitude train tiles: a single chart has no place for what "
+            "varies within it; set domain.kind=tiles"
+        )
+    region = Region.from_bounds(west, east, max(south, -90.0), min(north, 90.0))
+    return Ocean(made, Cover((region,), np.ones(1), tiled=False), _constant_field([region], mean))
 
 
 def _named(like: Ocean, names: list[str] | None) -> tuple[ChannelSpec, ...]:

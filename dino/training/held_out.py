@@ -26,12 +26,14 @@ class HeldOut:
     error_over_persistence : RMSE of forecasts from maps over that of persistence, at `lead_days`
     wanted_days : the longest lead that `dynamics.horizons` names, longer than the last of `lead_days` where the
     held-out record is too short to verify it
+    of : what was held out, "maps" or "points" (of which the explained share holds errors of instruments)
     """
 
     explained: float
     lead_days: list[float]
     error_over_persistence: list[float]
     wanted_days: float
+    of: str = "maps"
 
     def lines(self) -> list[str]:
         """What to tell the user, a sentence for each part."""
@@ -40,8 +42,8 @@ class HeldOut:
             for lead, error in zip(self.lead_days, self.error_over_persistence, strict=True)
         )
         lines = [
-            f"decoder: explains {100 * self.explained:.1f} % of the variance of held-out maps",
-            f"dynamics: error of forecasts over that of persistence on held-out maps {errors}",
+            f"decoder: explains {100 * self.explained:.1f} % of the variance of held-out {self.of}",
+            f"dynamics: error of forecasts over that of persistence on held-out {self.of} {errors}",
         ]
         if self.wanted_days > self.lead_days[-1]:
             lines.append(f"dynamics: no held-out record is long enough to verify the {self.wanted_days:g} d asked for")

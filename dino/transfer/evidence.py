@@ -93,7 +93,7 @@ def fitted(
     fit.run()
     if modulation:
         fit.run(_released(decoder))
-    _write(latent, covariance)
+    write_fitted(latent, covariance)
     errors = fitted_errors(assimilation.errors, covariance)
     return Forecaster(latent.eval(), ocean, assimilation.model_copy(update={"errors": errors, "method": "filter"}))
 
@@ -211,7 +211,7 @@ def _level(values: np.ndarray, spread: float) -> float:
 
 
 @torch.no_grad()
-def _write(latent: LatentModel, covariance: Covariance) -> None:
+def write_fitted(latent: LatentModel, covariance: Covariance) -> None:
     """Put what was fitted into a model: the population, its time scales, the noise that keeps it, the decoder."""
     dynamics = latent.dynamics
     dynamics.days.copy_(covariance.time_scales())  # type: ignore[union-attr]

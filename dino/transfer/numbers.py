@@ -156,14 +156,26 @@ def fit_numbers(task: Task, progress: Progress) -> Transferred:
 
 
 @torch.no_grad()
-def fitted(forecaster: Forecaster, seen: Observations, progress: Progress) -> tuple[Forecaster, Fit]:
-    """A forecaster with the numbers that forecast best, and these; the one given stays as it is."""
-    taught, precision = forecaster.latent, prior_precision(forecaster.latent)
+def fitted(
+    forecaster: Forecaster,
+    seen: Observations,
+    progress: Progress,
+    precision: Tensor | None = None,
+    start: Tensor | None = None,
+    rounds: int = ROUNDS,
+) -> tuple[Forecaster, Fit]:
+    """A forecaster with the numbers that forecast best, and these; the one given stays as it is.
+
+    precision : (n,) of the prior about the numbers as they are, `prior_precision` when absent; start : (n,) where the
+    search begins, there when absent
+    """
+    taught, precision = forecaster.latent, prior_precision(forecaster.latent) if precision is None else precision
     last = float(seen.time[-1]) if len(seen) else 0.0
     record = Filtering.of(forecaster, seen.between(last - MOST_DAYS, last))
     missed = lambda control: record.missed(changed(taught, control))  # noqa: E731
-    fit = smallest(missed, precision, torch.zeros_like(precision), progress)
-    return Forecaster(changed(taught, fit.control).eval(), forecaster.ocean, forecaster.assimilation), fit
+    fit = smallest(missed, precision, torch.zeros_like(precision) if start is None else start, progress, rounds)
+    made = changed(taught, fit.control).eval()
+    return Forecaster(made, forecaster.ocean, forecaster.assimilation), fit
 
 
 def names_of(latent: LatentModel) -> tuple[str, ...]:
@@ -178,13 +190,17 @@ def prior_precision(latent: LatentModel) -> Tensor:
 
 @torch.no_grad()
 def changed(taught: LatentModel, control: Tensor) -> LatentModel:
-    """A copy of a model with its numbers moved by `control` (n,); zero changes nothing but the solver's step."""
+    """A copy of a model with its numbers moved by `control` (n,); zero changes nothing but the solver's step.
+
+    A larger population is stepped farther. A smaller one is only surer: the codes up to which its equations are stepped
+    stay as long as they were.
+    """
     latent, (*steps, size, noise) = copy.deepcopy(taught), control.tolist()
     dynamics = latent.dynamics
     assert isinstance(dynamics, LayeredODE)
     factors = (1 + step if name in SIGNED else math.exp(step) for name, step in zip(dynamics.names, steps, strict=True))
     dynamics.take([value * factor for value, factor in zip(dynamics.numbers.tolist(), factors, strict=True)])
-    dynamics.extent.mul_(math.exp(size))
+    dynamics.extent.mul_(math.exp(max(size, 0.0)))
     for names, factor in ((POPULATION, 2 * size), (MODEL_ERROR, noise)):
         for name in names:
             getattr(latent, name).mul_(math.exp(factor))

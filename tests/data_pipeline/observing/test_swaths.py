@@ -138,6 +138,18 @@ def test_a_periodic_box_is_wrapped():
     np.testing.assert_allclose((ssh.ravel()[nodes] * weights).sum(-1), [0.5, 0.25])
 
 
+def test_points_of_a_periodic_box_say_in_which_they_lie():
+    axis = np.arange(4.0)
+    attrs = {"periodic_length_km": [400.0, 400.0], "reference_longitude": -60.0, "reference_latitude": 38.0}
+    times, config = (
+        np.array(["2000-01-01", "2000-01-02"], "M8[D]"),
+        SampleConfig.model_validate({"instruments": [{"name": "random", "kind": "random", "points_per_day": 5}]}),
+    )
+    for told in (attrs, {}):
+        seen = sample(fields_dataset(times, -60 + axis, 38 + axis, {"ssh": np.ones((2, 4, 4))}, told), config)
+        assert {name: seen.attrs[name] for name in attrs if name in seen.attrs} == told
+
+
 @pytest.mark.parametrize("west", [-180.0, 170.0])
 def test_axes_that_meet_or_cross_the_antimeridian_have_no_seam(west):
     step = 2.0

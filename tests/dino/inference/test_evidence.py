@@ -20,7 +20,7 @@ from dino.numerics.gaussian import Gaussian
 from dino.space.cover import Cover
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
-from dino.transfer.evidence import _write, relaxing
+from dino.transfer.evidence import relaxing, write_fitted
 
 DAY = 20000.0
 NADIR = SourceErrors(white=0.01, along=0.02, along_km=60.0, offset=0.012)
@@ -214,7 +214,7 @@ def test_the_filter_of_relaxing_codes_is_the_dense_analysis(latent, ocean):
     seen = passes(9, 5, seed=4, days=5.0, at_noon=True)
     record = record_of(latent, ocean, [seen], ERRORS)
     covariance = Covariance(latent, latent.decoder)
-    _write(latent, covariance)
+    write_fitted(latent, covariance)
     config = AssimilationConfig(errors=ERRORS, bound=None, node_days=1.0)
     end = float(np.ceil(seen.time[-1]))
     length = end - float(np.floor(seen.time[0]))
@@ -264,7 +264,7 @@ def test_the_filter_tells_the_dense_evidence(latent, ocean, points):
     seen = passes(9, points, seed=5, days=5.0, at_noon=True)
     record = record_of(latent, ocean, [seen], ERRORS)
     covariance = Covariance(latent, latent.decoder)
-    _write(latent, covariance)
+    write_fitted(latent, covariance)
     nodes = np.arange(np.floor(seen.time[0]), np.ceil(seen.time[-1]) + 1.0)
     rows = observed_values(latent, ocean, seen, nodes, ERRORS)
     prior = Gaussian(latent.state_prior.mean.expand(2, -1), latent.state_prior.covariance.expand(2, -1, -1))

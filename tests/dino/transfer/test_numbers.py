@@ -1,5 +1,6 @@
 """Numbers of two layers from sparse points: those of a toy ocean within their posterior, refusals."""
 
+import copy
 from typing import cast
 
 import numpy as np
@@ -91,6 +92,16 @@ def test_nothing_changes_at_zero(forecaster):
     same = numbers.changed(forecaster.latent, torch.zeros(8))
     for name, tensor in forecaster.latent.state_dict().items():
         torch.testing.assert_close(same.state_dict()[name], tensor, msg=name)
+
+
+def test_a_smaller_population_does_not_bring_in_the_bound_of_the_equations(forecaster):
+    model, control = copy.deepcopy(forecaster.latent), torch.zeros(8).double()
+    cast(LayeredODE, model.dynamics).extent.fill_(10.0)
+    for size, extent in ((-1.0, 10.0), (1.0, 10 * np.e)):
+        control[numbers.names_of(model).index("size")] = size
+        made = numbers.changed(model, control)
+        assert float(cast(LayeredODE, made.dynamics).extent) == pytest.approx(extent, rel=1e-6)
+        torch.testing.assert_close(made.state_covariance, np.exp(2 * size) * model.state_covariance)
 
 
 def test_what_is_missed_is_a_forecast_of_later_values(forecaster, seen):
