@@ -132,7 +132,7 @@ def demo(folder: Path, seed: int) -> dict[str, Any]:
             began = time.process_time()
             forecaster = make(folder, seed, seen)
             assert isinstance(forecaster.latent.dynamics, LayeredODE)
-            made = {"processor_seconds": time.process_time() - began}
+            made: dict[str, Any] = {"processor_seconds": time.process_time() - began}
             made["numbers"] = LayerNumbers(*forecaster.latent.dynamics.numbers.tolist())._asdict()
             kept.write_text(json.dumps(made | {"rmse_cm": errors(forecaster, truth, seen)}))
         told[name] = json.loads(kept.read_text())
