@@ -170,8 +170,7 @@ class DynamicsConfig(_Section):
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
     drift: bool = Field(
         default=False,
-        description="tiles: the mean of a tile has a slow level and slope that outlive the training period, as season "
-        "and steric rise do; where a sea rises for weeks",
+        description="tiles: their means have a slow level and slope that outlive training, where a sea rises for weeks",
     )
 
 
@@ -362,10 +361,8 @@ class Config(_Section):
                 )
             if self.dynamics.order != 1 or self.decoder.kind != "fourier":
                 raise ValueError("dynamics.form=layers wants dynamics.order=1 and decoder.kind=fourier")
-        elif self.dynamics.tracers:
-            raise ValueError("dynamics.tracers wants dynamics.form=layers; other dynamics learn how a channel moves")
-        elif self.data.hidden:
-            raise ValueError("data.hidden wants dynamics.form=layers; other dynamics learn from data.channels alone")
+        elif self.dynamics.tracers or self.data.hidden:
+            raise ValueError("data.hidden and dynamics.tracers want dynamics.form=layers; others learn from maps alone")
         if self.dynamics.descent_steps and self.dynamics.form != "quadratic":
             raise ValueError("dynamics.descent_steps wants dynamics.form=quadratic; a network has dynamics.steps")
         can_drift = self.domain.kind == "tiles" and self.decoder.kind == "fourier" and self.dynamics.form == "network"

@@ -19,7 +19,8 @@ from data_pipeline.layout.trajectories import AXES, check_trajectories, trajecto
 
 from .config import PhysicsConfig
 from .data.arrays import from_array
-from .data.trajectories import alike, candidates_of, check_periodic, frames_of, lengths_of, modes_of, values_of
+from .data.mirrored import check_even, cropped, edges_of, mirrored
+from .data.trajectories import alike, candidates_of, frames_of, lengths_of, modes_of, values_of
 from .dynamics.primitives import Primitives, proportional
 from .errors import CheckpointError, ConfigError, EmptyDataError, SchemaError
 from .forecasts.rollout import Rollout, closure, rolled, spread_of, tail_of
@@ -96,8 +97,10 @@ class Physics:
     def fit(cls, trajectories: xr.Dataset, config: PhysicsConfig) -> "Physics":
         """See `dino.fit`."""
         check_trajectories(trajectories)
+        edges, trajectories = edges_of(trajectories), mirrored(trajectories)
         modes = modes_of(trajectories, config)
-        primitives = Primitives(modes, candidates_of(modes.channels, modes.dimensions, config))
+        primitives = Primitives(modes, candidates_of(modes.channels, modes.dimensions, config, edges))
+        check_even(primitives.terms, edges)
         for one, other in proportional(primitives)[:1]:
             raise ConfigError(
                 f"candidates {one!r} and {other!r} are multiples of each other on this box; leave one out"
@@ -148,7 +151,7 @@ class Physics:
         Raises SchemaError where channels or box are others than those that were learned, EmptyDataError for fewer than
         three frames.
         """
-        self._check(trajectories)
+        trajectories = self._checked(trajectories)
         if iterations is not None and iterations < 0:
             raise ConfigError(f"iterations must be 0 or more; came {iterations}")
         prompts = []
@@ -193,22 +196,24 @@ class Physics:
 
     def floor(self, trajectories: xr.Dataset) -> float:
         """The relative error that encoding and decoding alone leave of the fields, below which no forecast can be."""
-        self._check(trajectories)
+        trajectories = self._checked(trajectories)
         modes = self.family.primitives.modes
         values = values_of(trajectories, modes)
         missed = modes.decode(modes.encode(values), values.shape[3:]) - values
         return float(missed.norm() / values.norm().clamp_min(1e-300))
 
-    def _check(self, trajectories: xr.Dataset) -> None:
+    def _checked(self, trajectories: xr.Dataset) -> xr.Dataset:
+        """On a periodic box."""
         check_trajectories(trajectories)
+        trajectories = mirrored(trajectories)
         channels = self.family.primitives.modes.channels
         lengths = lengths_of(trajectories)
-        check_periodic(trajectories)
         if set(trajectories.data_vars) != set(channels) or lengths != self.lengths:
             raise SchemaError(
                 f"channels {sorted(map(str, trajectories.data_vars))} on a box of {lengths} came where "
                 f"{sorted(channels)} on {self.lengths} were learned"
             )
+        return trajectories
 
 
 @dataclass(frozen=True)
@@ -258,7 +263,7 @@ class Adapted:
         where its waves no longer hold its fronts, or where its environment is another physics; such values are told,
         not hidden.
         """
-        self.physics._check(initial)
+        given, initial = initial, self.physics._checked(initial)
         modes = self.physics.family.primitives.modes
         values = values_of(initial.isel(time=[-1]), modes)
         place = self._places(initial)
@@ -284,7 +289,7 @@ class Adapted:
             result = result.assign(
                 {f"{name}_std": (result[name].dims, spread[:, :, n]) for n, name in enumerate(modes.channels)}
             )
-        return result.assign_coords(trusted=(("trajectory", "time"), trusted))
+        return cropped(result.assign_coords(trusted=(("trajectory", "time"), trusted)), given)
 
     def _places(self, initial: xr.Dataset) -> np.ndarray:
         """(trajectory,) which of the adapted environments each trajectory is of."""

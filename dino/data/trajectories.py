@@ -12,6 +12,7 @@ from ..dynamics.primitives import Modes
 from ..dynamics.terms import forcing, library, parse_terms
 from ..errors import ConfigError, EmptyDataError, SchemaError
 from ..space.harmonics import Harmonics, NoSpace
+from .mirrored import is_even
 
 FEWEST = 3  # frames of a trajectory
 EQUAL = 1e-6  # share of an interval by which intervals may differ
@@ -23,19 +24,12 @@ def lengths_of(trajectories: xr.Dataset) -> tuple[float, ...]:
     return tuple(float(each) for each in np.atleast_1d(trajectories.attrs["lengths"]))
 
 
-def check_periodic(trajectories: xr.Dataset) -> None:
-    """Raise ConfigError where the box is not periodic."""
-    if not np.all(np.atleast_1d(trajectories.attrs["periodic"])):
-        raise ConfigError("primitives want a periodic box; this one is not: mirror its fields, or train a decoder")
-
-
 def modes_of(trajectories: xr.Dataset, config: PhysicsConfig) -> Harmonics | NoSpace:
     """The modes of a dataset's channels and box; products of as many factors as a candidate has have no aliasing."""
     channels = tuple(str(name) for name in trajectories.data_vars)
     lengths = lengths_of(trajectories)
     if not lengths:
         return NoSpace(channels)
-    check_periodic(trajectories)
     sizes = tuple(config.refine * trajectories.sizes[axis] for axis in AXES[len(lengths)])
     if config.products == "grid":
         return Harmonics(channels, lengths[::-1], sizes, 1)
@@ -44,11 +38,17 @@ def modes_of(trajectories: xr.Dataset, config: PhysicsConfig) -> Harmonics | NoS
     return Harmonics(channels, lengths[::-1], sizes, max(2, config.degree, factors))
 
 
-def candidates_of(channels: tuple[str, ...], dimensions: int, config: PhysicsConfig) -> list[str]:
-    """The candidate terms of a configuration; ConfigError where there are none."""
+def candidates_of(
+    channels: tuple[str, ...], dimensions: int, config: PhysicsConfig, edges: tuple[str, ...] = ()
+) -> list[str]:
+    """The candidate terms of a configuration; ConfigError where there are none.
+
+    edges : axes that nothing passes at their ends, of which the library has the even terms alone
+    """
     texts = config.candidates
     if texts is None:
         texts = library(channels, dimensions, order=config.order, degree=config.degree)
+        texts = [term.text for term in parse_terms(texts, channels) if is_even(term, edges)]
     given = config.forcing
     made = [*texts, *forcing(given.channels, dimensions, given.waves, given.powers)]
     if not made:
