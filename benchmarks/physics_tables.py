@@ -14,13 +14,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PROTOCOLS = {"coda": "CoDA:", "ttg": "TTG:", "zebra": "Zebra:", "enma": "ENMA:"}
 HEADER = ("system", "tested on", "published", "library", "one solve", "converged", "floor", "untrusted")
 CALIBRATED = ("tested on", "library", "solves", "RMSCE (ENMA .0868 [P])", "CRPS (1.70e-3 [P])", "in 90 %")
+LAST = ("residual alone", "truth left out")  # libraries that are behind all others
 COEFFICIENTS = "coefficient_covered_90."
 Row = Mapping[str, Any]
 
 
 def tables(results: Mapping[str, Any]) -> list[list[str]]:
     """Lines of the table of scores and, where there are any, of that of calibration."""
-    rows, shown = results["summary"], set()
+    rows, shown = ordered(results["summary"]), set()
     lines = [line(HEADER), "|" + "---|" * len(HEADER)]
     for group in grouped(rows, ("task", "split", "library")):
         key = f"{group[0]['task']}: {group[0]['split']}"
@@ -33,6 +34,14 @@ def tables(results: Mapping[str, Any]) -> list[list[str]]:
         lines.append(line([*about, *cells, max(floors, key=float), percent(last[-1]["untrusted"])]))
     calibrated = [row for row in rows if row.get("rmsce") is not None]
     return [lines, list(calibration(calibrated))] if calibrated else [lines]
+
+
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    """Rows by task, as they come, and by what a library knows: what lacks something is last."""
+    rows = list(rows)
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    names = sorted({row["library"] for row in rows} - set(LAST)) + list(LAST)
+    return sorted(rows, key=lambda row: (tasks.index(row["task"]), names.index(row["library"])))
 
 
 def calibration(rows: Iterable[Row]) -> Iterator[str]:

@@ -11,7 +11,7 @@ HEAT = dino.PhysicsConfig(candidates=["u: lap(u)"])
 
 
 def heat(nu, seed, axes=1):
-    """Cosines that decay, at middles of cells (trajectory, time, 1, [y,] x), and from the first of these to the last."""
+    """Cosines that decay, at middles of cells (trajectory, time, 1, [y,] x), and how far the last is from the first."""
     chance, middle = np.random.default_rng(seed), (np.arange(SIZE) + 0.5) / SIZE
     made = 0.0
     for k in np.ndindex(*(4,) * axes):
