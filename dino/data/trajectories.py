@@ -30,6 +30,8 @@ def modes_of(trajectories: xr.Dataset, config: PhysicsConfig) -> Harmonics | NoS
     lengths = lengths_of(trajectories)
     if not lengths:
         return NoSpace(channels)
+    if not np.all(np.atleast_1d(trajectories.attrs["periodic"])):
+        raise ConfigError("waves are of a periodic box and this one has edges: continue it by its mirror image first")
     sizes = tuple(config.refine * trajectories.sizes[axis] for axis in AXES[len(lengths)])
     if config.products == "grid":
         return Harmonics(channels, lengths[::-1], sizes, 1)

@@ -8,7 +8,7 @@ import pytest
 from dino.errors import ConfigError
 from dino.experiments.physics_coda import CODA
 from dino.experiments.physics_curves import first_of_each, score_curves
-from dino.experiments.physics_protocols import Data, Library
+from dino.experiments.physics_protocols import CONVERGED, Data, Library
 from dino.experiments.physics_scores import score_task
 from dino.physics import from_array
 
@@ -44,7 +44,7 @@ def test_three_frames_of_one_trajectory_are_enough_for_equations_of_four_terms(f
 
 
 def test_one_trajectory_of_all_frames_is_the_protocol_itself(few, tmp_path):
-    task = replace(few, libraries=(PREY.libraries[0],), iterations=(6,))
+    task = replace(few, libraries=(PREY.libraries[0],), iterations=(CONVERGED,))
     (row,) = score_task(task, tmp_path, 0)
     (curve,) = score_curves(few, PREY.libraries[0], tmp_path, 0, trajectories=(1,), frames=())
     assert curve["value"] == pytest.approx(row["value"], rel=1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline.simulators.environments import simulate
 from dino.errors import ConfigError
-from dino.experiments.physics_protocols import Data, Library, Split, Task, without
+from dino.experiments.physics_protocols import CONVERGED, Data, Library, Split, Task, without
 from dino.experiments.physics_scores import asked, error, one_trajectory, others, score_task, together
 from dino.experiments.physics_table import PROTOCOLS, averaged, published, score_protocol, table_of
 from dino.physics import from_array
@@ -87,7 +87,7 @@ def test_a_task_from_nothing_to_its_rows(tmp_path):
     again = list(score_task(task, tmp_path, 0))
     assert [row["value"] for row in rows] == pytest.approx([row["value"] for row in again], rel=1e-3)
     found = {(row["library"], row["iterations"]): row["value"] for row in rows}
-    assert found["library", 6] < 1e-5 < found["linear", 6]
+    assert found["library", CONVERGED] < 1e-5 < found["linear", CONVERGED]
     assert found["library", 1] < 1e-4
     assert len(rows[0]["by_environment"]) == 4
 

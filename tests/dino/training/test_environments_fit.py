@@ -39,7 +39,7 @@ def test_the_two_parameters_that_vary_are_found(learned):
 def test_a_new_environment_is_read_from_one_trajectory(learned):
     _, physics = learned
     new = simulate(LotkaVolterraConfig.preset("coda", "adaptation"))
-    adapted = physics.adapt(new)
+    adapted = physics.adapt(new, iterations=12)
     made = adapted.coefficients()["mean"]
     for (text, parameter), sign in zip(VARYING.items(), (-1, 1), strict=True):
         truth = new[parameter].values[np.unique(new["environment"].values, return_index=True)[1]]
