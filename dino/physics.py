@@ -67,7 +67,7 @@ def load_physics(folder: Path | str) -> "Physics":
     """
     tensors, content = read_sealed(Path(folder), KIND, VERSION)
     try:
-        told = tensors.pop("reach"), float(content["lacking"]), float(content["tail"])
+        told = tensors.pop("reach"), float(content["lacking"]), float(content["tail"]), tuple(content["edges"])
         limit = float(content["limit"])
         config, lengths = PhysicsConfig.model_validate(content["config"]), tuple(content["lengths_xy"])
     except (KeyError, TypeError, ValueError) as error:
@@ -91,6 +91,7 @@ class Physics:
     reach: Tensor
     lacking: float = 0.0
     tail: float = 0.0
+    edges: tuple[str, ...] = ()
 
     @classmethod
     @without_gradients
@@ -132,7 +133,7 @@ class Physics:
         reach = (modes.weights[:, None] * frames.states.abs().square()).sum(-2).amax((0, 1, 2))
         family = with_widening(family, posterior.weights, frames, reach)
         tail = float(tail_of(modes, frames.states).max())
-        return cls(family, config, lengths_of(trajectories), limit, reach, lacking, tail)
+        return cls(family, config, lengths_of(trajectories), limit, reach, lacking, tail, edges)
 
     @property
     def terms(self) -> list[str]:
@@ -170,6 +171,10 @@ class Physics:
         The first fields are `initial` of what is returned, from which it forecasts.
         Raises ObservationError for columns that are missing or no numbers.
         """
+        if self.edges:
+            raise ConfigError(
+                "scattered observations are fitted on periodic boxes; this physics has edges: give frames"
+            )
         modes, made = self.family.primitives.modes, []
         for number, given in points_of(points, modes, error):
             made.append((number, adapt_scattered(self.family, given)))
@@ -185,7 +190,7 @@ class Physics:
         """Write `physics.safetensors` and `physics.json` to a folder, each whole or not at all; see `load_physics`."""
         tensors, content = described(self.family)
         content |= {"config": self.config.model_dump(mode="json"), "lengths_xy": self.lengths, "limit": self.limit}
-        content |= {"lacking": self.lacking, "tail": self.tail}
+        content |= {"lacking": self.lacking, "tail": self.tail, "edges": self.edges}
         write_sealed(Path(folder), KIND, VERSION, {**tensors, "reach": self.reach}, content)
 
     def prior(self) -> xr.Dataset:
@@ -205,6 +210,11 @@ class Physics:
     def _checked(self, trajectories: xr.Dataset) -> xr.Dataset:
         """On a periodic box."""
         check_trajectories(trajectories)
+        if edges_of(trajectories) != self.edges:
+            raise SchemaError(
+                f"a box with edges along {', '.join(edges_of(trajectories)) or 'no axis'} came where one with edges along "
+                f"{', '.join(self.edges) or 'no axis'} was learned; give the same `periodic`"
+            )
         trajectories = mirrored(trajectories)
         channels = self.family.primitives.modes.channels
         lengths = lengths_of(trajectories)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dino
-from dino.errors import ConfigError
+from dino.errors import ConfigError, SchemaError
 
 LENGTH, SIZE, TIMES = 2.0, 24, 0.1 * np.arange(8)
 HEAT = dino.PhysicsConfig(candidates=["u: lap(u)"])
@@ -29,7 +29,7 @@ def dataset(viscosities, axes=1):
 
 
 @pytest.mark.parametrize("axes", [1, 2])
-def test_heat_between_edges_is_found_and_forecast_exactly(axes):
+def test_heat_between_edges_is_found_and_forecast_exactly(axes, tmp_path):
     physics = dino.fit(dataset([0.05, 0.1, 0.15], axes), HEAT)
     whole, lengths = heat(0.12, 9, axes)
     new = dino.from_array(whole[:, :4], TIMES[:4], lengths, periodic=False)
@@ -40,6 +40,11 @@ def test_heat_between_edges_is_found_and_forecast_exactly(axes):
     np.testing.assert_array_equal(made["x"], new["x"])
     assert list(made.attrs["periodic"]) == [0] * axes
     assert physics.floor(new) < 1e-12
+    physics.save(tmp_path)
+    again = dino.load_physics(tmp_path).adapt(new, iterations=12)
+    np.testing.assert_array_equal(again.coefficients()["mean"], adapted.coefficients()["mean"])
+    with pytest.raises(SchemaError, match="no axis came"):
+        physics.adapt(new.assign_attrs(periodic=[1] * axes))
 
 
 def test_the_library_has_even_terms_and_odd_ones_are_refused():
