@@ -81,7 +81,8 @@ class Physics:
 
     limit : the unexplained share of change above which a prompt is another physics; lacking : the share that training
     environments themselves leave, errors of observation apart; reach : (channel,) largest mean square that was learned
-    from; tail : largest share of a frame's mean square in the last third of its waves
+    from; tail : largest share of a frame's mean square in the last third of its waves; edges : axes that
+    were mirrored, lengths being those of the mirrored box
     """
 
     family: Family
@@ -172,9 +173,7 @@ class Physics:
         Raises ObservationError for columns that are missing or no numbers.
         """
         if self.edges:
-            raise ConfigError(
-                "scattered observations are fitted on periodic boxes; this physics has edges: give frames"
-            )
+            raise ConfigError("scattered observations want a periodic box; this physics has edges: give frames")
         modes, made = self.family.primitives.modes, []
         for number, given in points_of(points, modes, error):
             made.append((number, adapt_scattered(self.family, given)))
@@ -211,9 +210,10 @@ class Physics:
         """On a periodic box."""
         check_trajectories(trajectories)
         if edges_of(trajectories) != self.edges:
+            came, wanted = (", ".join(each) or "no axis" for each in (edges_of(trajectories), self.edges))
             raise SchemaError(
-                f"a box with edges along {', '.join(edges_of(trajectories)) or 'no axis'} came where one with edges along "
-                f"{', '.join(self.edges) or 'no axis'} was learned; give the same `periodic`"
+                f"a box with edges along {came} came where one with edges along {wanted} was learned; "
+                "give the same `periodic`"
             )
         trajectories = mirrored(trajectories)
         channels = self.family.primitives.modes.channels
