@@ -39,6 +39,7 @@ from .training.environments_fit import learn
 __all__ = ["Adapted", "Physics", "fit", "from_array", "load_physics"]
 
 KIND, VERSION = "physics", 2  # of what is saved
+ROUNDING = 1e-12  # of lengths of a mirrored box, which come of another number of points
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
 MOST_UNKNOWN = 0.05  # share of the change: where training itself leaves more, nothing is known
 LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
@@ -200,11 +201,20 @@ class Physics:
 
     def floor(self, trajectories: xr.Dataset) -> float:
         """The relative error that encoding and decoding alone leave of the fields, below which no forecast can be."""
-        trajectories = self._checked(trajectories)
+        made, whole, missed = self.reconstructed(trajectories), 0.0, 0.0
+        for name in self.family.primitives.modes.channels:
+            whole += float((trajectories[name] ** 2).sum())
+            missed += float(((made[name] - trajectories[name].values) ** 2).sum())
+        return (missed / max(whole, 1e-300)) ** 0.5
+
+    def reconstructed(self, trajectories: xr.Dataset) -> xr.Dataset:
+        """The fields after encoding and decoding."""
+        given, trajectories = trajectories, self._checked(trajectories)
         modes = self.family.primitives.modes
         values = values_of(trajectories, modes)
-        missed = modes.decode(modes.encode(values), values.shape[3:]) - values
-        return float(missed.norm() / values.norm().clamp_min(1e-300))
+        fields = modes.decode(modes.encode(values), tuple(values.shape[3:])).numpy()
+        channels = {name: fields[:, :, number] for number, name in enumerate(modes.channels)}
+        return cropped(trajectories_dataset(channels, given["time"].values, lengths=self.lengths), given)
 
     def _checked(self, trajectories: xr.Dataset) -> xr.Dataset:
         """On a periodic box."""
@@ -218,7 +228,11 @@ class Physics:
         trajectories = mirrored(trajectories)
         channels = self.family.primitives.modes.channels
         lengths = lengths_of(trajectories)
-        if set(trajectories.data_vars) != set(channels) or lengths != self.lengths:
+        if (
+            set(trajectories.data_vars) != set(channels)
+            or len(lengths) != len(self.lengths)
+            or not np.allclose(lengths, self.lengths, rtol=ROUNDING, atol=0)
+        ):
             raise SchemaError(
                 f"channels {sorted(map(str, trajectories.data_vars))} on a box of {lengths} came where "
                 f"{sorted(channels)} on {self.lengths} were learned"

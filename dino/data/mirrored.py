@@ -11,7 +11,7 @@ import xarray as xr
 
 from data_pipeline.layout.trajectories import AXES
 
-from ..dynamics.terms import Term
+from ..dynamics.terms import Monomial, Term
 from ..errors import ConfigError
 
 
@@ -65,6 +65,7 @@ def check_even(terms: Iterable[Term], edges: tuple[str, ...]) -> None:
             )
 
 
-def _operators(monomial) -> list[str]:
+def _operators(monomial: Monomial) -> list[str]:
+    """Names of a monomial's derivatives and of those of its stream functions."""
     named = [monomial.outer, *(factor.operator for factor in monomial.factors if not factor.harmonic)]
     return [name for name in named if name[:1] in "dp" and set(name[1:]) <= {"x", "y"}]

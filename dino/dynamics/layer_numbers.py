@@ -49,11 +49,6 @@ class OceanNumbers(NamedTuple):
         rest = [TracerNumbers(*values[start : start + size]) for start in range(first, len(values), size)]
         return cls(LayerNumbers(*values[:first]), tuple(rest))
 
-    @property
-    def flat(self) -> tuple[float, ...]:
-        """One after the other."""
-        return sum(self.tracers, tuple(self.layers))
-
 
 def names_of(tracers: int) -> tuple[str, ...]:
     """Names of the numbers of two layers with so many tracers."""

@@ -9,16 +9,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from data_pipeline.layout.trajectories import trajectories_dataset
 from data_pipeline.simulators.environments import parts
 from data_pipeline.stores.growing import grow_store
 from data_pipeline.stores.writing import open_store
 from data_pipeline.system.progress import Progress, silent
 
-from ..data.trajectories import values_of
 from ..errors import DinoError
 from ..physics import Adapted, Physics
-from ..space.harmonics import NoSpace
 from .physics_calibration import coefficients_covered, forecasts_calibrated
 from .physics_protocols import Data, Library, Metric, Split, Task
 
@@ -90,17 +87,6 @@ def error(made: xr.Dataset, truth: xr.Dataset, metric: Metric, frames: int = 0) 
     return np.sqrt(miss / size) if metric == "nrmse" else miss / size
 
 
-def reconstructed(physics: Physics, truth: xr.Dataset) -> xr.Dataset:
-    """What encoding and decoding leave of the truth: no forecast from this code is better."""
-    modes = physics.family.primitives.modes
-    if isinstance(modes, NoSpace):
-        return truth
-    values = values_of(truth, modes)
-    fields = modes.decode(modes.encode(values), tuple(values.shape[3:])).numpy()
-    channels = {name: fields[:, :, number] for number, name in enumerate(modes.channels)}
-    return trajectories_dataset(channels, truth["time"].values, lengths=physics.lengths)
-
-
 def score_task(task: Task, stores: Path, seed: int, full: bool = False, report: Progress = silent) -> Iterator[Row]:
     """One row per library, split, iterations and horizon; where nothing was learned the row says why."""
     train = together([stored(data, stores, seed, full, report) for data in task.train])
@@ -135,7 +121,7 @@ def _each(train: xr.Dataset, library: Library) -> int:
 
 def _rows(task: Task, physics: Physics, context: xr.Dataset, initial: xr.Dataset, truth: xr.Dataset) -> Iterator[Row]:
     times = truth["time"].values
-    exact = reconstructed(physics, truth)
+    exact = physics.reconstructed(truth)
     for iterations in task.iterations:
         began = time.perf_counter()
         adapted = physics.adapt(context, iterations)

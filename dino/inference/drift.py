@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..model import LatentModel
+from ..numerics.gaussian import cholesky
 from ..numerics.modes import without_gradients
 
 TURNOVER_DAYS = 365.25 / (2 * math.pi)
@@ -54,9 +55,9 @@ class LevelForm(NamedTuple):
         gram = rows.T @ rows / len(points)
         gram.diagonal().add_(RIDGE)
         measure = modes.mean(0)
-        found = torch.cholesky_solve(measure.T * scale[:, None], torch.linalg.cholesky(gram)).T * scale
+        found = torch.cholesky_solve(measure.T * scale[:, None], cholesky(gram)).T * scale
         # Exactly one by the measure itself: what is taken out is what is put back.
-        found = torch.linalg.solve(measure @ found.T, found)
+        found = torch.cholesky_solve(found, cholesky(measure @ found.T))
         return cls(measure.to(latent.code_variance), found.to(latent.code_variance))
 
 

@@ -10,16 +10,16 @@ LENGTH, SIZE, TIMES = 2.0, 24, 0.1 * np.arange(8)
 HEAT = dino.PhysicsConfig(candidates=["u: lap(u)"])
 
 
-def heat(nu, seed, axes=1):
+def heat(nu, seed, axes=1, size=SIZE):
     """Cosines that decay, at middles of cells (trajectory, time, 1, [y,] x), and how far the last is from the first."""
-    chance, middle = np.random.default_rng(seed), (np.arange(SIZE) + 0.5) / SIZE
+    chance, middle = np.random.default_rng(seed), (np.arange(size) + 0.5) / size
     made = 0.0
     for k in np.ndindex(*(4,) * axes):
         waves = [np.cos(np.pi * index * middle) for index in k]
         shape = waves[0] if axes == 1 else waves[0][:, None] * waves[1]
         rate = nu * sum((np.pi * index / LENGTH) ** 2 for index in k)
         made = made + chance.normal() * np.exp(-rate * TIMES)[(...,) + (None,) * axes] * shape
-    return made[None, :, None], [LENGTH * (SIZE - 1) / SIZE] * axes
+    return made[None, :, None], [LENGTH * (size - 1) / size] * axes
 
 
 def dataset(viscosities, axes=1):
@@ -40,6 +40,9 @@ def test_heat_between_edges_is_found_and_forecast_exactly(axes, tmp_path):
     np.testing.assert_array_equal(made["x"], new["x"])
     assert list(made.attrs["periodic"]) == [0] * axes
     assert physics.floor(new) < 1e-12
+    finer, apart = heat(0.12, 9, axes, 2 * SIZE - 1)  # the same box, in cells of another size
+    other = dino.from_array(finer[:, :4], TIMES[:4], apart, periodic=False)
+    assert float(physics.adapt(other, iterations=12).coefficients()["mean"][0, 0]) == pytest.approx(0.12, rel=1e-6)
     physics.save(tmp_path)
     again = dino.load_physics(tmp_path).adapt(new, iterations=12)
     np.testing.assert_array_equal(again.coefficients()["mean"], adapted.coefficients()["mean"])
