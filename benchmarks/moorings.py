@@ -1,0 +1,202 @@
+"""SWOT over moorings, real: forecasts of each mooring's next one to five days, verified by its steric height.
+
+KaRIn heights of the one-day orbit at eleven moorings up to a pass are all that a forecast takes; a run learned from those
+of the training part and nothing else (`dino train` from points). own: all sites are seen; hidden: one is not, and is
+forecast from the others. What all sites share is removed from inputs and truth (`moorings_record`). Peers are
+`moorings_peers`. The steric height of the training part tells every mooring's offset and how far it is from an
+analysis of KaRIn, and with `taught steric` what regressions aim at.
+
+    python benchmarks/moorings.py --work runs/moorings --json moorings.json
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from harness import parser, prepare, report
+from moorings_peers import NAMES, PEERS, WINDOW_DAYS, Forecast, Peer, fitted_to, interpolation, observed
+from moorings_record import FILE, LEADS, PASS_DAYS, Array, Moorings, Question, question, read
+from realdata import add_options, skip_without, work_folder
+
+from data_pipeline.layout.datasets import observations_dataset
+from data_pipeline.stores.writing import write_store
+from data_pipeline.system.progress import silent
+from dino.config import Config
+from dino.data.observations import datetime_of, day_of
+from dino.experiments.train import train
+from dino.forecaster import Forecaster
+from dino.model.checkpoint import load_model, load_run_config
+
+SPLIT, VALIDATION = "2023-05-20", ("2023-05-05", "2023-05-20")
+NINETY = 1.6449
+ANALYSED_DAYS = 10.0  # of the training part's beginning that no analysis is judged by: it has nothing before it
+BLOCK_STARTS, DRAWS = 10, 1000  # of the bootstrap: starts of five days are drawn together
+METRES = 0.01
+
+
+def settings(store: Path, seed: int) -> Config:
+    """Training on the moorings' heights: one tile, nodes where the passes are."""
+    return Config.model_validate(
+        {
+            "seed": seed,
+            "data": {"stores": [{"path": str(store)}], "channels": ["sla"], "validation_days": 8},
+            "domain": {"kind": "tiles", "tile_degrees": 1.5},
+            "decoder": {"code_size": 24},
+            "field": {"steps": 200, "frames_per_step": 128},
+            "dynamics": {"horizons": [1, 3, 5]},
+            "assimilation": {"window_days": WINDOW_DAYS, "node_days": 0.5, "errors": {"point": {"white": 0.01}}},
+            "points": {"steps": 150},
+        }
+    )
+
+
+def trained(work: Path, asked: Question, seed: int) -> tuple[Forecaster, float]:
+    """The run of the training part, and seconds of the processor."""
+    folder, store = work / f"run-{seed}", work / "training.zarr"
+    began = time.process_time()
+    if not (folder / "model.json").exists():
+        last = int(np.flatnonzero(asked.training)[-1])
+        write_store(_store(asked, last, np.inf), store, overwrite=True)
+        train(settings(store, seed), folder, silent, resume=(folder / "config.yaml").exists())
+    return Forecaster(*load_model(folder), load_run_config(folder).assimilation), time.process_time() - began
+
+
+def _store(asked: Question, start: int, days: float) -> xr.Dataset:
+    seen = observed(asked, start, days)
+    columns = (datetime_of(seen.time), seen.longitude, seen.latitude)
+    return observations_dataset(*columns, {"sla": METRES * seen.values[:, 0]})
+
+
+def own(forecaster: Forecaster, asked: Question, places: tuple[Array, Array]) -> Peer:
+    """The run's forecasts of the asked sites; the standard deviation is that of the field."""
+    here = places[0][asked.asked], places[1][asked.asked]
+    at = xr.Dataset({"longitude": ("point", here[0]), "latitude": ("point", here[1])})
+
+    def forecast(start: int) -> Forecast:
+        now = asked.moorings.days[start]
+        times = datetime_of(now + PASS_DAYS * np.array(LEADS))
+        made = forecaster.forecast(forecaster.analyse(_store(asked, start, WINDOW_DAYS), datetime_of(now)), times, at)
+        return made["sla"].values / METRES, made["sla_std"].values / METRES
+
+    return forecast
+
+
+def analysed(method: str, made: Any, asked: Question, places: tuple[Array, Array]) -> float:
+    """Variance of steric heights about a method's analyses of the training part, less the analyses' own.
+
+    It is what a steric height differs from the analysed field by, its error and what KaRIn and steric height do not
+    share, and is added to the variance of forecasts.
+    """
+    excess = []
+    for row in np.flatnonzero(asked.training):
+        if asked.moorings.days[row] < asked.moorings.days[0] + ANALYSED_DAYS:
+            continue
+        now = asked.moorings.days[row]
+        here = places[0][asked.asked], places[1][asked.asked]
+        if method == "dino":
+            at = xr.Dataset({"longitude": ("point", here[0]), "latitude": ("point", here[1])})
+            state = made.analyse(_store(asked, row, WINDOW_DAYS), datetime_of(now))
+            found = made.forecast(state, [datetime_of(now)], at)
+            mean, std = (found[name].values[0] / METRES for name in ("sla", "sla_std"))
+        else:
+            mean, std = made(observed(asked, row, WINDOW_DAYS), now).predict(now, *here)
+        excess.append((mean - asked.truth[row, asked.asked]) ** 2 - std**2)
+    return max(float(np.nanmean(excess)), 0.01)
+
+
+def scored(tables: dict[str, tuple[Array, Array]], truth: Array, karin: Array) -> dict[str, Any]:
+    """Scores by method of tables (start, lead, site) against both truths, where every method has a forecast."""
+    both = np.isfinite(truth) & np.all([np.isfinite(mean) for mean, _ in tables.values()], axis=0)
+    told: dict[str, Any] = {"forecasts": both.sum((0, 2)).tolist()}
+    for name, (mean, std) in tables.items():
+        missed = np.where(both, mean - truth, np.nan)
+        rmse = np.sqrt(np.nanmean(missed**2, axis=(0, 2)))
+        inside = np.where(both, np.abs(missed) <= NINETY * std, np.nan)
+        told[name] = {
+            "rmse_cm": rmse.tolist(),
+            "against_karin_cm": np.sqrt(np.nanmean(np.where(both, mean - karin, np.nan) ** 2, axis=(0, 2))).tolist(),
+            "bias_cm": np.nanmean(missed, axis=(0, 2)).tolist(),
+            "coverage_90": np.nanmean(inside, axis=(0, 2)).tolist(),
+            "spread_over_error": (np.sqrt(np.nanmean(np.where(both, std, np.nan) ** 2, axis=(0, 2))) / rmse).tolist(),
+        }
+    return told | {"ratio_to_dino": _ratios(tables, truth, both)}
+
+
+def _ratios(tables: dict[str, tuple[Array, Array]], truth: Array, both: Array) -> dict[str, Any]:
+    """RMSE of dino over that of others at all leads, with the 90 % interval of a bootstrap of blocks of starts."""
+    blocks = np.array_split(np.arange(len(truth)), max(1, len(truth) // BLOCK_STARTS))
+    squares = {
+        name: np.array([np.where(both, (mean - truth) ** 2, 0.0)[block].sum((0, 2)) for block in blocks])
+        for name, (mean, _) in tables.items()
+    }
+    drawn = np.random.default_rng(0).integers(len(blocks), size=(DRAWS, len(blocks)))
+    told = {}
+    for name, square in squares.items():
+        if name != "dino":
+            ratio = np.sqrt(squares["dino"].sum() / square.sum())
+            spread = np.sqrt(squares["dino"][drawn].sum((1, 2)) / square[drawn].sum((1, 2)))
+            told[name] = [float(ratio), *np.quantile(spread, [0.05, 0.95]).tolist()]
+    return told
+
+
+def forecasts(
+    moorings: Moorings, until: float, scored_to: float, work: Path, seed: int, hidden: Sequence[int | None]
+) -> dict[str, Any]:
+    """All methods on one kind of question: tables (start, lead, site), joined over the hidden sites."""
+    starts = [
+        row for row in range(len(moorings.days)) if moorings.days[row] >= until and moorings.days[row] < scored_to
+    ]
+    places = np.nanmean(moorings.longitude, axis=0), np.nanmean(moorings.latitude, axis=0)
+    shape = (len(starts), len(LEADS), len(moorings.names))
+    names = ["dino", *NAMES, "damped_persistence_taught_steric", "ridge_taught_steric"]
+    tables = {name: (np.full(shape, np.nan), np.full(shape, np.nan)) for name in names}
+    truth, karin, told = np.full(shape, np.nan), np.full(shape, np.nan), dict[str, Any]()
+    everything = question(moorings, until)
+    forecaster, seconds = trained(work, everything, seed)
+    fits = {name: fitted_to(everything, seed, name.startswith("customary")) for name in NAMES[len(PEERS) :]}
+    beyond = {name: analysed(name, fit, everything, places) for name, fit in fits.items()}
+    beyond["dino"] = analysed("dino", forecaster, everything, places)
+    for site in hidden:
+        asked = everything if site is None else question(moorings, until, site)
+        peers: dict[str, Peer] = {"dino": own(forecaster, asked, places)}
+        peers |= {name: make(asked, "karin") for name, make in PEERS.items()}
+        peers |= {name: interpolation(asked, fit, places) for name, fit in fits.items()}
+        peers |= {f"{name}_taught_steric": PEERS[name](asked, "steric") for name in ("damped_persistence", "ridge")}
+        for index, start in enumerate(starts):
+            for name, peer in peers.items():
+                mean, std = peer(start)
+                tables[name][0][index][:, asked.asked] = mean
+                tables[name][1][index][:, asked.asked] = np.sqrt(std**2 + beyond.get(name, 0.0))
+            for number, lead in enumerate(LEADS):
+                after = moorings.later(start, lead)
+                if after is not None and moorings.days[after] < scored_to:
+                    truth[index, number, asked.asked] = asked.truth[after, asked.asked]
+                    karin[index, number, asked.asked] = asked.karin[after, asked.asked]
+    told["beyond_the_field_cm"] = {name: value**0.5 for name, value in beyond.items()}
+    told["interpolation"] = {name: fit.preferred for name, fit in fits.items()}
+    return told | {"training_seconds": seconds, "starts": len(starts)} | scored(tables, truth, karin)
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__ or "")
+    add_options(options)
+    options.add_argument("--validate", action="store_true", help="the end of the training part in place of the scored days")
+    arguments = options.parse_args()
+    prepare(arguments)
+    skip_without(arguments.data, {"moorings": [FILE]})
+    until, to = (day_of(day) for day in VALIDATION) if arguments.validate else (day_of(SPLIT), np.inf)
+    moorings = read(arguments.data / FILE, until)
+    results: dict[str, Any] = {"screened": moorings.spikes}
+    with work_folder(arguments.work) as work:
+        every = range(len(moorings.names))
+        for kind, hidden in {"own": [None], "hidden": list(every)}.items():
+            results[kind] = forecasts(moorings, until, to, work, arguments.seed, hidden)
+    report(arguments, results)
+
+
+if __name__ == "__main__":
+    main()
