@@ -1,10 +1,10 @@
 """SWOT over moorings, real: forecasts of each mooring's next one to five days, verified by its steric height.
 
-KaRIn heights of the one-day orbit at eleven moorings up to a pass are all that a forecast takes; a run learned from those
-of the training part and nothing else (`dino train` from points). own: all sites are seen; hidden: one is not, and is
-forecast from the others. What all sites share is removed from inputs and truth (`moorings_record`). Peers are
-`moorings_peers`. The steric height of the training part tells every mooring's offset and how far it is from an
-analysis of KaRIn, and with `taught steric` what regressions aim at.
+KaRIn heights of the one-day orbit at eleven moorings up to a pass are all that a forecast takes; a run learned from
+those of the training part and nothing else (`dino train` from points). own: all sites are seen; hidden: one is not,
+and is forecast from the others. What all sites share is removed from inputs and truth (`moorings_record`). Peers are
+`moorings_peers`. The steric height of the training part tells every mooring's offset and how wide intervals are, and
+with `taught steric` what regressions aim at.
 
     python benchmarks/moorings.py --work runs/moorings --json moorings.json
 """
@@ -33,6 +33,7 @@ from dino.model.checkpoint import load_model, load_run_config
 SPLIT, VALIDATION = "2023-05-20", ("2023-05-05", "2023-05-20")
 NINETY = 1.6449
 ANALYSED_DAYS = 10.0  # of the training part's beginning that no analysis is judged by: it has nothing before it
+EVERY = 3  # passes: one of so many calibrates intervals
 BLOCK_STARTS, DRAWS = 10, 1000  # of the bootstrap: starts of five days are drawn together
 METRES = 0.01
 
@@ -84,18 +85,15 @@ def own(forecaster: Forecaster, asked: Question, places: tuple[Array, Array]) ->
     return forecast
 
 
-def analysed(method: str, made: Any, asked: Question, places: tuple[Array, Array]) -> float:
+def beyond_field(method: str, made: Any, asked: Question, places: tuple[Array, Array]) -> float:
     """Variance of steric heights about a method's analyses of the training part, less the analyses' own.
 
-    It is what a steric height differs from the analysed field by, its error and what KaRIn and steric height do not
-    share, and is added to the variance of forecasts.
+    It is what a steric height differs from the analysed field by: its error, and what KaRIn and steric height do not
+    share.
     """
-    excess = []
-    for row in np.flatnonzero(asked.training):
-        if asked.moorings.days[row] < asked.moorings.days[0] + ANALYSED_DAYS:
-            continue
+    excess, here = [], (places[0][asked.asked], places[1][asked.asked])
+    for row in calibrating(asked):
         now = asked.moorings.days[row]
-        here = places[0][asked.asked], places[1][asked.asked]
         if method == "dino":
             at = xr.Dataset({"longitude": ("point", here[0]), "latitude": ("point", here[1])})
             state = made.analyse(_store(asked, row, WINDOW_DAYS), datetime_of(now))
@@ -105,6 +103,26 @@ def analysed(method: str, made: Any, asked: Question, places: tuple[Array, Array
             mean, std = made(observed(asked, row, WINDOW_DAYS), now).predict(now, *here)
         excess.append((mean - asked.truth[row, asked.asked]) ** 2 - std**2)
     return max(float(np.nanmean(excess)), 0.01)
+
+
+def calibrating(asked: Question) -> list[int]:
+    """Some passes of the training part, with a past."""
+    days = asked.moorings.days
+    return [row for row in np.flatnonzero(asked.training) if days[row] >= days[0] + ANALYSED_DAYS][::EVERY]
+
+
+def squares(peer: Peer, asked: Question, beyond: float) -> Array:
+    """(2, lead) sums over the training part: of squared misfits of steric height, and of their predicted variance."""
+    total = np.zeros((2, len(LEADS)))
+    for start in calibrating(asked):
+        mean, std = peer(start)
+        for index, lead in enumerate(LEADS):
+            after = asked.moorings.later(start, lead)
+            if after is not None and asked.training[after]:
+                missed = mean[index] - asked.truth[after, asked.asked]
+                known = np.isfinite(missed)
+                total[:, index] += np.sum(missed[known] ** 2), np.sum(std[index][known] ** 2 + beyond)
+    return total
 
 
 def scored(tables: dict[str, tuple[Array, Array]], truth: Array, karin: Array) -> dict[str, Any]:
@@ -157,13 +175,16 @@ def forecasts(
     everything = question(moorings, until)
     forecaster, seconds = trained(work, everything, seed)
     fits = {name: fitted_to(everything, seed, name.startswith("customary")) for name in NAMES[len(PEERS) :]}
-    beyond = {name: analysed(name, fit, everything, places) for name, fit in fits.items()}
-    beyond["dino"] = analysed("dino", forecaster, everything, places)
+    beyond = {name: beyond_field(name, fit, everything, places) for name, fit in fits.items()}
+    beyond["dino"] = beyond_field("dino", forecaster, everything, places)
+    found = {name: np.zeros((2, len(LEADS))) for name in beyond}
     for site in hidden:
         asked = everything if site is None else question(moorings, until, site)
         peers: dict[str, Peer] = {"dino": own(forecaster, asked, places)}
-        peers |= {name: make(asked, "karin") for name, make in PEERS.items()}
         peers |= {name: interpolation(asked, fit, places) for name, fit in fits.items()}
+        for name, peer in peers.items():
+            found[name] += squares(peer, asked, beyond[name])
+        peers |= {name: make(asked, "karin") for name, make in PEERS.items()}
         peers |= {f"{name}_taught_steric": PEERS[name](asked, "steric") for name in ("damped_persistence", "ridge")}
         for index, start in enumerate(starts):
             for name, peer in peers.items():
@@ -175,6 +196,10 @@ def forecasts(
                 if after is not None and moorings.days[after] < scored_to:
                     truth[index, number, asked.asked] = asked.truth[after, asked.asked]
                     karin[index, number, asked.asked] = asked.karin[after, asked.asked]
+    factors = {name: np.sqrt(missed / predicted) for name, (missed, predicted) in found.items()}
+    for name, factor in factors.items():
+        tables[name][1][:] *= factor[:, None]
+    told["interval_factors"] = {name: factor.tolist() for name, factor in factors.items()}
     told["beyond_the_field_cm"] = {name: value**0.5 for name, value in beyond.items()}
     told["interpolation"] = {name: fit.preferred for name, fit in fits.items()}
     return told | {"training_seconds": seconds, "starts": len(starts)} | scored(tables, truth, karin)
@@ -184,7 +209,10 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     add_options(options)
-    options.add_argument("--validate", action="store_true", help="the end of the training part in place of the scored days")
+    options.add_argument("--kinds", nargs="+", choices=["own", "hidden"], default=["own", "hidden"])
+    options.add_argument(
+        "--validate", action="store_true", help="the end of the training part in place of the scored days"
+    )
     arguments = options.parse_args()
     prepare(arguments)
     skip_without(arguments.data, {"moorings": [FILE]})
@@ -193,7 +221,8 @@ def main() -> None:
     results: dict[str, Any] = {"screened": moorings.spikes}
     with work_folder(arguments.work) as work:
         every = range(len(moorings.names))
-        for kind, hidden in {"own": [None], "hidden": list(every)}.items():
+        for kind in arguments.kinds:
+            hidden = [None] if kind == "own" else list(every)
             results[kind] = forecasts(moorings, until, to, work, arguments.seed, hidden)
     report(arguments, results)
 

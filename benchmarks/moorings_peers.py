@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from moorings_record import LEADS, Array, Question
+from moorings_record import LEADS, PASS_DAYS, Array, Question
 from numpy.typing import NDArray
 
 from dino.data.observations import Observations
@@ -26,16 +26,14 @@ Peer = Callable[[int], Forecast]
 
 @dataclass(frozen=True)
 class Regression:
-    """Linear maps (lead, asked, feature) of features of the past, about means (asked,), with errors (lead, asked)."""
+    """Linear maps (lead, asked, feature) of features of the past, with errors (lead, asked)."""
 
-    question: Question
     features: Callable[[int], Array]
     weight: Array
-    mean: Array
     std: Array
 
     def __call__(self, start: int) -> Forecast:
-        return self.mean + self.weight @ self.features(start), self.std
+        return self.weight @ self.features(start), self.std
 
 
 def persistence(question: Question, taught: str) -> Peer:
@@ -45,44 +43,39 @@ def persistence(question: Question, taught: str) -> Peer:
 
 
 def mean(question: Question, taught: str) -> Peer:
-    """The mean of the training part, of a hidden site that of its neighbours."""
-    made = np.broadcast_to(_between(question, _known_mean(question)), (len(LEADS), len(question.asked)))
+    """The mean of the training part, zero."""
+    made = np.zeros((len(LEADS), len(question.asked)))
     std = _errors(question, lambda row: made)
     return lambda start: (made, std)
 
 
 def damped(question: Question, taught: str) -> Peer:
     """A site's own slope on the mean of its last passes, drawn towards that of all sites; their number by trial."""
-    centre = _between(question, _known_mean(question))
 
     def of(memory: int) -> Callable[[int], Array]:
         def features(row: int) -> Array:
-            rows = [_last(question, r) - centre for r in range(max(0, row - memory + 1), row + 1)]
+            rows = [_last(question, r) for r in range(max(0, row - memory + 1), row + 1)]
             return np.nan_to_num(np.nanmean(rows, axis=0))
 
         return features
 
-    tried = {memory: _fit(question, taught, of(memory), centre, _own_slopes) for memory in MEMORY}
+    tried = {memory: _fit(question, taught, of(memory), _own_slopes) for memory in MEMORY}
     return min(tried.values(), key=lambda found: found[0])[1]
 
 
 def ridge(question: Question, taught: str) -> Peer:
     """Ridge regression of each asked site on all sites' last passes: vector autoregression, a map for each lead."""
-    centre = _between(question, _known_mean(question))
-    known = _known_mean(question)
 
     def of(memory: int) -> Callable[[int], Array]:
         def features(row: int) -> Array:
-            rows = [np.nan_to_num(question.seen[max(0, row - back)] - known) for back in range(memory)]
+            rows = [np.nan_to_num(question.seen[max(0, row - back)]) for back in range(memory)]
             return np.concatenate(rows)
 
         return features
 
-    power = float(np.nanmean((question.seen[question.training] - known) ** 2))
+    power = float(np.nanmean(question.seen[question.training] ** 2))
     tried = [
-        _fit(question, taught, of(memory), centre, _ridge_solver(penalty * power))
-        for memory in MEMORY
-        for penalty in PENALTIES
+        _fit(question, taught, of(memory), _ridge_solver(penalty * power)) for memory in MEMORY for penalty in PENALTIES
     ]
     return min(tried, key=lambda found: found[0])[1]
 
@@ -93,7 +86,7 @@ def interpolation(question: Question, fitted: FittedInterpolation, places: tuple
 
     def forecast(start: int) -> Forecast:
         made = fitted(observed(question, start, WINDOW_DAYS), days[start])
-        when = days[start] + np.concatenate([[0.0], np.array(LEADS) * 0.99349])
+        when = days[start] + np.concatenate([[0.0], PASS_DAYS * np.array(LEADS)])
         found, std = made.predict(when[:, None], places[0][asked], places[1][asked])
         return found[1:], std[1:]
 
@@ -121,7 +114,7 @@ def observed(question: Question, start: int, days: float) -> Observations:
 
 def _last(question: Question, row: int) -> Array:
     """(asked,) the last values up to a pass, no older than `OLDEST_DAYS`."""
-    days, found = question.moorings.days, np.full(len(question.mean), np.nan)
+    days, found = question.moorings.days, np.full(question.seen.shape[1], np.nan)
     for back in range(row, -1, -1):
         if days[row] - days[back] > OLDEST_DAYS:
             break
@@ -137,10 +130,6 @@ def _between(question: Question, values: Array) -> Array:
     known = np.flatnonzero(np.isfinite(values))
     known = known[np.argsort(latitude[known])]
     return np.interp(latitude[question.asked], latitude[known], values[known])
-
-
-def _known_mean(question: Question) -> Array:
-    return np.where(np.arange(len(question.mean)) == question.hidden, np.nan, question.mean)
 
 
 def _pairs(question: Question, lead: int) -> NDArray[np.int64]:
@@ -162,17 +151,15 @@ def _errors(question: Question, forecast: Callable[[int], Array]) -> Array:
 Solver = Callable[[Array, Array], Array]
 
 
-def _fit(
-    question: Question, taught: str, features: Callable[[int], Array], centre: Array, solve: Solver
-) -> tuple[float, Regression]:
+def _fit(question: Question, taught: str, features: Callable[[int], Array], solve: Solver) -> tuple[float, Regression]:
     """Weights for every lead and asked site, and the squared misfit of what they were taught, block by block."""
     asked = question.asked
-    aim, rows = (question.truth if taught == "steric" else question.karin)[:, asked] - centre, []
+    aim, rows = (question.truth if taught == "steric" else question.karin)[:, asked], []
     table = np.array([features(row) for row in range(len(aim))])
     total, missed = 0.0, []
     for lead in LEADS:
         pairs = _pairs(question, lead)
-        x, y, truth = table[pairs[:, 0]], aim[pairs[:, 1]], question.truth[pairs[:, 1]][:, asked] - centre
+        x, y, truth = table[pairs[:, 0]], aim[pairs[:, 1]], question.truth[pairs[:, 1]][:, asked]
         rows.append(solve(x, y))
         made = np.full(y.shape, np.nan)
         for block in np.array_split(np.arange(len(pairs)), BLOCKS):
@@ -182,7 +169,7 @@ def _fit(
         total += float(np.nanmean((made - y) ** 2))
         missed.append(np.sqrt(np.nanmean((made - truth) ** 2)))
     std = np.repeat(np.array(missed)[:, None], len(asked), axis=1)
-    return total, Regression(question, features, np.stack(rows), centre, std)
+    return total, Regression(features, np.stack(rows), std)
 
 
 def _ridge_solver(penalty: float) -> Solver:

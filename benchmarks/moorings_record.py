@@ -1,9 +1,8 @@
 """SWOT over eleven moorings off California: the file as a record, screened, and with what all sites share removed.
 
-Heights are in cm, arrays (pass, site), NaN where a site was not seen. The common signal c(t) of a pass is the mean over
-the sites present of the value less the site's mean, so that a change of the sites present is no change of it; means of
-sites are those of the training part, found together with c by least squares. Of a question about a hidden site, c is
-that of the others, and so is the truth's.
+Heights are in cm, arrays (pass, site), NaN where a site was not seen. Of KaRIn and of steric height alike, a site's
+mean of the training part is taken off, which removes its offset; then the mean over the sites present in a pass, which
+is what they share. Of a question about a hidden site it is the mean of the others, in inputs and in truth.
 """
 
 from dataclasses import dataclass
@@ -48,10 +47,10 @@ class Moorings:
 
 @dataclass(frozen=True)
 class Question:
-    """What is known and asked, the common signal removed: seen, karin, truth (pass, site), mean (site,).
+    """What is known and asked, anomalies (pass, site) about the training part with the common signal removed.
 
     seen : KaRIn heights that a forecast may take, those of a hidden site absent; karin : all of them; truth : steric
-    heights; mean : of `karin` in the training part; asked : the sites whose forecasts are scored; until : the end of training
+    heights; asked : the sites whose forecasts are scored; until : the end of the training part
     """
 
     moorings: Moorings
@@ -59,7 +58,6 @@ class Question:
     seen: Array
     karin: Array
     truth: Array
-    mean: Array
     asked: list[int]
     until: float
 
@@ -93,33 +91,40 @@ def read(path: Path, until: float) -> Moorings:
 
 def question(moorings: Moorings, until: float, hidden: int | None = None) -> Question:
     """Forecasts of all sites, or of one from the others alone."""
-    train = moorings.before(until)
-    karin = without_common(moorings.karin, site_means(moorings.karin[train]), hidden)
-    steric = without_common(moorings.steric, site_means(moorings.steric[train]), hidden)
-    # A mooring's own constant between the two, from the training part alone.
-    offset = np.nanmean((steric - karin)[train], axis=0)
+    karin, truth = (_without_common(height, moorings, until, hidden) for height in (moorings.karin, moorings.steric))
     seen = karin.copy()
     if hidden is not None:
         seen[:, hidden] = np.nan
-    sites = range(len(moorings.names))
-    asked = list(sites) if hidden is None else [hidden]
-    return Question(moorings, hidden, seen, karin, steric - offset, np.nanmean(karin[train], axis=0), asked, until)
+    asked = list(range(len(moorings.names))) if hidden is None else [hidden]
+    return Question(moorings, hidden, seen, karin, truth, asked, until)
 
 
-def without_common(values: Array, means: Array, hidden: int | None = None) -> Array:
-    """Values (pass, site) less what the sites share in every pass."""
-    others = np.ones(len(means), bool)
-    if hidden is not None:
-        others[hidden] = False
-    return values - np.nanmean((values - means)[:, others], axis=1, keepdims=True)
+def _without_common(height: Array, moorings: Moorings, until: float, hidden: int | None) -> Array:
+    """Heights (pass, site) less their sites' means and less what the sites, but for a hidden one, share in a pass."""
+    train, latitude = moorings.before(until), np.nanmean(moorings.latitude, axis=0)
+    anomaly = height - _site_means(height[train], latitude)
+    others = np.arange(height.shape[1]) != hidden
+    return anomaly - np.nanmean(anomaly[:, others], axis=1, keepdims=True)
 
 
-def site_means(values: Array) -> Array:
-    """(site,) means, together zero, of values (pass, site) that are a site's mean, a pass's and a rest."""
-    means = np.nanmean(values, axis=0)
+def _site_means(height: Array, latitude: Array) -> Array:
+    """(site,) means of heights (pass, site) over all passes, those that a site missed made good by its neighbours.
+
+    Of a site that was there for less than half of the passes it is the mean of what it differs by from the anomalies of
+    the others, taken linearly between them along the line.
+    """
+    long = np.flatnonzero(np.isfinite(height).sum(0) >= 0.5 * len(height))
+    long = long[np.argsort(latitude[long])]
+    means, common = np.zeros(height.shape[1]), np.zeros((len(height), 1))
     for _ in range(200):
-        means = np.nanmean(values - np.nanmean(values - means, axis=1, keepdims=True), axis=0)
-        means -= means.mean()
+        means[long] = np.nanmean((height - common)[:, long], axis=0)
+        means[long] -= means[long].mean()
+        common = np.nanmean((height - means)[:, long], axis=1, keepdims=True)
+    rest = height - means - common
+    for site in np.setdiff1d(np.arange(len(means)), long):
+        known = np.flatnonzero(np.isfinite(rest[:, site]) & np.isfinite(rest[:, long]).all(1))
+        between = [np.interp(latitude[site], latitude[long], rest[row, long]) for row in known]
+        means[site] = np.mean(rest[known, site] - between)
     return means
 
 
