@@ -10,17 +10,11 @@ with `taught steric` what regressions aim at.
 """
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from harness import parser, prepare, report
-from moorings_peers import NAMES, PEERS, WINDOW_DAYS, Forecast, Peer, fitted_to, interpolation, observed
-from moorings_record import FILE, LEADS, PASS_DAYS, Array, Moorings, Question, question, read
-from realdata import add_options, skip_without, work_folder
-
 from data_pipeline.layout.datasets import observations_dataset
 from data_pipeline.stores.writing import write_store
 from data_pipeline.system.progress import silent
@@ -29,11 +23,16 @@ from dino.data.observations import datetime_of, day_of
 from dino.experiments.train import train
 from dino.forecaster import Forecaster
 from dino.model.checkpoint import load_model, load_run_config
+from harness import parser, prepare, report
+from moorings_peers import NAMES, PEERS, WINDOW_DAYS, Forecast, Peer, fitted_to, interpolation, observed
+from moorings_record import FILE, LEADS, PASS_DAYS, Array, Moorings, Question, question, read
+from realdata import add_options, skip_without, work_folder
 
 SPLIT, VALIDATION = "2023-05-20", ("2023-05-05", "2023-05-20")
 NINETY = 1.6449
 ANALYSED_DAYS = 10.0  # of the training part's beginning that no analysis is judged by: it has nothing before it
 EVERY = 3  # passes: one of so many calibrates intervals
+EVERY_HIDDEN = 2  # starts and calibrating passes, where every site is hidden in turn
 BLOCK_STARTS, DRAWS = 10, 1000  # of the bootstrap: starts of five days are drawn together
 METRES = 0.01
 
@@ -111,17 +110,18 @@ def calibrating(asked: Question) -> list[int]:
     return [row for row in np.flatnonzero(asked.training) if days[row] >= days[0] + ANALYSED_DAYS][::EVERY]
 
 
-def squares(peer: Peer, asked: Question, beyond: float) -> Array:
-    """(2, lead) sums over the training part: of squared misfits of steric height, and of their predicted variance."""
-    total = np.zeros((2, len(LEADS)))
-    for start in calibrating(asked):
+def sums(peer: Peer, asked: Question, beyond: float, every: int) -> Array:
+    """(4, lead) of T T, T f, f f and v over the training part: steric heights T, forecasts f and their variance v."""
+    total = np.zeros((4, len(LEADS)))
+    for start in calibrating(asked)[::every]:
         mean, std = peer(start)
         for index, lead in enumerate(LEADS):
             after = asked.moorings.later(start, lead)
             if after is not None and asked.training[after]:
-                missed = mean[index] - asked.truth[after, asked.asked]
-                known = np.isfinite(missed)
-                total[:, index] += np.sum(missed[known] ** 2), np.sum(std[index][known] ** 2 + beyond)
+                truth = asked.truth[after, asked.asked]
+                known = np.isfinite(truth + mean[index])
+                t, f, v = truth[known], mean[index][known], std[index][known] ** 2 + beyond
+                total[:, index] += t @ t, t @ f, f @ f, v.sum()
     return total
 
 
@@ -160,13 +160,12 @@ def _ratios(tables: dict[str, tuple[Array, Array]], truth: Array, both: Array) -
     return told
 
 
-def forecasts(
-    moorings: Moorings, until: float, scored_to: float, work: Path, seed: int, hidden: Sequence[int | None]
-) -> dict[str, Any]:
-    """All methods on one kind of question: tables (start, lead, site), joined over the hidden sites."""
-    starts = [
-        row for row in range(len(moorings.days)) if moorings.days[row] >= until and moorings.days[row] < scored_to
-    ]
+def forecasts(moorings: Moorings, period: tuple[float, float], work: Path, seed: int, kind: str) -> dict[str, Any]:
+    """All methods on one kind of question: scores of tables (start, lead, site), joined over the hidden sites."""
+    until, stop = period
+    hidden: list[int | None] = [None] if kind == "own" else list(range(len(moorings.names)))
+    every = 1 if kind == "own" else EVERY_HIDDEN
+    starts = np.flatnonzero((moorings.days >= until) & (moorings.days < stop))[::every].tolist()
     places = np.nanmean(moorings.longitude, axis=0), np.nanmean(moorings.latitude, axis=0)
     shape = (len(starts), len(LEADS), len(moorings.names))
     names = ["dino", *NAMES, "damped_persistence_taught_steric", "ridge_taught_steric"]
@@ -177,13 +176,13 @@ def forecasts(
     fits = {name: fitted_to(everything, seed, name.startswith("customary")) for name in NAMES[len(PEERS) :]}
     beyond = {name: beyond_field(name, fit, everything, places) for name, fit in fits.items()}
     beyond["dino"] = beyond_field("dino", forecaster, everything, places)
-    found = {name: np.zeros((2, len(LEADS))) for name in beyond}
+    found = {name: np.zeros((4, len(LEADS))) for name in beyond}
     for site in hidden:
         asked = everything if site is None else question(moorings, until, site)
         peers: dict[str, Peer] = {"dino": own(forecaster, asked, places)}
         peers |= {name: interpolation(asked, fit, places) for name, fit in fits.items()}
         for name, peer in peers.items():
-            found[name] += squares(peer, asked, beyond[name])
+            found[name] += sums(peer, asked, beyond[name], every)
         peers |= {name: make(asked, "karin") for name, make in PEERS.items()}
         peers |= {f"{name}_taught_steric": PEERS[name](asked, "steric") for name in ("damped_persistence", "ridge")}
         for index, start in enumerate(starts):
@@ -193,22 +192,31 @@ def forecasts(
                 tables[name][1][index][:, asked.asked] = np.sqrt(std**2 + beyond.get(name, 0.0))
             for number, lead in enumerate(LEADS):
                 after = moorings.later(start, lead)
-                if after is not None and moorings.days[after] < scored_to:
+                if after is not None and moorings.days[after] < stop:
                     truth[index, number, asked.asked] = asked.truth[after, asked.asked]
                     karin[index, number, asked.asked] = asked.karin[after, asked.asked]
-    factors = {name: np.sqrt(missed / predicted) for name, (missed, predicted) in found.items()}
-    for name, factor in factors.items():
-        tables[name][1][:] *= factor[:, None]
-    told["interval_factors"] = {name: factor.tolist() for name, factor in factors.items()}
+    for name, (tt, tf, ff, variance) in found.items():
+        mean, std = tables[name]
+        # Taught steric height: a slope, which leaves of a forecast what KaRIn and steric height share.
+        slope = tf.sum() / ff.sum()
+        factor, taught = (
+            np.sqrt((tt - 2 * tf + ff) / variance),
+            np.sqrt((tt - 2 * slope * tf + slope**2 * ff) / variance),
+        )
+        tables[f"{name}_taught_steric"] = (slope * mean, taught[:, None] * std)
+        tables[name] = (mean, factor[:, None] * std)
+        told[name] = {"slope": float(slope), "interval_factors": factor.tolist()}
+    told = {"calibration": told}
     told["beyond_the_field_cm"] = {name: value**0.5 for name, value in beyond.items()}
     told["interpolation"] = {name: fit.preferred for name, fit in fits.items()}
-    return told | {"training_seconds": seconds, "starts": len(starts)} | scored(tables, truth, karin)
+    return {**told, "training_seconds": seconds, "starts": len(starts), **scored(tables, truth, karin)}
 
 
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     add_options(options)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="hidden sites with the first alone")
     options.add_argument("--kinds", nargs="+", choices=["own", "hidden"], default=["own", "hidden"])
     options.add_argument(
         "--validate", action="store_true", help="the end of the training part in place of the scored days"
@@ -220,10 +228,10 @@ def main() -> None:
     moorings = read(arguments.data / FILE, until)
     results: dict[str, Any] = {"screened": moorings.spikes}
     with work_folder(arguments.work) as work:
-        every = range(len(moorings.names))
-        for kind in arguments.kinds:
-            hidden = [None] if kind == "own" else list(every)
-            results[kind] = forecasts(moorings, until, to, work, arguments.seed, hidden)
+        for seed in arguments.seeds:
+            told = results[f"seed_{seed}"] = {}
+            for kind in arguments.kinds if seed == arguments.seeds[0] else ["own"]:
+                told[kind] = forecasts(moorings, (until, to), work, seed, kind)
     report(arguments, results)
 
 
