@@ -15,6 +15,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from harness import parser, prepare, report
+from moorings_peers import NAMES, PEERS, WINDOW_DAYS, Forecast, Peer, fitted_to, interpolation, observed
+from moorings_record import FILE, LEADS, PASS_DAYS, Array, Moorings, Question, question, read
+from realdata import add_options, skip_without, work_folder
+
 from data_pipeline.layout.datasets import observations_dataset
 from data_pipeline.stores.writing import write_store
 from data_pipeline.system.progress import silent
@@ -23,10 +28,6 @@ from dino.data.observations import datetime_of, day_of
 from dino.experiments.train import train
 from dino.forecaster import Forecaster
 from dino.model.checkpoint import load_model, load_run_config
-from harness import parser, prepare, report
-from moorings_peers import NAMES, PEERS, WINDOW_DAYS, Forecast, Peer, fitted_to, interpolation, observed
-from moorings_record import FILE, LEADS, PASS_DAYS, Array, Moorings, Question, question, read
-from realdata import add_options, skip_without, work_folder
 
 SPLIT, VALIDATION = "2023-05-20", ("2023-05-05", "2023-05-20")
 NINETY = 1.6449
@@ -107,7 +108,7 @@ def beyond_field(method: str, made: Any, asked: Question, places: tuple[Array, A
 def calibrating(asked: Question) -> list[int]:
     """Some passes of the training part, with a past."""
     days = asked.moorings.days
-    return [row for row in np.flatnonzero(asked.training) if days[row] >= days[0] + ANALYSED_DAYS][::EVERY]
+    return [row for row in np.flatnonzero(asked.training).tolist() if days[row] >= days[0] + ANALYSED_DAYS][::EVERY]
 
 
 def sums(peer: Peer, asked: Question, beyond: float, every: int) -> Array:

@@ -135,7 +135,7 @@ def _between(question: Question, values: Array) -> Array:
 def _pairs(question: Question, lead: int) -> NDArray[np.int64]:
     """(pair, 2) passes of the training part, one `lead` after the other."""
     inside = question.training
-    pairs = [(row, question.moorings.later(row, lead)) for row in np.flatnonzero(inside)]
+    pairs = [(row, question.moorings.later(row, lead)) for row in np.flatnonzero(inside).tolist()]
     return np.array([(row, after) for row, after in pairs if after is not None and inside[after]], np.int64)
 
 

@@ -15,7 +15,8 @@ from data_pipeline.stores.writing import write_store
 from data_pipeline.system.progress import silent
 from dino.config import Config
 from dino.data.points import PointStore
-from dino.experiments import points_layers, train as recipe
+from dino.experiments import points_layers
+from dino.experiments import train as recipe
 from dino.experiments.train import train
 from dino.training.field_stage import FieldStage
 
@@ -36,9 +37,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    truth = simulate(
-        QuasiGeostrophicConfig(trajectories=1, days=34, seed=5, length_km=500, grid=24, shear_m_s=0.13)
-    )
+    truth = simulate(QuasiGeostrophicConfig(trajectories=1, days=34, seed=5, length_km=500, grid=24, shear_m_s=0.13))
     looks = {"seed": 0, "instruments": [{"name": "nadir", "kind": "nadir", "orbit": "jason", "error_std": 0.02}]}
     store = tmp_path_factory.mktemp("points") / "seen.zarr"
     write_store(sample(truth, SampleConfig.model_validate(looks)), store)
