@@ -54,8 +54,8 @@ def damped(question: Question, taught: str) -> Peer:
 
     def of(memory: int) -> Callable[[int], Array]:
         def features(row: int) -> Array:
-            rows = [_last(question, r) for r in range(max(0, row - memory + 1), row + 1)]
-            return np.nan_to_num(np.nanmean(rows, axis=0))
+            rows = np.array([_last(question, r) for r in range(max(0, row - memory + 1), row + 1)])
+            return np.nansum(rows, axis=0) / np.maximum(np.isfinite(rows).sum(axis=0), 1)
 
         return features
 
