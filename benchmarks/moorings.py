@@ -206,6 +206,7 @@ def forecasts(moorings: Moorings, period: tuple[float, float], work: Path, seed:
         )
         tables[f"{name}_taught_steric"] = (slope * mean, taught[:, None] * std)
         tables[name] = (mean, factor[:, None] * std)
+        tables[f"{name}_without_factors"] = (mean, std)
         told[name] = {"slope": float(slope), "interval_factors": factor.tolist()}
     told = {"calibration": told}
     told["beyond_the_field_cm"] = {name: value**0.5 for name, value in beyond.items()}

@@ -67,14 +67,11 @@ def whole(config, tmp_path_factory):
 BOUNDARIES = {
     "before the first ocean": (points_layers, "_simulated", 0),
     "in the decoder of the first round": (FieldStage, "step", 3),
-    "before the numbers of a round's run": (recipe, "fit_layers", 0),
     "in the model error of the first round": (recipe, "measure_model_error", 0),
     "before the first fit": (points_layers, "_adapted", 0),
     "between fit and its file": (points_layers, "_numbers", 0),
-    "before the second ocean": (points_layers, "_simulated", 1),
     "in the decoder of the second round": (FieldStage, "step", 12),
     "before the last fit": (points_layers, "_adapted", 1),
-    "before what it can do is measured": (points_layers, "measure_points", 0),
     "before the model is saved": (points_layers, "save_model", 0),
 }
 
