@@ -71,10 +71,11 @@ def read(path: Path, until: float) -> Moorings:
     """The moorings of the file, gliders apart; spikes are told by the training part's deviations, up to `until`."""
     table = pd.read_csv(path)
     table = table[~table["mooring_id"].str.startswith("ru")]
-    moments = EPOCH + (table["time_karin"].to_numpy() * 1e9).astype("timedelta64[ns]")
+    moments = EPOCH + (np.asarray(table["time_karin"]) * 1e9).astype("timedelta64[ns]")
     table = table.assign(day=days_since_epoch(moments))
     # A mooring that the training part does not know has no offset.
-    table = table[table["mooring_id"].isin(table["mooring_id"][table["day"] < until])]
+    known = sorted(set(np.asarray(table["mooring_id"])[np.asarray(table["day"]) < until]))
+    table = table[table["mooring_id"].isin(known)]
     held = {
         name: table.pivot(index="day", columns="mooring_id", values=name)
         for name in ("lon", "lat", "ssha_karin", "steric", "time_delta_left", "time_delta_right")
