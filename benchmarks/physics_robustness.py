@@ -31,7 +31,16 @@ OTHERS = {  # what is another physics to each
 }
 QUICK = (*OTHERS, PREY)
 SETTINGS: dict[str, dict[str, Any]] = {"fisher": {"degree": 2, "order": 2}, "allen-cahn": {"degree": 3, "order": 2}}
-SCORES = ("nrmse", "nrmse_median", "trusted", "known", "shuffled_known", "other_known")
+SCORES = (
+    "nrmse",
+    "nrmse_median",
+    "trusted",
+    "known",
+    "shuffled_known",
+    "other_known",
+    "most_unexplained",
+    "least_unexplained_of_others",
+)
 SATURATION = 0.5  # of predators by prey
 
 
@@ -61,6 +70,7 @@ def _scores(system: str, seed: int, trajectories: int | None) -> dict[str, Any]:
     error = np.sqrt(((values - wanted) ** 2).sum(axes) / (wanted**2).sum(axes))
     chance = np.random.default_rng(seed)
     noise = prompt.assign({name: prompt[name].copy(data=chance.permutation(prompt[name].values, 1)) for name in names})
+    other = physics.adapt(another(system, prompt, seed))
     spreads = np.stack([made[f"{name}_std"].values for name in names])
     return {
         "finite": bool(np.isfinite(values).all() and np.isfinite(spreads).all()),
@@ -69,7 +79,10 @@ def _scores(system: str, seed: int, trajectories: int | None) -> dict[str, Any]:
         "trusted": float(made["trusted"].values.mean()),
         "known": float(adapted.known.mean()),
         "shuffled_known": float(physics.adapt(noise).known.mean()),
-        "other_known": float(physics.adapt(another(system, prompt, seed)).known.mean()),
+        "other_known": float(other.known.mean()),
+        "limit": physics.limit,
+        "most_unexplained": float(adapted.unexplained.max()),
+        "least_unexplained_of_others": float(other.unexplained.min()),
     }
 
 
