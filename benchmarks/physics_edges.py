@@ -27,16 +27,17 @@ LIBRARIES: dict[str, dict[str, Any]] = {
 PRESETS = {"in the range": "imooe", "beyond it": "imooe-ood"}
 
 
-def scored(library: str, environments: int, seed: int) -> list[dict[str, Any]]:
+def scored(library: str, environments: int, size: int, seed: int) -> list[dict[str, Any]]:
     """A row for each preset that is tested on, and for one solve and as many as training chose."""
-    train = simulate(FitzHughNagumoConfig.preset("imooe", "train", draws=environments, trajectories=2, seed=seed))
+    given = {"draws": environments, "trajectories": 2, "size": size, "seed": seed}
+    train = simulate(FitzHughNagumoConfig.preset("imooe", "train", **given))
     began = time.process_time()
     physics = dino.fit(train, dino.PhysicsConfig(**LIBRARIES[library], seed=seed))
-    about = {"library": library, "seed": seed, "environments": environments, "terms": len(physics.terms)}
+    about = {"library": library, "seed": seed, "environments": environments, "size": size, "terms": len(physics.terms)}
     about["fit_seconds"] = round(time.process_time() - began, 1)
     rows = []
     for split, preset in PRESETS.items():
-        test = simulate(FitzHughNagumoConfig.preset(preset, "test", draws=4, trajectories=3))
+        test = simulate(FitzHughNagumoConfig.preset(preset, "test", draws=4, trajectories=3, size=size))
         rest = others(test)
         for iterations in (1, None):
             began = time.process_time()
@@ -60,6 +61,7 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--libraries", nargs="+", choices=list(LIBRARIES), default=list(LIBRARIES))
     options.add_argument("--environments", type=int, default=6)
+    options.add_argument("--size", type=int, default=64, help="cells along each side")
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = options.parse_args()
     prepare(arguments)
@@ -68,7 +70,7 @@ def main() -> None:
             row
             for library in arguments.libraries
             for seed in arguments.seeds
-            for row in scored(library, arguments.environments, seed)
+            for row in scored(library, arguments.environments, arguments.size, seed)
         ]
     report(arguments, {"rows": rows})
 
