@@ -1,8 +1,8 @@
 """Exponential integration of primitives: the linear terms exactly, the others to fourth order.
 
 The scheme of Cox & Matthews (2002, Journal of Computational Physics 176). Its functions phi_k of the matrices of a wave
-are series of a small part of it, doubled from there (Skaflestad & Wright 2009, Applied Numerical Mathematics 59); for one
-channel they are series of it all. No difference of large numbers occurs.
+are series of a small part of it, doubled from there (Skaflestad & Wright 2009, Applied Numerical Mathematics 59).
+For one channel they are series alone. No difference of large numbers occurs.
 """
 
 import math
