@@ -42,11 +42,12 @@ KIND, VERSION = "physics", 2  # of what is saved
 ROUNDING = 1e-12  # of lengths of a mirrored box, which come of another number of points
 UNKNOWN = 30.0  # times what training environments leave unexplained: more is another physics
 MOST_UNKNOWN = 0.05  # share of the change: where training itself leaves more, nothing is known
-LEAST_UNKNOWN = 1e-4  # share of the change between frames, below which nobody need ask
+LEAST_UNKNOWN = 1e-6  # share of the change between frames, below which nobody need ask
 MOST_MISFIT = 4.0  # mean square of whitened misfits of scattered points, above which they are of another physics
 UNSURE = 0.25  # share of what is left that may be errors of observation although it seems not
 LACKING = 3e-3  # share of the change that training leaves beside errors of observation: a term is missing
-SEEN = 4.0  # times the mean square that errors of observation make of residuals: no more can be told of such a prompt
+SEEN = 4.0  # times the mean square that errors of observation make of residuals, or the noise of training, below which
+# no more can be told of a prompt
 FRONT, FRONTS = 1e-3, 10.0  # share of the mean square in the last third of waves, or times the most of training
 TRUSTED = 4.0  # times the largest mean square of the states that were learned from
 
@@ -162,7 +163,9 @@ class Physics:
             numbers, states, times = frames_of(part, self.family.primitives.modes)
             prompts.append((numbers, Frames(states, times)))
         numbers, posterior, share, size = adapt_all(self.family, prompts, iterations)
-        return Adapted(self, numbers, posterior, share, within=size <= SEEN * self.family.seen)
+        # A prompt at rest has no change to take a share of: it leaves no more than training does.
+        noise = float((self.family.primitives.modes.weights[:, None] * self.family.noise).sum())
+        return Adapted(self, numbers, posterior, share, within=size <= SEEN * max(self.family.seen, noise))
 
     @without_gradients
     def adapt_points(self, points: xr.Dataset, error: float | None = None) -> "Adapted":
@@ -246,7 +249,7 @@ class Adapted:
 
     unexplained : (environment,) share of the change from frame to frame that the adapted equations leave
     initial : fields at the first time of each environment that was adapted to scattered points; within : (environment,)
-    whether no more is left than errors of observation would leave
+    whether no more is left than errors of observation, or the noise of training, would leave
     """
 
     physics: Physics

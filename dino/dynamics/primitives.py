@@ -155,5 +155,7 @@ def apply(matrices: Tensor, state: Tensor) -> Tensor:
     """Matrices (..., block, channel, channel) times states (..., block, channel), channels being few."""
     if matrices.shape[-1] == 1:
         return matrices[..., 0] * state
-    columns = [matrices[..., column] * state[..., column, None] for column in range(matrices.shape[-1])]
-    return torch.stack(columns).sum(0)
+    made = matrices[..., 0] * state[..., 0, None]
+    for column in range(1, matrices.shape[-1]):
+        made = torch.addcmul(made, matrices[..., column], state[..., column, None])
+    return made

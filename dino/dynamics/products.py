@@ -86,10 +86,14 @@ class Products:
         taken = spectra if self._all else spectra[:, :, self._channels]
         points = self.modes.at_points(taken if self._symbols is None else taken * self._symbols)
         curved: dict[Factor, Tensor] = {}
+        known: dict[tuple[Factor, ...], Tensor] = {}  # products of the first factors, which longer ones begin with
         made = []
         for factors, power in self._keys:
             product: Tensor | None = None
-            for factor in factors:
+            for count, factor in enumerate(factors, 1):
+                if factors[:count] in known:
+                    product = known[factors[:count]]
+                    continue
                 if not factor.channel:
                     value = self.modes.wave(factor.operator, factor.harmonic)
                 elif factor.shape:
@@ -99,6 +103,7 @@ class Products:
                 else:
                     value = points[:, :, self._place[factor]]
                 product = value if product is None else product * value
+                known[factors[:count]] = product
             assert product is not None
             made.append(product * (time**power).view(1, -1, *[1] * self.modes.dimensions) if power else product)
         return made
@@ -142,8 +147,11 @@ class Products:
             shape = *first.shape[:2], len(channels), self.modes.blocks
             made = torch.zeros(shape, dtype=self.modes.dtype)
             for channel, symbol, parts in members:
-                total = sum(weight * products[place] for place, weight in parts)
-                assert isinstance(total, Tensor)
+                total: Tensor | None = None
+                for place, weight in parts:
+                    product = products[place]
+                    total = weight * product if total is None else torch.addcmul(total, weight, product)
+                assert total is not None
                 spectra = self.modes.from_points(total)
                 made[:, :, channel] += spectra if symbol is None else spectra * symbol
             return made

@@ -11,8 +11,9 @@ A term names the channel whose tendency it adds to, and an expression:
                                              between two values
 
 An expression is a sum of products of numbers, channels, powers and operators of one channel; one operator may stand
-around a product. `dx`, `dy`, `dxx`, ..., `lap`, `lap2` (the Laplacian twice) are derivatives; `lap9` is the nine-point
-Laplacian of a grid; `px`, `py` are those of the stream function, the inverse Laplacian. The time is `t`.
+around a product. `dx`, `dy`, `dxx`, ..., `lap`, `lap2` (the Laplacian twice) are derivatives; `lap5` and `lap9` are the
+five-point and the nine-point Laplacian of a grid; `px`, `py` are those of the stream function, the inverse Laplacian.
+The time is `t`.
 """
 
 import ast
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 
 from ..errors import ConfigError
 
-OPERATORS = re.compile(r"d[xy]+|lap[2-49]?|p[xy]?|id")
+OPERATORS = re.compile(r"d[xy]+|lap[2-59]?|p[xy]?|id")
 IDENTITY = "id"
 WAVES = ("cos", "sin")
 FEWEST_SPLINES = 4  # cubic ones reach over four intervals

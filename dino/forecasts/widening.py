@@ -27,12 +27,9 @@ def with_widening(family: Family, weights: Tensor, frames: Frames, reach: Tensor
     alone and an estimate after iterations err in other ways: each has factors of its own.
     weights : (environment, direction) of the training environments, converged; reach : see `rolled`
     """
-    trajectories = frames.states.shape[1]
-    environments = len(frames.states)
-    count = min(environments, max(1, MOST_PROMPTS // trajectories))
-    some = torch.linspace(0, environments - 1, count).round().long()
-    prompts = Frames(frames.states[some].flatten(0, 1).unsqueeze(1), frames.times)
-    truth = frames.states[some].roll(-1, 1).flatten(0, 1)
+    some, trajectories = frames.prompts(MOST_PROMPTS)
+    states = frames.states[some, :trajectories]
+    prompts, truth = Frames(states.flatten(0, 1).unsqueeze(1), frames.times), states.roll(-1, 1).flatten(0, 1)
     iterated = adapt(family, prompts, ITERATIONS, weights[some].repeat_interleave(trajectories, 0))
     made = [_factors(family, iterated, prompts, truth, reach)]
     if family.prior.plain is None:  # with logarithms at least one iteration follows

@@ -20,6 +20,7 @@ FEW = 16  # transitions that are looked at
 STEP_ERROR = 1e-5  # of a step, as a share of the change from frame to frame
 ROUGH_ERROR = 1e-2  # of a step that is good enough for sensitivities and for a look around
 DEGREE = 5  # of the splines through frames
+PROMPT_VALUES, FEWEST_PROMPTS = 2**19, 8  # of trajectories by which error bars are calibrated, and so many at least
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,19 @@ class Frames:
         if number <= count:
             return self
         return replace(self, chosen=torch.linspace(0, number - 1, count).round().long())
+
+    def prompts(self, most: int) -> tuple[Tensor, int]:
+        """Which environments (number,), and how many trajectories of each, calibrate error bars: `most` together.
+
+        Of large fields fewer do, each of which has thousands of values, and those of as many environments as may be.
+        """
+        environments, trajectories = self.states.shape[:2]
+        values = self.states[0, 0].numel() * (2 if self.states.is_complex() else 1)
+        fewer = max(FEWEST_PROMPTS, PROMPT_VALUES // values)
+        if fewer < most:
+            most, trajectories = fewer, min(trajectories, max(2, fewer // environments))
+        count = min(environments, max(1, most // trajectories))
+        return torch.linspace(0, environments - 1, count).round().long(), trajectories
 
     def part(self, environments: slice) -> "Frames":
         """Some environments."""

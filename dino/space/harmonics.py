@@ -94,6 +94,8 @@ class Harmonics:
             return torch.ones_like(x, dtype=self.dtype)
         if operator == "lap9":
             return self._nine_points().to(self.dtype)
+        if operator == "lap5":
+            return self._neighbours().to(self.dtype)
         if operator.startswith("lap"):
             return ((-self.squared) ** int(operator[3:] or 1)).to(self.dtype)
         if "y" in operator and self.dimensions == 1:
@@ -108,6 +110,15 @@ class Harmonics:
             ]
             x, y = full[-1] / 1j, full[0] / 1j
         return (1j * x) ** operator.count("x") * (1j * y) ** operator.count("y")
+
+    def _neighbours(self) -> Tensor:
+        """(block,) factor of the differences of neighbours on the box's grid, as of finite volumes: five points."""
+        if self.dimensions != 2:
+            raise ConfigError("operator lap5 is the Laplacian of a grid of two dimensions")
+        made = torch.zeros(self.blocks, dtype=torch.float64)
+        for index, length, size in zip(self.indices, self.lengths, self.sizes, strict=True):
+            made += (2 * torch.cos(2 * math.pi * index.double() / size) - 2) * (size / length) ** 2
+        return made
 
     def _nine_points(self) -> Tensor:
         """(block,) factor of the nine-point Laplacian of the box's grid, which published simulations difference with.

@@ -37,10 +37,9 @@ def with_errors(family: Family, weights: Tensor, frames: Frames) -> Family:
 
     weights : (environment, direction) of the training environments, converged
     """
-    trajectories = frames.states.shape[1]
-    count = min(len(weights), max(1, MOST_PROMPTS // trajectories))
-    some = torch.linspace(0, len(weights) - 1, count).round().long()
-    prompts = Frames(frames.states[some].flatten(0, 1).unsqueeze(1), frames.times)
+    some, trajectories = frames.prompts(MOST_PROMPTS)
+    count = len(some)
+    prompts = Frames(frames.states[some, :trajectories].flatten(0, 1).unsqueeze(1), frames.times)
     about = weights[some].repeat_interleave(trajectories, 0)
     given, tangents = equations(family, about, prompts)
     finer, _ = equations(replace(family, steps=FINER * family.steps), about, prompts, tangents)

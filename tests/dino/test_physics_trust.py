@@ -57,6 +57,15 @@ def test_a_quiet_prompt_is_known_and_another_physics_is_not(physics):
     assert not physics.adapt(other).known.any()
 
 
+def test_a_prompt_at_rest_is_known():
+    """Rounding is more than the change between its frames; it leaves less than training environments do."""
+    exact = dino.fit(noisy(0.0, 0), DRIFT)
+    rest = noisy(1e-12, 11, environments=1, trajectories=1, scale=0.0)
+    adapted = exact.adapt(rest)
+    assert float(adapted.unexplained) > exact.limit
+    assert adapted.known.all()
+
+
 def test_training_that_lacks_a_term_is_told(tmp_path):
     """Prey and predators without what they do to each other: no prompt is known."""
     linear = [f"{target}: {term}" for target in ("prey", "predators") for term in ("prey", "predators")]

@@ -36,6 +36,28 @@ def test_functions_of_matrices_fulfil_their_recursion_and_agree_with_numbers():
         torch.testing.assert_close(made.diagonal(), each.flatten())
 
 
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("kind", ["decay", "turn", "real"])
+def test_functions_of_stiff_matrices_are_blocks_of_one_exponential(size, kind):
+    """Al-Mohy & Higham 2011; fast and slow waves in one call, and one of no number."""
+    chance = torch.Generator().manual_seed(1)
+    mixed = torch.randn(40, size, size, dtype=torch.complex128, generator=chance)
+    stiff = (
+        10.0 ** torch.linspace(-3, 5, 40, dtype=torch.float64)[:, None] * torch.rand(size, generator=chance).double()
+    )
+    z = {"decay": mixed - torch.diag_embed(stiff), "turn": mixed + 1j * torch.diag_embed(1e-2 * stiff)}.get(
+        kind, (mixed.real - torch.diag_embed(stiff)).to(mixed.dtype)
+    )
+    whole = torch.zeros(40, 4 * size, 4 * size, dtype=z.dtype)
+    whole[:, :size, :size] = z
+    for block in range(3):
+        whole[:, block * size : (block + 1) * size, (block + 1) * size : (block + 2) * size] = torch.eye(size)
+    wanted = torch.linalg.matrix_exp(whole)[:, :size]
+    for order, made in enumerate(phi_functions(torch.cat([z, torch.full_like(z[:1], math.nan)]))):
+        assert bool(made[-1].isnan().all())
+        torch.testing.assert_close(made[:-1], wanted[..., order * size : (order + 1) * size], rtol=0, atol=1e-11)
+
+
 def test_linear_terms_are_exact_however_long_the_step():
     length, nu, speed = 3.0, 0.3, 2.0
     modes = Harmonics(("u",), (length,), (16,))

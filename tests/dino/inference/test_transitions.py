@@ -53,6 +53,16 @@ def test_the_weak_form_integrates_terms_over_every_interval():
         torch.testing.assert_close(integrals[term, 0, :, block, 0].real, values, atol=2e-7, rtol=0)
 
 
+def test_large_fields_calibrate_by_fewer_trajectories_of_more_environments():
+    small = Frames(torch.zeros(6, 8, 20, 10, 1), torch.arange(20).double())
+    assert small.prompts(32)[0].tolist() == [0, 2, 3, 5]
+    assert small.prompts(32)[1] == 8
+    large = Frames(torch.zeros(1, 1, 1, 1, 1).expand(6, 8, 20, 8000, 1), torch.arange(20).double())
+    assert large.prompts(32)[0].tolist() == [0, 2, 3, 5]
+    assert large.prompts(32)[1] == 2
+    assert Frames(large.states[:, :1], large.times).prompts(32)[0].tolist() == list(range(6))
+
+
 def test_more_steps_are_taken_where_they_are_needed():
     frames = example(PREY)
     slow = torch.tensor([[0.1, -0.1, -0.1, 0.1, 0.0]] * 2, dtype=torch.float64)

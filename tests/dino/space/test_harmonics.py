@@ -129,6 +129,16 @@ def test_the_nine_point_laplacian_is_that_of_the_grid():
     torch.testing.assert_close(made, wanted)
 
 
+def test_the_five_point_laplacian_is_that_of_the_grid():
+    modes = Harmonics(("w",), (2.0, 4.0), (6, 9), 1)
+    field = torch.randn(6, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    wanted = torch.zeros_like(field)
+    for axis, spacing in enumerate((2.0 / 6, 4.0 / 9)):
+        wanted += (torch.roll(field, 1, axis) + torch.roll(field, -1, axis) - 2 * field) / spacing**2
+    made = modes.decode(modes.encode(field[None]) * modes.symbol("lap5")[:, None])[0]
+    torch.testing.assert_close(made, wanted)
+
+
 def test_channels_without_space_are_what_they_are():
     modes, values = NoSpace(("a", "b")), torch.randn(3, 2, dtype=torch.float64)
     states = modes.encode(values)
@@ -147,6 +157,7 @@ def test_channels_without_space_are_what_they_are():
         (lambda: Harmonics(("u",), (1.0,), (8,)).symbol("dy"), "wants two dimensions"),
         (lambda: Harmonics(("u",), (1.0,), (8,)).symbol("py"), "wants two dimensions"),
         (lambda: Harmonics(("u",), (1.0,), (8,)).symbol("lap9"), "two dimensions"),
+        (lambda: Harmonics(("u",), (1.0,), (8,)).symbol("lap5"), "two dimensions"),
         (lambda: Harmonics(("u",), (1.0, 2.0), (8, 8)).symbol("lap9"), "square cells"),
         (lambda: Harmonics(("u",), (1.0,), (8,)).wave("cos", (4,)), r"waves up to \[3\] along x"),
         (lambda: Harmonics(("u",), (1.0,), (8,)).wave("cos", (1, 2)), "along x"),
