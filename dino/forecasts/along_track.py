@@ -71,7 +71,8 @@ def along_track(
             for node in (before, after):
                 grown = (modes.square() @ forecast.model_error[node].unsqueeze(-1)).squeeze(-1)
                 shaken = (modes @ forecast.factor[node, places.chart]).square().sum(-1)
-                variances.append((grown + shaken).unflatten(1, shape))
+                known = forecast.scale[node, places.chart, None].square()
+                variances.append((known * (grown + shaken)).unflatten(1, shape))
             variance = torch.lerp(variances[0], variances[1], share)
             field = (basis.modes @ codes.unsqueeze(-1)).squeeze(-1) + basis.offset
             explained = variance * between(forecast.calibration[..., 0]).square()

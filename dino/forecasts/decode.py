@@ -37,7 +37,8 @@ def decode_points(
             values = (modes @ codes[times].permute(1, 2, 0)).permute(2, 0, 1)
             made.append(values.unflatten(2, shape) + basis.offset)
             variances.append(_variance(modes, forecast, places.chart, times).unflatten(2, shape))
-        explained = torch.cat(variances) * forecast.calibration[:, None, None, :, 0].square()
+        known = forecast.calibration[:, None, None, :, 0] * forecast.scale[:, places.chart, None, None]
+        explained = torch.cat(variances) * known.square()
         return torch.cat(made), explained + forecast.calibrated_unresolved[:, None, None]
 
     for block in blocks(len(longitude)):

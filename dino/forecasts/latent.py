@@ -17,6 +17,7 @@ from ..model import LatentModel, Ocean, Start
 from ..numerics.gaussian import cholesky
 from ..numerics.modes import without_gradients
 from ..space.gridmap import GridMap
+from .hindcasts import Hindcasts, combined, hindcast
 from .horizon import drawn_to_population, integrable, residual_gain
 
 MEMBERS = 48
@@ -31,7 +32,8 @@ class LatentForecast:
     codes : (time, chart, code); factor : (time, chart, code, direction) with covariance factor factor';
     model_error : (time, code) variance added to every chart; unresolved : (time, channel) variance of what the basis
     leaves out; calibration : (time, channel, part) factors of the standard deviation of what codes explain and of what
-    is unresolved. All in the charts' normalised units.
+    is unresolved; scale : (time, chart) factor of the former that hindcasts from maps found. All in the charts'
+    normalised units.
     """
 
     codes: Tensor
@@ -39,6 +41,7 @@ class LatentForecast:
     model_error: Tensor
     unresolved: Tensor
     calibration: Tensor
+    scale: Tensor
 
     @property
     def calibrated_unresolved(self) -> Tensor:
@@ -64,6 +67,7 @@ def forecast_latent(
         )
     ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
     ahead = integrable(latent, ahead)
+    past = None if analysis.maps is None else hindcast(latent, ocean, analysis.maps)
     carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
     form = None if analysis.drift is None else LevelForm.of(latent)
     codes, factor = carry(latent, ocean, _resting(analysis, form), ahead, spread)
@@ -79,8 +83,22 @@ def forecast_latent(
             factor[index, ..., : root.shape[-1]] = _in_few_directions(root, factor.shape[-1])
     start = Start.POINTS if analysis.maps is None else Start.MAPS
     calibration = torch.stack([latent.calibration(float(lead), start) for lead in leads])
-    made = LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
-    return drawn_to_population(latent, _drifted(made, analysis, form, ahead), leads)
+    errors, scale = torch.stack([variance for variance, _ in grown]), torch.ones_like(codes[..., 0])
+    made = LatentForecast(codes, factor, errors, unresolved, calibration, scale)
+    made = _drifted(made, analysis, form, ahead)
+    if past is not None:
+        made = _learned_from(latent, made, past, analysis.mean[:, : codes.shape[-1]], ahead)
+    return drawn_to_population(latent, made, leads)
+
+
+def _learned_from(
+    latent: LatentModel, forecast: LatentForecast, past: Hindcasts, now: Tensor, ahead: Tensor
+) -> LatentForecast:
+    """A forecast `ahead` (time,) [days] of codes `now` (chart, code), as hindcasts combine and scale it."""
+    found = combined(latent, past, ahead)
+    reach = 0.5 * ahead.clamp_max(float(past.leads[-1]))[:, None, None]
+    codes = now + found.dynamics.unsqueeze(-1) * (forecast.codes - now) + found.trend.unsqueeze(-1) * reach * past.trend
+    return replace(forecast, codes=codes, scale=found.spread)
 
 
 def _resting(analysis: Analysis, form: LevelForm | None) -> Analysis:

@@ -65,6 +65,13 @@ class EncodedMaps:
         times, codes = self.earlier or (self.times[:0], self.codes[:0])
         return np.concatenate([times, self.times[:first]]), torch.cat([codes, self.codes[:first]])
 
+    def record(self, interval_days: float) -> Tensor:
+        """(frame, chart, code) the codes up to the last frame, as far back as frames are an interval apart."""
+        times, codes = self._before(len(self.times))
+        even = np.isclose(np.diff(times), interval_days, atol=1e-3) & (times[:-1] >= times[-1] - HISTORY_DAYS)
+        gaps = np.flatnonzero(~even)
+        return codes[gaps[-1] + 1 if len(gaps) else 0 :]
+
     @without_gradients
     def drift(self, latent: LatentModel) -> Drift | None:
         """The slow level at the last frame, from all maps of `HISTORY_DAYS`; None where the model has none."""
@@ -167,7 +174,7 @@ def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: 
 
 def encode_recent(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, end: float | None) -> EncodedMaps | None:
     """The last frames up to `end`, as many as a forecast starts from, encoded; None where `recent_maps` has none."""
-    wanted, history = latent.lags + 1, HISTORY_DAYS if latent.drifts else 0.0
+    wanted, history = latent.lags + 1, HISTORY_DAYS
     maps = recent_maps(dataset, wanted, latent.spec.interval_days, end, history)
     return None if maps is None else encode_maps(latent, ocean, maps, wanted)
 
