@@ -56,6 +56,7 @@ def along_track(
             before = places.part
             after = (before + 1).clamp_max(len(nodes) - 1)
             share = way[places.point].unsqueeze(-1)
+            chart = places.chart.unsqueeze(-1)
             first, last = (forecast.codes[node, places.chart].unsqueeze(1) for node in (before, after))
             codes = torch.lerp(first, last, share)
             flat = at_points(latent.decoder, places.coordinates.flatten(0, 1), codes.flatten(0, 1))
@@ -71,12 +72,12 @@ def along_track(
             for node in (before, after):
                 grown = (modes.square() @ forecast.model_error[node].unsqueeze(-1)).squeeze(-1)
                 shaken = (modes @ forecast.factor[node, places.chart]).square().sum(-1)
-                known = forecast.scale[node, places.chart, None].square()
-                variances.append((known * (grown + shaken)).unflatten(1, shape))
+                variances.append((grown + shaken).unflatten(1, shape))
             variance = torch.lerp(variances[0], variances[1], share)
             field = (basis.modes @ codes.unsqueeze(-1)).squeeze(-1) + basis.offset
             explained = variance * between(forecast.calibration[..., 0]).square()
-            return field, explained + between(forecast.calibrated_unresolved)
+            scale = torch.lerp(forecast.scale[before, chart], forecast.scale[after, chart], share[..., 0])
+            return field, scale.unsqueeze(-1).square() * (explained + between(forecast.calibrated_unresolved))
 
         mean[rows], deviation[rows] = blend(
             ocean, latent.code_variance, longitude[rows], latitude[rows], evaluate, part=low[rows], places=PLACES

@@ -37,9 +37,9 @@ def decode_points(
             values = (modes @ codes[times].permute(1, 2, 0)).permute(2, 0, 1)
             made.append(values.unflatten(2, shape) + basis.offset)
             variances.append(_variance(modes, forecast, places.chart, times).unflatten(2, shape))
-        known = forecast.calibration[:, None, None, :, 0] * forecast.scale[:, places.chart, None, None]
-        explained = torch.cat(variances) * known.square()
-        return torch.cat(made), explained + forecast.calibrated_unresolved[:, None, None]
+        explained = torch.cat(variances) * forecast.calibration[:, None, None, :, 0].square()
+        variance = explained + forecast.calibrated_unresolved[:, None, None]
+        return torch.cat(made), variance * forecast.scale[:, places.chart, None, None].square()
 
     for block in blocks(len(longitude)):
         value, error = blend(ocean, latent.code_variance, longitude[block], latitude[block], evaluate, leading)

@@ -11,13 +11,13 @@ from ..data.observations import SAME_MOMENT_DAYS, datetime_of
 from ..dynamics import check_finite, mode_flows
 from ..errors import ObservationError
 from ..inference.analysis import Analysis
-from ..inference.drift import LevelForm
+from ..inference.hindcasts import Hindcasts
 from ..inference.maps import EncodedMaps
 from ..model import LatentModel, Ocean, Start
 from ..numerics.gaussian import cholesky
 from ..numerics.modes import without_gradients
 from ..space.gridmap import GridMap
-from .hindcasts import Hindcasts, combined, hindcast
+from .combination import combination
 from .horizon import drawn_to_population, integrable, residual_gain
 
 MEMBERS = 48
@@ -32,7 +32,7 @@ class LatentForecast:
     codes : (time, chart, code); factor : (time, chart, code, direction) with covariance factor factor';
     model_error : (time, code) variance added to every chart; unresolved : (time, channel) variance of what the basis
     leaves out; calibration : (time, channel, part) factors of the standard deviation of what codes explain and of what
-    is unresolved; scale : (time, chart) factor of the former that hindcasts from maps found. All in the charts'
+    is unresolved; scale : (time, chart) factor of the standard deviation of both that hindcasts from maps found. All in the charts'
     normalised units.
     """
 
@@ -67,10 +67,8 @@ def forecast_latent(
         )
     ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
     ahead = integrable(latent, ahead)
-    past = None if analysis.maps is None else hindcast(latent, ocean, analysis.maps)
     carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
-    form = None if analysis.drift is None else LevelForm.of(latent)
-    codes, factor = carry(latent, ocean, _resting(analysis, form), ahead, spread)
+    codes, factor = carry(latent, ocean, analysis, ahead, spread)
     grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
     unresolved = torch.stack([variance for _, variance in grown])
     if analysis.maps is None:
@@ -85,41 +83,17 @@ def forecast_latent(
     calibration = torch.stack([latent.calibration(float(lead), start) for lead in leads])
     errors, scale = torch.stack([variance for variance, _ in grown]), torch.ones_like(codes[..., 0])
     made = LatentForecast(codes, factor, errors, unresolved, calibration, scale)
-    made = _drifted(made, analysis, form, ahead)
-    if past is not None:
-        made = _learned_from(latent, made, past, analysis.mean[:, : codes.shape[-1]], ahead)
+    if analysis.hindcasts is not None:
+        made = _combined(made, analysis.hindcasts, analysis.mean[:, : codes.shape[-1]], ahead)
     return drawn_to_population(latent, made, leads)
 
 
-def _learned_from(
-    latent: LatentModel, forecast: LatentForecast, past: Hindcasts, now: Tensor, ahead: Tensor
-) -> LatentForecast:
+def _combined(forecast: LatentForecast, past: Hindcasts, now: Tensor, ahead: Tensor) -> LatentForecast:
     """A forecast `ahead` (time,) [days] of codes `now` (chart, code), as hindcasts combine and scale it."""
-    found = combined(latent, past, ahead)
+    found = combination(past, ahead)
     reach = 0.5 * ahead.clamp_max(float(past.leads[-1]))[:, None, None]
     codes = now + found.dynamics.unsqueeze(-1) * (forecast.codes - now) + found.trend.unsqueeze(-1) * reach * past.trend
     return replace(forecast, codes=codes, scale=found.spread)
-
-
-def _resting(analysis: Analysis, form: LevelForm | None) -> Analysis:
-    """The analysis with its slow level taken out of the codes."""
-    if form is None or analysis.drift is None:
-        return analysis
-    mean, code = analysis.mean.clone(), form.uniform.shape[1]
-    mean[:, :code] -= analysis.drift.mean[..., 0].to(mean) @ form.uniform
-    return replace(analysis, mean=mean)
-
-
-def _drifted(forecast: LatentForecast, analysis: Analysis, form: LevelForm | None, ahead: Tensor) -> LatentForecast:
-    """The forecast with the slow level `ahead` (time,) [days] put back into codes and factors."""
-    if form is None or analysis.drift is None:
-        return forecast
-    level, variance = analysis.drift.ahead(ahead)
-    codes, factor = forecast.codes + level.to(forecast.codes) @ form.uniform, forecast.factor
-    if factor.shape[-1]:
-        added = variance.sqrt().to(factor)[:, :, None] * form.uniform.T
-        factor = torch.cat([factor, added], dim=-1)
-    return replace(forecast, codes=codes, factor=factor)
 
 
 def _carried_exactly(
