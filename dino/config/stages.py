@@ -76,6 +76,7 @@ class DynamicsConfig(Section):
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["midpoint", "rk4"] = "rk4"
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
+
     @model_validator(mode="before")
     @classmethod
     def _without_drift(cls, given: Any) -> Any:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ..data.observations import days_since_epoch
 from ..errors import NonFiniteError
 from ..forecaster import Forecaster
-from ..inference.maps import HISTORY_DAYS
-from ..inference.maps import encode_maps
+from ..inference.maps import HISTORY_DAYS, encode_maps
 from ..model import LEADS, Start
 from .samples import Samples, split_variance
 from .spread_factors import Calibration, fit_factors

@@ -14,7 +14,8 @@ first with the dynamics alone, and is moved from there by
 of the way, n being the number of hindcasts apart by more than the lead, left the mean square that the best weights
 leave and gain what they are better by. Longer leads than the record can tell keep what the last one found.
 
-What is left in hindcasts, over the variance that was predicted, makes a factor of the spread in the same manner.
+What is left in hindcasts, over the variance that was predicted, makes a factor of the spread in the same manner. Where
+the record is too short for a lead, errors are taken to grow as changes do.
 """
 
 from typing import NamedTuple
@@ -43,23 +44,41 @@ def combination(found: Hindcasts, leads: Tensor) -> Combination:
     """The combination at `leads` (time,) [days], linear between those of hindcasts and constant beyond them."""
     shares = torch.tensor([1.0, 0.0]).to(found.trend).expand(len(found.trend), -1)
     factor, rows = torch.ones_like(found.trend[:, 0]), []
-    for lead, count, products, predicted in zip(*found[:4], strict=True):
-        known = (products[:, 0, 0] > 0) & (predicted > 0)
-        # Hindcasts that begin within the lead of one another have nearly the same outcome.
-        apart = 1.0 + (count - 1.0) * found.leads[0] / lead
-        best = _best(products, shares)
-        left = _missed(products, best)
-        gain = (_missed(products, shares) - left).clamp_min(torch.finfo(left.dtype).tiny)
-        moved = torch.lerp(shares, best, (apart / (apart + CAUTION + DOUBT * left / gain))[:, None])
-        shares = torch.where(known[:, None], moved, shares)
-        ratio = _missed(products, shares) / predicted
-        factor = torch.where(known, (CAUTION * factor + apart * ratio) / (CAUTION + apart), factor)
+    for knot, growth in enumerate(_growth(found)):
+        factor = factor * growth
+        if found.count[knot] > 0:
+            shares, factor = _learned(found, knot, shares, factor)
         rows.append(torch.cat([shares, factor.sqrt()[:, None]], dim=-1))
     table = torch.stack([rows[0], *rows])
     knots = torch.cat([found.leads.new_zeros(1), found.leads])
     place = torch.searchsorted(knots, leads.to(knots)).clamp(1, len(table) - 1)
     share = ((leads.to(knots) - knots[place - 1]) / (knots[place] - knots[place - 1])).clamp(0.0, 1.0)
     return Combination(*torch.lerp(table[place - 1], table[place], share[:, None, None]).unbind(-1))
+
+
+def _growth(found: Hindcasts) -> Tensor:
+    """(knot, chart) by how much faster than was predicted errors are expected to grow since the lead before.
+
+    As fast as changes themselves, where that is faster.
+    """
+    ratio = found.changed / found.predicted
+    growth = (ratio[1:] / ratio[:-1]).nan_to_num(1.0, 1.0, 1.0).clamp_min(1.0)
+    return torch.cat([torch.ones_like(ratio[:1]), growth])
+
+
+def _learned(found: Hindcasts, knot: int, shares: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares (chart, 2) and the factor of variance (chart,), moved by the hindcasts of one lead."""
+    products, predicted = found.products[knot], found.predicted[knot]
+    known = (products[:, 0, 0] > 0) & (predicted > 0)
+    # Hindcasts that begin within the lead of one another have nearly the same outcome.
+    apart = 1.0 + (found.count[knot] - 1.0) * found.leads[0] / found.leads[knot]
+    best = _best(products, shares)
+    left = _missed(products, best)
+    gain = (_missed(products, shares) - left).clamp_min(torch.finfo(left.dtype).tiny)
+    moved = torch.lerp(shares, best, (apart / (apart + CAUTION + DOUBT * left / gain))[:, None])
+    shares = torch.where(known[:, None], moved, shares)
+    ratio = _missed(products, shares) / predicted
+    return shares, torch.where(known, (CAUTION * factor + apart * ratio) / (CAUTION + apart), factor)
 
 
 def _missed(products: Tensor, shares: Tensor) -> Tensor:

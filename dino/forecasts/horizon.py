@@ -85,7 +85,13 @@ def drawn_to_population(latent: LatentModel, forecast: "LatentForecast", leads: 
     scale = forecast.scale.clone()
     scale[where] = 1.0 + kept[..., 0] * (scale[where] - 1.0)
     return replace(
-        forecast, codes=codes, factor=factor, model_error=error, unresolved=unresolved, calibration=calibration, scale=scale
+        forecast,
+        codes=codes,
+        factor=factor,
+        model_error=error,
+        unresolved=unresolved,
+        calibration=calibration,
+        scale=scale,
     )
 
 

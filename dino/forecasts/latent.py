@@ -32,8 +32,8 @@ class LatentForecast:
     codes : (time, chart, code); factor : (time, chart, code, direction) with covariance factor factor';
     model_error : (time, code) variance added to every chart; unresolved : (time, channel) variance of what the basis
     leaves out; calibration : (time, channel, part) factors of the standard deviation of what codes explain and of what
-    is unresolved; scale : (time, chart) factor of the standard deviation of both that hindcasts from maps found. All in the charts'
-    normalised units.
+    is unresolved; scale : (time, chart) factor of both that hindcasts from maps found. All in the charts' normalised
+    units.
     """
 
     codes: Tensor

@@ -10,10 +10,9 @@ alone, and a forecast in chunks is that of one piece.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-
-import numpy as np
 
 from ..model import LatentModel, Ocean
 from ..numerics.modes import without_gradients
@@ -32,6 +31,7 @@ class Hindcasts(NamedTuple):
     products : (knot, chart, 3, 3) means over hindcasts and cells of the products of what happened, what the dynamics
     made and half the trend; zero where nothing is known
     predicted : (knot, chart) mean variance that the errors of training lead to expect, not calibrated
+    changed : (knot, chart) mean square of changes between all maps so far apart
     trend : (chart, code) of codes a day, over the last maps
     """
 
@@ -39,6 +39,7 @@ class Hindcasts(NamedTuple):
     count: Tensor
     products: Tensor
     predicted: Tensor
+    changed: Tensor
     trend: Tensor
 
 
@@ -53,8 +54,8 @@ def hindcasts(latent: LatentModel, ocean: Ocean, maps: EncodedMaps) -> Hindcasts
     if frames < first + 2:
         return None
     leads = sorted({round(lead) for lead in np.geomspace(1, latent.scored_leads, KNOTS)})
-    leads = [lead for lead in leads if first + lead < frames]
-    products, predicted = [], []
+    leads = [lead for lead in leads if lead < frames]
+    products, predicted, changed = [], [], []
     charts, size = record.codes.shape[1:]
     values = record.values[0, 0].numel()
     numbers = frames * (latent.lags + 1 + len(leads) * latent.dynamics.order) * (size + values)
@@ -66,16 +67,15 @@ def hindcasts(latent: LatentModel, ocean: Ocean, maps: EncodedMaps) -> Hindcasts
         made = _forecasts(latent, part, context[here] if context.shape[-1] else context, first, leads)
         products.append(_products(part, made, _slopes(part.values, window) / interval, first, leads, interval))
         predicted.append(_predicted(latent, part, leads))
+        changed.append(torch.stack([_mean_square(part.values[lead:] - part.values[:-lead]) for lead in leads]))
     trend = _slopes(record.codes[-window:], window)[0] / interval
-    count = [frames - first - lead for lead in leads]
-    like = record.codes
-    return Hindcasts(
-        like.new_tensor(leads) * interval, like.new_tensor(count), torch.cat(products, 1), torch.cat(predicted, 1), trend
-    )
+    count = [max(frames - first - lead, 0) for lead in leads]
+    days, numbers = record.codes.new_tensor(leads) * interval, record.codes.new_tensor(count)
+    return Hindcasts(days, numbers, *(torch.cat(rows, 1) for rows in (products, predicted, changed)), trend)
 
 
 def _forecasts(latent: LatentModel, record: Record, context: Tensor, first: int, leads: list[int]) -> Tensor:
-    """(knot, start, chart, place, channel) from every frame from `first` on but the last: codes, and what they leave."""
+    """(knot, start, chart, place, channel) from all frames but the last, from `first` on: codes and what they leave."""
     days = record.codes.new_tensor(leads) * latent.spec.interval_days
     histories = _histories(record.codes, latent.lags, first)
     codes = latent.dynamics.codes(latent.integrate(latent.initialiser(histories), days, context))
@@ -92,15 +92,13 @@ def _histories(x: Tensor, lags: int, first: int) -> Tensor:
     return x.unfold(0, lags + 1, 1).movedim(-1, -2)[first - lags : -1]
 
 
-def _products(
-    record: Record, made: Tensor, slopes: Tensor, first: int, leads: list[int], interval: float
-) -> Tensor:
+def _products(record: Record, made: Tensor, slopes: Tensor, first: int, leads: list[int], interval: float) -> Tensor:
     """(knot, chart, 3, 3); see `Hindcasts`."""
     starts, slopes = record.values[first:-1], slopes[len(slopes) - len(record.values) + first : -1]
     products = []
     for knot, lead in enumerate(leads):
-        known = len(starts) - lead + 1
-        happened = record.values[first + lead :] - starts[:known]
+        known = max(len(starts) - lead + 1, 0)
+        happened = record.values[len(record.values) - known :] - starts[:known]
         changes = [happened, made[knot, :known] - starts[:known], 0.5 * lead * interval * slopes[:known]]
         stacked = torch.stack(changes, dim=-1).double()
         there = torch.isfinite(stacked).all(-1, keepdim=True)
@@ -117,6 +115,11 @@ def _predicted(latent: LatentModel, record: Record, leads: list[int]) -> Tensor:
     _, basis = next(bases(latent.decoder, record.coordinates, record.codes[-1:]))
     explained = basis.modes.square().mean((1, 2)) @ codes.T  # (chart, knot)
     return explained.T + rest.mean(-1, keepdim=True)
+
+
+def _mean_square(x: Tensor) -> Tensor:
+    """(chart,) of x (frame, chart, place, channel), what is known of it; zero where nothing is."""
+    return torch.nan_to_num(x.square().nanmean((0, 2, 3)))
 
 
 def _slopes(x: Tensor, window: int) -> Tensor:
