@@ -1,6 +1,6 @@
 """Forecasts of Mediterranean sea level maps with the shipped configuration, scored against the simple baselines.
 
-Trains once per seed on the days up to `data.train_end` and scores every start of the days after it, with the basin
+Trains once per seed, where the work folder holds no run yet, on the days up to `data.train_end` and scores every start of the days after it, with the basin
 mean of every map removed and kept. The maps are interpolated in time with later data: the scores are optimistic for
 all methods alike.
 """
@@ -28,8 +28,8 @@ SHOWN = Console(width=140)
 
 def run_seed(config: Config, folder: Path, means: list[str]) -> dict[str, Any]:
     """Train and score one seed: rows in metres, RMSE [cm] and ratio to persistence by method and lead."""
-    result: dict[str, Any] = {"training_seconds": train_run(config, folder)}
-    return result | scored(config, Forecaster.load(folder), folder, means)
+    trained = {} if (folder / "model.json").exists() else {"training_seconds": train_run(config, folder)}
+    return trained | scored(config, Forecaster.load(folder), folder, means)
 
 
 def scored(config: Config, forecaster: Forecaster, folder: Path, means: list[str]) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def ratios(rmse: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
 
 def over_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and sample standard deviation over seeds of the model's RMSE and ratio, the baselines' RMSE as they are."""
-    seconds = [run["training_seconds"] for run in runs]
-    summary: dict[str, Any] = {"training_seconds": mean_and_spread(seconds)}
+    seconds = [run["training_seconds"] for run in runs if "training_seconds" in run]
+    summary: dict[str, Any] = {"training_seconds": mean_and_spread(seconds)} if seconds else {}
     for name in [name for name in runs[0] if name.startswith("mean_")]:
         tables = [run[name] for run in runs]
         summary[name] = {

@@ -56,7 +56,6 @@ def along_track(
             before = places.part
             after = (before + 1).clamp_max(len(nodes) - 1)
             share = way[places.point].unsqueeze(-1)
-            chart = places.chart.unsqueeze(-1)
             first, last = (forecast.codes[node, places.chart].unsqueeze(1) for node in (before, after))
             codes = torch.lerp(first, last, share)
             flat = at_points(latent.decoder, places.coordinates.flatten(0, 1), codes.flatten(0, 1))
@@ -76,8 +75,9 @@ def along_track(
             variance = torch.lerp(variances[0], variances[1], share)
             field = (basis.modes @ codes.unsqueeze(-1)).squeeze(-1) + basis.offset
             explained = variance * between(forecast.calibration[..., 0]).square()
-            scale = torch.lerp(forecast.scale[before, chart], forecast.scale[after, chart], share[..., 0])
-            return field, scale.unsqueeze(-1).square() * (explained + between(forecast.calibrated_unresolved))
+            first, last = (forecast.scale[node, places.chart, None] for node in (before, after))
+            scale = torch.lerp(first, last, share[..., 0]).unsqueeze(-1)
+            return field, scale.square() * (explained + between(forecast.calibrated_unresolved))
 
         mean[rows], deviation[rows] = blend(
             ocean, latent.code_variance, longitude[rows], latitude[rows], evaluate, part=low[rows], places=PLACES

@@ -93,7 +93,7 @@ def test_between_leads_it_is_linear_and_beyond_them_constant():
 
 
 def test_errors_that_no_hindcast_tells_grow_as_changes_do():
-    """Training expects the same variance at all leads, the maps change four times as much at the last: twice the std."""
+    """Training expects the same variance at all leads, the maps change four times as much at the last."""
     products = products_of(np.array([1.0, 0.0]), noise=0.25)
     made = combination(found(products, count=(500.0, 500.0, 0.0), changed=(1.0, 1.0, 4.0)), LEADS)
     np.testing.assert_allclose(made.spread[:, 0], [0.5, 0.5, 1.0], rtol=0.01)

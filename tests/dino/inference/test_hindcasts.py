@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from problems import make_latent, one_chart
+from problems import make_latent, one_chart, tiled_ocean
 
 from data_pipeline.layout.datasets import fields_dataset
 from dino.data.observations import datetime_of
@@ -30,12 +30,13 @@ def make_maps(ocean, seed: int = 0) -> xr.Dataset:
 
 @pytest.mark.parametrize("dynamics", ["modes", "network"])
 def test_hindcasts_are_the_forecasts_of_their_days(dynamics):
-    latent, ocean = make_latent(dynamics), one_chart()
+    latent, ocean = make_latent(dynamics), one_chart(tiled_ocean(), 4)
     maps = make_maps(ocean)
     whole = encode_maps(latent, ocean, maps)
     found = hindcasts(latent, ocean, whole)
     assert found is not None
     forecaster, first = Forecaster(latent, ocean), 4  # five maps for the trend
+    times, grid = maps["time"].values, maps[["latitude", "longitude"]]
     values = np.stack([maps[name].values.reshape(FRAMES, -1) for name in ocean.names], axis=-1)
     unit = ocean.spread * ocean.cover.amplitude[0]
     steps = np.arange(5.0) - 2
@@ -45,9 +46,7 @@ def test_hindcasts_are_the_forecasts_of_their_days(dynamics):
         total = np.zeros((3, 3))
         for start in starts:
             then = replace(forecaster.analyse_maps(whole.frames(slice(start - 1, start + 1))), hindcasts=None)
-            ahead = forecaster.forecast(
-                then, maps["time"].values[[start + lead]], maps[["latitude", "longitude"]], spread=False
-            )
+            ahead = forecaster.forecast(then, times[[start + lead]], grid, spread=False)
             made = np.stack([ahead[name].values.reshape(-1) for name in ocean.names], axis=-1)
             trend = np.tensordot(steps, values[start - 4 : start + 1], 1) / (steps @ steps)
             changes = [values[start + lead] - values[start], made - values[start], 0.5 * lead * trend]
@@ -62,7 +61,7 @@ def test_hindcasts_are_the_forecasts_of_their_days(dynamics):
 
 
 def test_hindcasts_know_nothing_of_later_maps():
-    latent, ocean = make_latent(), one_chart()
+    latent, ocean = make_latent(), one_chart(tiled_ocean(), 4)
     whole, part = encode_maps(latent, ocean, make_maps(ocean)), make_maps(ocean).isel(time=slice(0, 9))
     known, alone = whole.frames(slice(7, 9)), encode_maps(latent, ocean, part)
     for one, other in zip(*(hindcasts(latent, ocean, maps) or () for maps in (known, alone)), strict=True):
@@ -70,7 +69,7 @@ def test_hindcasts_know_nothing_of_later_maps():
 
 
 def test_maps_too_few_or_far_apart_have_none():
-    latent, ocean = make_latent(), one_chart()
+    latent, ocean = make_latent(), one_chart(tiled_ocean(), 4)
     maps = make_maps(ocean)
     assert hindcasts(latent, ocean, encode_maps(latent, ocean, maps.isel(time=slice(0, 5)))) is None
     some = hindcasts(latent, ocean, encode_maps(latent, ocean, maps.isel(time=slice(0, 6))))
@@ -83,7 +82,7 @@ def test_maps_too_few_or_far_apart_have_none():
 
 
 def test_cells_that_are_missing_once_are_left_out():
-    latent, ocean = make_latent(), one_chart()
+    latent, ocean = make_latent(), one_chart(tiled_ocean(), 4)
     maps = make_maps(ocean)
     holes = maps.copy(deep=True)
     for name in ocean.names:
