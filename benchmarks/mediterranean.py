@@ -1,8 +1,8 @@
 """Forecasts of Mediterranean sea level maps with the shipped configuration, scored against the simple baselines.
 
-Trains once per seed, where the work folder holds no run yet, on the days up to `data.train_end` and scores every start of the days after it, with the basin
-mean of every map removed and kept. The maps are interpolated in time with later data: the scores are optimistic for
-all methods alike.
+Trains once per seed on the days up to `data.train_end`, where the work folder holds no run yet, and scores every start
+of the days after it, with the basin mean of every map removed and kept. The maps are interpolated in time with later
+data: the scores are optimistic for all methods alike.
 """
 
 import math

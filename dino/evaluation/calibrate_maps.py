@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data.observations import days_since_epoch
 from ..errors import NonFiniteError
 from ..forecaster import Forecaster
-from ..inference.maps import HISTORY_DAYS, encode_maps
+from ..inference.maps import HISTORY_DAYS, HISTORY_MAPS, encode_maps
 from ..model import LEADS, Start
 from .samples import Samples, split_variance
 from .spread_factors import Calibration, fit_factors
@@ -62,7 +62,7 @@ def segments_of(
         return []
     lags, frames = forecaster.latent.lags, dataset.sizes["time"]
     # Maps before the lags are for hindcasts.
-    history = round(HISTORY_DAYS / forecaster.latent.spec.interval_days)
+    history = min(HISTORY_MAPS, round(HISTORY_DAYS / forecaster.latent.spec.interval_days))
     runs = [dataset]
     if "trajectory" in dataset.dims:
         runs = [dataset.isel(trajectory=index) for index in range(dataset.sizes["trajectory"])]

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..model import LatentModel, Ocean
 from ..numerics.modes import without_gradients
 from ..space.decoders import bases, fields
-from .maps import EncodedMaps, Record
+from .maps import HISTORY_MAPS, EncodedMaps, Record
 
 TREND_DAYS = 5.0  # over which a recent trend is taken, as the baseline of that name does
 KNOTS = 6
@@ -49,7 +49,7 @@ def hindcasts(latent: LatentModel, ocean: Ocean, maps: EncodedMaps) -> Hindcasts
     if maps.record is None:
         return None
     interval = latent.spec.interval_days
-    record, window = maps.record.even(interval), max(2, int(TREND_DAYS / interval))
+    record, window = maps.record.even(interval), min(max(2, int(TREND_DAYS / interval)), HISTORY_MAPS // 2)
     first, frames = max(latent.lags, window - 1), len(record.codes)
     if frames < first + 2:
         return None
@@ -70,8 +70,14 @@ def hindcasts(latent: LatentModel, ocean: Ocean, maps: EncodedMaps) -> Hindcasts
         changed.append(torch.stack([_mean_square(part.values[lead:] - part.values[:-lead]) for lead in leads]))
     trend = _slopes(record.codes[-window:], window)[0] / interval
     count = [max(frames - first - lead, 0) for lead in leads]
-    days, numbers = record.codes.new_tensor(leads) * interval, record.codes.new_tensor(count)
-    return Hindcasts(days, numbers, *(torch.cat(rows, 1) for rows in (products, predicted, changed)), trend)
+    return Hindcasts(
+        leads=record.codes.new_tensor(leads) * interval,
+        count=record.codes.new_tensor(count),
+        products=torch.cat(products, 1),
+        predicted=torch.cat(predicted, 1),
+        changed=torch.cat(changed, 1),
+        trend=trend,
+    )
 
 
 def _forecasts(latent: LatentModel, record: Record, context: Tensor, first: int, leads: list[int]) -> Tensor:

@@ -24,7 +24,7 @@ from .encode import encode_charts
 
 Array = NDArray[np.float64]
 
-HISTORY_DAYS = 60.0  # of maps from which hindcasts are made
+HISTORY_DAYS, HISTORY_MAPS = 60.0, 60  # from which hindcasts are made, at most
 CELLS = 48  # of a chart at which these are compared
 FARTHEST_INTERVALS = 31  # between the last map and the moment that an analysis is asked for
 
@@ -51,11 +51,11 @@ class Record(NamedTuple):
         return Record(self.times, self.codes[:, which], self.values[:, which], self.coordinates[which])
 
     def even(self, interval_days: float) -> "Record":
-        """Its last frames as far back as they are an interval apart, `HISTORY_DAYS` at most."""
+        """Its last frames as far back as they are an interval apart, at most those of the history."""
         even = np.isclose(np.diff(self.times), interval_days, atol=1e-3)
         even &= self.times[:-1] >= self.times[-1] - HISTORY_DAYS
         gaps = np.flatnonzero(~even)
-        first = int(gaps[-1]) + 1 if len(gaps) else 0
+        first = max(int(gaps[-1]) + 1 if len(gaps) else 0, len(self.times) - HISTORY_MAPS - 1)
         return Record(self.times[first:], self.codes[first:], self.values[first:], self.coordinates)
 
 
@@ -185,8 +185,8 @@ def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: 
 
 def encode_recent(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, end: float | None) -> EncodedMaps | None:
     """The last frames up to `end`, as many as a forecast starts from, encoded; None where `recent_maps` has none."""
-    wanted = latent.lags + 1
-    maps = recent_maps(dataset, wanted, latent.spec.interval_days, end, HISTORY_DAYS)
+    wanted, interval = latent.lags + 1, latent.spec.interval_days
+    maps = recent_maps(dataset, wanted, interval, end, min(HISTORY_DAYS, HISTORY_MAPS * interval))
     return None if maps is None else encode_maps(latent, ocean, maps, wanted)
 
 
