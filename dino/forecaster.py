@@ -1,5 +1,6 @@
 """The forecaster: analyse observations, forecast at any points. The whole method in one place."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ class Forecaster:
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""
         past = hindcasts(self.latent, self.ocean, maps)
-        return Analysis(float(maps.times[-1]), *maps.state(self.latent), maps=maps, hindcasts=past)
+        last = replace(maps, record=None)  # of what lies before, an analysis keeps the hindcasts alone
+        return Analysis(float(maps.times[-1]), *maps.state(self.latent), maps=last, hindcasts=past)
 
     def analyse_observations(self, seen: Observations, end: float, length: float, smooth: bool = False) -> Analysis:
         """The states at `end` [days since 1950-01-01] from the observations of the `length` days before."""
