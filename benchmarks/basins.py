@@ -1,10 +1,12 @@
-"""Seas that the dynamics never saw, with their mean kept: what a slow level is worth where a season runs.
+"""Seas that the dynamics never saw, with their mean kept: what hindcasts of a record are worth where a season runs.
 
 A model trained on the Mediterranean alone in spring 2005 (`configs/mediterranean.yaml` with its first store) is laid
-over seas of January 2014. The numbers of their slow levels are those of each sea's first twenty days; starts after them
-are scored, with and without the slow levels. The maps are interpolated in time with later data.
+over seas of January 2014 by the maps of twenty days. Starts after them are scored, as forecasts are made and by the
+dynamics alone, without the hindcasts. The maps are interpolated in time with later data. `--seas chosen` scores the
+seas on which the combination was chosen.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,7 @@ from dino.data.observations import datetime_of, days_since_epoch
 from dino.evaluation import baselines
 from dino.evaluation.scores import area_weights
 from dino.forecaster import Forecaster
-from dino.inference.drift import LevelForm
-from dino.inference.maps import encode_maps, encode_recent
-from dino.training.drift_noise import drift_noise
+from dino.inference.maps import encode_recent
 
 # West, east, south, north [degrees]: none near the Mediterranean, none of them across 180 degrees.
 SEAS = {
@@ -37,6 +37,35 @@ SEAS = {
     "Gulf of Mexico": (-98.0, -81.0, 18.0, 30.0),
     "Black Sea": (27.0, 42.0, 40.0, 47.0),
 }
+# On these the combination was chosen, none of them overlaps one of those above.
+CHOSEN = {
+    "North-east Atlantic": (-28.0, -8.0, 38.0, 55.0),
+    "Norwegian Sea": (-10.0, 15.0, 60.0, 72.0),
+    "Tropical Atlantic": (-40.0, -15.0, -10.0, 10.0),
+    "Brazil and Malvinas": (-60.0, -40.0, -50.0, -34.0),
+    "Caribbean": (-82.0, -62.0, 11.0, 17.9),
+    "Arabian Sea": (52.0, 75.0, 5.0, 24.0),
+    "Equatorial Pacific": (-150.0, -125.0, -10.0, 10.0),
+    "Gulf of Alaska": (-160.0, -135.0, 50.1, 60.0),
+    "California": (-134.0, -112.0, 14.0, 30.0),
+    "Tasman Sea": (148.0, 175.0, -45.0, -28.0),
+    "South of Australia": (98.0, 125.0, -48.0, -30.0),
+    "Southern Pacific": (-160.0, -135.0, -60.0, -45.1),
+    "Chile": (-100.0, -75.0, -45.0, -25.0),
+    "South of Brazil": (-50.0, -31.0, -24.0, -8.0),
+    "Angola": (-10.0, 12.0, -24.0, -4.0),
+    "South China Sea": (108.0, 121.0, 5.0, 22.0),
+    "Philippine Sea": (124.0, 148.0, 6.0, 22.0),
+    "Sea of Japan": (128.0, 138.0, 35.0, 45.0),
+    "Red Sea": (33.0, 43.0, 13.0, 29.0),
+    "Eastern Mediterranean": (15.0, 36.0, 31.0, 40.0),
+    "Western Mediterranean": (0.0, 15.0, 35.0, 44.0),
+    "Baltic": (10.0, 30.0, 54.0, 66.0),
+    "Caspian Sea": (47.0, 54.0, 36.0, 47.0),
+    "Mozambique": (60.0, 80.0, -24.0, -8.0),
+    "Coral Sea": (150.0, 170.0, -25.0, -10.0),
+    "Persian Gulf": (48.0, 57.0, 24.0, 30.0),
+}
 LEADS = np.array([1.0, 2.0, 3.0, 5.0, 7.0, 10.0])
 KNOWN, INTERVAL_90 = 20, 1.6448536  # maps before the first start; half-width of 90 % in standard deviations
 Array = NDArray[np.float64]
@@ -48,8 +77,6 @@ def errors(run: Forecaster, maps: xr.Dataset, domain: DomainConfig, every: int) 
     store = StoreConfig(path=Path("maps"), climatology="map")
     forecaster = run.over(maps.isel(time=slice(0, KNOWN)), domain=domain, store=store)
     model, ocean = forecaster.latent, forecaster.ocean
-    levels = encode_maps(model, ocean, maps.isel(time=slice(0, KNOWN))).codes @ LevelForm.of(model).measure.T
-    numbers = drift_noise(levels.movedim(0, 1).double(), model.spec.interval_days)
     values, times = maps[names[0]].values.astype(float), days_since_epoch(maps["time"].values)
     grid = xr.Dataset(coords={"latitude": maps["latitude"], "longitude": maps["longitude"]})
     area = np.where(np.isfinite(values).all(0), area_weights(maps["latitude"].values)[:, None], 0.0)
@@ -62,12 +89,13 @@ def errors(run: Forecaster, maps: xr.Dataset, domain: DomainConfig, every: int) 
             "persistence": (baselines.persistence(*history).reshape(truth.shape), None),
             "half_trend": (baselines.half_trend(*history).reshape(truth.shape), None),
         }
-        for name, noise in (("dino", numbers), ("dino_without_drift", 0 * numbers)):
-            model.drift_noise.copy_(noise)
-            recent = encode_recent(model, ocean, maps.isel(time=slice(0, start + 1)), None)
-            assert recent is not None
-            ahead = forecaster.forecast(forecaster.analyse_maps(recent), datetime_of(times[start] + leads), grid)
-            made[name] = ahead[names[0]].values, ahead[f"{names[0]}_std"].values
+        recent = encode_recent(model, ocean, maps.isel(time=slice(0, start + 1)), None)
+        assert recent is not None
+        analysis, moments = forecaster.analyse_maps(recent), datetime_of(times[start] + leads)
+        ahead = forecaster.forecast(analysis, moments, grid)
+        made["dino"] = ahead[names[0]].values, ahead[f"{names[0]}_std"].values
+        alone = forecaster.forecast(replace(analysis, hindcasts=None), moments, grid, spread=False)
+        made["dynamics_alone"] = alone[names[0]].values, None
         # Cells that every method has.
         weights = np.where(np.isfinite(made["dino"][0]).all(0), area, 0.0)
         for name, (forecast, std) in made.items():
@@ -90,9 +118,20 @@ def table(found: dict[str, Array]) -> dict[str, Any]:
             "area_mean_ratio_to_persistence": by_lead(np.sqrt(rows[:, 1] / still[:, 1])),
             "rmse_cm": by_lead(100 * np.sqrt(rows[:, 0])),
         }
-        if name.startswith("dino"):
+        if name == "dino":
             made[name]["coverage_90"] = by_lead(rows[:, 2])
     return made
+
+
+def worse_cells(seas: dict[str, dict[str, Any]], method: str) -> dict[str, Any]:
+    """Where, by sea and lead, the RMSE is above that of the better of persistence and half the trend."""
+    worse: dict[str, dict[str, float]] = {}
+    for sea, scores in seas.items():
+        for lead, still in scores["persistence"]["rmse_cm"].items():
+            ratio = scores[method]["rmse_cm"][lead] / min(still, scores["half_trend"]["rmse_cm"][lead])
+            if ratio > 1:
+                worse.setdefault(sea, {})[lead] = ratio
+    return {"count": sum(map(len, worse.values())), "of": len(seas) * len(LEADS), "ratios": worse}
 
 
 def by_lead(values: Array) -> dict[str, float]:
@@ -105,31 +144,35 @@ def main() -> None:
     options = parser(__doc__ or "")
     add_options(options)
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options.add_argument("--seas", choices=["scored", "chosen"], default="scored")
     options.add_argument("--every", type=int, default=3, help="every n-th map starts a forecast")
     arguments = options.parse_args()
     prepare(arguments)
     skip_without(arguments.data, MAPS)
     runs: dict[str, Any] = {}
+    places = SEAS if arguments.seas == "scored" else CHOSEN
     with work_folder(arguments.work) as work:
         make_stores(work, arguments.data, MAPS)
         world = open_store(work / "stores" / "global.zarr")
         for seed in arguments.seeds:
-            config = configuration(arguments.config, [*arguments.overrides, "dynamics.drift=true"], work, seed)
+            config = configuration(arguments.config, arguments.overrides, work, seed)
             data = config.data.model_copy(update={"stores": config.data.stores[:1]})
             folder = work / "runs" / f"mediterranean_alone_seed_{seed}"
             if not (folder / "model.json").exists():
                 train_run(config.model_copy(update={"data": data}), folder)
             run, by_sea = Forecaster.load(folder), {}
             with reported(f"seas, seed {seed}") as progress:
-                for row, (name, (west, east, south, north)) in enumerate(SEAS.items()):
+                for row, (name, (west, east, south, north)) in enumerate(places.items()):
                     part = world.sel(longitude=slice(west, east), latitude=slice(south, north)).load()
                     part = part.rename({"sla": run.ocean.names[0]})
                     part[run.ocean.names[0]].attrs = {"units": "m"}  # an anomaly, which the mean map makes of all
                     by_sea[name] = errors(run, part, config.domain, arguments.every)
-                    progress(row + 1, len(SEAS))
-            pooled = {name: np.concatenate([found[name] for found in by_sea.values()]) for name in by_sea["Black Sea"]}
+                    progress(row + 1, len(places))
+            methods = next(iter(by_sea.values()))
+            pooled = {name: np.concatenate([found[name] for found in by_sea.values()]) for name in methods}
             seas = {name: table(found) for name, found in by_sea.items()}
-            runs[f"seed_{seed}"] = {"pooled": table(pooled), "seas": seas}
+            worse = {method: worse_cells(seas, method) for method in ("dino", "dynamics_alone")}
+            runs[f"seed_{seed}"] = {"pooled": table(pooled), "worse_than_the_better_baseline": worse, "seas": seas}
     first = next(iter(runs.values()))["pooled"]
     summary = {
         method: {

@@ -1,5 +1,6 @@
 """The forecaster: analyse observations, forecast at any points. The whole method in one place."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .forecasts.horizon import check_horizon
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
 from .forecasts.output import as_dataset, target_points
 from .inference.analysis import Analysis, Assimilation
+from .inference.hindcasts import hindcasts
 from .inference.maps import EncodedMaps, encode_recent, is_maps
 from .model import LatentModel, Ocean
 from .model.blending import blocks
@@ -116,8 +118,9 @@ class Forecaster:
 
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""
-        drift = maps.drift(self.latent)
-        return Analysis(float(maps.times[-1]), *maps.state(self.latent, drift), maps=maps, drift=drift)
+        past = hindcasts(self.latent, self.ocean, maps)
+        last = replace(maps, record=None)  # of what lies before, an analysis keeps the hindcasts alone
+        return Analysis(float(maps.times[-1]), *maps.state(self.latent), maps=last, hindcasts=past)
 
     def analyse_observations(self, seen: Observations, end: float, length: float, smooth: bool = False) -> Analysis:
         """The states at `end` [days since 1950-01-01] from the observations of the `length` days before."""

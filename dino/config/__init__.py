@@ -75,12 +75,6 @@ class Config(Section):
             raise ValueError("data.hidden and dynamics.tracers want dynamics.form=layers; others learn from maps alone")
         if self.dynamics.descent_steps and self.dynamics.form != "quadratic":
             raise ValueError("dynamics.descent_steps wants dynamics.form=quadratic; a network has dynamics.steps")
-        can_drift = self.domain.kind == "tiles" and self.decoder.kind == "fourier" and self.dynamics.form == "network"
-        if self.dynamics.drift and not can_drift:
-            raise ValueError(
-                "dynamics.drift wants domain.kind=tiles and decoder.kind=fourier: a slow level is a uniform field of a "
-                f"tile; came {self.domain.kind} and {self.decoder.kind}"
-            )
         if self.domain.kind == "tiles" and (self.data.keep < 1 or self.data.symmetries > 1):
             raise ValueError("data.keep and data.symmetries want a single chart, not domain.kind=tiles")
         boxes = self.data.validation_areas + [box for store in self.data.stores for box in store.exclude]

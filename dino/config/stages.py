@@ -1,6 +1,6 @@
 """The stages of training: decoder, codes, dynamics; and what training from points takes beside them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -76,10 +76,14 @@ class DynamicsConfig(Section):
     step_days: float | None = Field(default=None, gt=0, description="solver step; the frame interval when absent")
     method: Literal["midpoint", "rk4"] = "rk4"
     patience: int = Field(default=6, ge=1, description="validations without improvement before stopping")
-    drift: bool = Field(
-        default=False,
-        description="tiles: their means have a slow level and slope that outlive training, where a sea rises for weeks",
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_drift(cls, given: Any) -> Any:
+        # Runs of earlier versions say that they have no slow levels, which are gone.
+        if isinstance(given, dict) and given.get("drift") is False:
+            return {name: value for name, value in given.items() if name != "drift"}
+        return given
 
 
 class PointsConfig(Section):

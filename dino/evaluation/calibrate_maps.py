@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ..data.observations import days_since_epoch
 from ..errors import NonFiniteError
 from ..forecaster import Forecaster
-from ..inference.drift import HISTORY_DAYS
-from ..inference.maps import encode_maps
+from ..inference.maps import HISTORY_DAYS, HISTORY_MAPS, encode_maps
 from ..model import LEADS, Start
 from .samples import Samples, split_variance
 from .spread_factors import Calibration, fit_factors
@@ -62,8 +61,8 @@ def segments_of(
     if dataset["latitude"].ndim != 1:
         return []
     lags, frames = forecaster.latent.lags, dataset.sizes["time"]
-    # Maps before the lags tell the slow level.
-    history = round(HISTORY_DAYS / forecaster.latent.spec.interval_days) if forecaster.latent.drifts else 0
+    # Maps before the lags are for hindcasts.
+    history = min(HISTORY_MAPS, round(HISTORY_DAYS / forecaster.latent.spec.interval_days))
     runs = [dataset]
     if "trajectory" in dataset.dims:
         runs = [dataset.isel(trajectory=index) for index in range(dataset.sizes["trajectory"])]
@@ -133,7 +132,8 @@ def _samples(forecaster: Forecaster, number: int, segment: Segment, leads: Seque
         return  # no factor of the spread mends a forecast that blows up
     assert deviation is not None
     unresolved = torch.stack([latent.model_error(float(day - analysis.time))[1] for day in days])
-    explained, rest = split_variance(ocean, deviation, unresolved, *place)
+    scale = forecaster.forecast_latent(analysis, days, spread=False).scale
+    explained, rest = split_variance(ocean, deviation, unresolved, *place, scale)
     shape, channels = (len(after), len(cells)), len(names)
     yield Samples(
         lead=np.repeat(days - analysis.time, len(cells)),

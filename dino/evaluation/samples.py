@@ -53,16 +53,24 @@ class Samples:
 
 
 def split_variance(
-    ocean: Ocean, deviation: NDArray[np.floating], unresolved: Tensor, longitude: Array, latitude: Array
+    ocean: Ocean,
+    deviation: NDArray[np.floating],
+    unresolved: Tensor,
+    longitude: Array,
+    latitude: Array,
+    scale: Tensor | None = None,
 ) -> tuple[Array, Array]:
     """Variances (time, point, channel) of what codes explain and of the residual field.
 
     deviation : (time, point, channel) of both; unresolved : (time, channel) variance of the latter in charts' units.
+    scale : (time, chart) factor of the deviations of charts, if they have one
     Blended charts add deviations, not variances: the first part is what remains of the whole.
     """
 
     def evaluate(places: Places) -> tuple[Tensor, Tensor]:
         rest = unresolved[:, None, None].expand(-1, *places.point.shape, -1)
+        if scale is not None:
+            rest = rest * scale[:, places.chart, None, None].square()
         return torch.zeros_like(rest), rest
 
     _, left = blend(ocean, unresolved, longitude, latitude, evaluate, (len(unresolved),))

@@ -26,7 +26,6 @@ from ..space.decoders import decode
 from ..training.code_statistics import encode_series, learn_code_statistics, series_metric
 from ..training.collocation import fit_quadratic
 from ..training.descent_stage import DescentStage
-from ..training.drift_noise import fit_drift
 from ..training.dynamics_stage import UNRESOLVED_CELLS, DynamicsStage, shrink_network
 from ..training.field_stage import FieldStage
 from ..training.held_out import measure_held_out
@@ -116,8 +115,6 @@ def train(
     if config.dynamics.form == "layers":
         # With draws of its own: the same again when a finished run is resumed.
         add_error_of_numbers(model, seen, torch.Generator().manual_seed(config.seed))
-    if config.dynamics.drift:
-        fit_drift(model, seen[0])
     model.eval()
     shown, ocean = without_hidden(model, ocean, len(config.data.channels))
     forecaster = Forecaster(shown, ocean, config.assimilation)

@@ -75,7 +75,9 @@ def along_track(
             variance = torch.lerp(variances[0], variances[1], share)
             field = (basis.modes @ codes.unsqueeze(-1)).squeeze(-1) + basis.offset
             explained = variance * between(forecast.calibration[..., 0]).square()
-            return field, explained + between(forecast.calibrated_unresolved)
+            first, last = (forecast.scale[node, places.chart, None] for node in (before, after))
+            scale = torch.lerp(first, last, share[..., 0]).unsqueeze(-1)
+            return field, scale.square() * (explained + between(forecast.calibrated_unresolved))
 
         mean[rows], deviation[rows] = blend(
             ocean, latent.code_variance, longitude[rows], latitude[rows], evaluate, part=low[rows], places=PLACES

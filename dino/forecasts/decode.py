@@ -38,7 +38,8 @@ def decode_points(
             made.append(values.unflatten(2, shape) + basis.offset)
             variances.append(_variance(modes, forecast, places.chart, times).unflatten(2, shape))
         explained = torch.cat(variances) * forecast.calibration[:, None, None, :, 0].square()
-        return torch.cat(made), explained + forecast.calibrated_unresolved[:, None, None]
+        variance = explained + forecast.calibrated_unresolved[:, None, None]
+        return torch.cat(made), variance * forecast.scale[:, places.chart, None, None].square()
 
     for block in blocks(len(longitude)):
         value, error = blend(ocean, latent.code_variance, longitude[block], latitude[block], evaluate, leading)

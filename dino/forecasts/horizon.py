@@ -74,16 +74,24 @@ def drawn_to_population(latent: LatentModel, forecast: "LatentForecast", leads: 
     gain = population / (population + strength[:, None].to(spread) * spread)
     codes, factor, error = forecast.codes.clone(), forecast.factor.clone(), forecast.model_error.clone()
     codes[where] = gain.unsqueeze(1) * codes[where]
-    scale = gain * growth[:, None].to(gain)
-    factor[where] = scale.sqrt()[:, None, :, None] * factor[where]
-    error[where] = scale * error[where]
+    grown = gain * growth[:, None].to(gain)
+    factor[where] = grown.sqrt()[:, None, :, None] * factor[where]
+    error[where] = grown * error[where]
     unresolved = forecast.unresolved.clone()
     unresolved[where] = torch.minimum(unresolved[where], latent.unresolved_variance.to(unresolved))
     # The population's spread wants no factor of a forecast's.
     calibration, kept = forecast.calibration.clone(), (1.0 - strength)[:, None, None].to(forecast.calibration)
     calibration[where] = 1.0 + kept * (calibration[where] - 1.0)
+    scale = forecast.scale.clone()
+    scale[where] = 1.0 + kept[..., 0] * (scale[where] - 1.0)
     return replace(
-        forecast, codes=codes, factor=factor, model_error=error, unresolved=unresolved, calibration=calibration
+        forecast,
+        codes=codes,
+        factor=factor,
+        model_error=error,
+        unresolved=unresolved,
+        calibration=calibration,
+        scale=scale,
     )
 
 

@@ -11,12 +11,13 @@ from ..data.observations import SAME_MOMENT_DAYS, datetime_of
 from ..dynamics import check_finite, mode_flows
 from ..errors import ObservationError
 from ..inference.analysis import Analysis
-from ..inference.drift import LevelForm
+from ..inference.hindcasts import Hindcasts
 from ..inference.maps import EncodedMaps
 from ..model import LatentModel, Ocean, Start
 from ..numerics.gaussian import cholesky
 from ..numerics.modes import without_gradients
 from ..space.gridmap import GridMap
+from .combination import combination
 from .horizon import drawn_to_population, integrable, residual_gain
 
 MEMBERS = 48
@@ -31,7 +32,8 @@ class LatentForecast:
     codes : (time, chart, code); factor : (time, chart, code, direction) with covariance factor factor';
     model_error : (time, code) variance added to every chart; unresolved : (time, channel) variance of what the basis
     leaves out; calibration : (time, channel, part) factors of the standard deviation of what codes explain and of what
-    is unresolved. All in the charts' normalised units.
+    is unresolved; scale : (time, chart) factor of both that hindcasts from maps found. All in the charts' normalised
+    units.
     """
 
     codes: Tensor
@@ -39,6 +41,7 @@ class LatentForecast:
     model_error: Tensor
     unresolved: Tensor
     calibration: Tensor
+    scale: Tensor
 
     @property
     def calibrated_unresolved(self) -> Tensor:
@@ -65,8 +68,7 @@ def forecast_latent(
     ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
     ahead = integrable(latent, ahead)
     carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
-    form = None if analysis.drift is None else LevelForm.of(latent)
-    codes, factor = carry(latent, ocean, _resting(analysis, form), ahead, spread)
+    codes, factor = carry(latent, ocean, analysis, ahead, spread)
     grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
     unresolved = torch.stack([variance for _, variance in grown])
     if analysis.maps is None:
@@ -79,29 +81,19 @@ def forecast_latent(
             factor[index, ..., : root.shape[-1]] = _in_few_directions(root, factor.shape[-1])
     start = Start.POINTS if analysis.maps is None else Start.MAPS
     calibration = torch.stack([latent.calibration(float(lead), start) for lead in leads])
-    made = LatentForecast(codes, factor, torch.stack([variance for variance, _ in grown]), unresolved, calibration)
-    return drawn_to_population(latent, _drifted(made, analysis, form, ahead), leads)
+    errors, scale = torch.stack([variance for variance, _ in grown]), torch.ones_like(codes[..., 0])
+    made = LatentForecast(codes, factor, errors, unresolved, calibration, scale)
+    if analysis.hindcasts is not None:
+        made = _combined(made, analysis.hindcasts, analysis.mean[:, : codes.shape[-1]], ahead)
+    return drawn_to_population(latent, made, leads)
 
 
-def _resting(analysis: Analysis, form: LevelForm | None) -> Analysis:
-    """The analysis with its slow level taken out of the codes."""
-    if form is None or analysis.drift is None:
-        return analysis
-    mean, code = analysis.mean.clone(), form.uniform.shape[1]
-    mean[:, :code] -= analysis.drift.mean[..., 0].to(mean) @ form.uniform
-    return replace(analysis, mean=mean)
-
-
-def _drifted(forecast: LatentForecast, analysis: Analysis, form: LevelForm | None, ahead: Tensor) -> LatentForecast:
-    """The forecast with the slow level `ahead` (time,) [days] put back into codes and factors."""
-    if form is None or analysis.drift is None:
-        return forecast
-    level, variance = analysis.drift.ahead(ahead)
-    codes, factor = forecast.codes + level.to(forecast.codes) @ form.uniform, forecast.factor
-    if factor.shape[-1]:
-        added = variance.sqrt().to(factor)[:, :, None] * form.uniform.T
-        factor = torch.cat([factor, added], dim=-1)
-    return replace(forecast, codes=codes, factor=factor)
+def _combined(forecast: LatentForecast, past: Hindcasts, now: Tensor, ahead: Tensor) -> LatentForecast:
+    """A forecast `ahead` (time,) [days] of codes `now` (chart, code), as hindcasts combine and scale it."""
+    found = combination(past, ahead)
+    reach = 0.5 * ahead.clamp_max(float(past.leads[-1]))[:, None, None]
+    codes = now + found.dynamics.unsqueeze(-1) * (forecast.codes - now) + found.trend.unsqueeze(-1) * reach * past.trend
+    return replace(forecast, codes=codes, scale=found.spread)
 
 
 def _carried_exactly(

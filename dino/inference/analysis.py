@@ -16,8 +16,8 @@ from ..errors import HorizonError, ObservationError
 from ..model import LatentModel, Ocean
 from ..numerics.gaussian import Gaussian
 from ..numerics.modes import without_gradients
-from .drift import Drift
 from .filter import Assimilated, Problem, Trajectory, filtered
+from .hindcasts import Hindcasts
 from .maps import EncodedMaps
 from .observed import ObservedValues, observed_values
 from .offsets import Layout, Offset, StateAndOffsets
@@ -41,7 +41,8 @@ class Analysis:
     time : end of the window, days since 1950-01-01
     mean : (chart, state) there; covariance : (chart, state, state)
     nodes : (node,) times of the window; trajectory : along it, where it was asked for
-    maps : the encoded frames, when maps were analysed; drift : the slow level of charts, which the codes of `mean` hold
+    maps : the encoded frames, when maps were analysed; hindcasts : what earlier forecasts from
+    maps were worth
     joint : the state with the offsets of sources beside it, where they are estimated
     quality : what became of the observations; seen : which they were, when points were analysed
     """
@@ -52,7 +53,7 @@ class Analysis:
     nodes: Array | None = None
     trajectory: Trajectory | None = None
     maps: EncodedMaps | None = None
-    drift: Drift | None = None
+    hindcasts: Hindcasts | None = None
     joint: StateAndOffsets | None = None
     quality: Quality = field(default_factory=Quality)
     seen: Seen | None = None

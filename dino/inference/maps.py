@@ -1,6 +1,7 @@
 """Gridded maps as observations: every frame encoded exactly, the residual field kept beside the codes."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +20,43 @@ from ..numerics.groups import batches
 from ..numerics.modes import without_gradients
 from ..space.decoders import fields
 from ..space.domain import wrap_longitude
-from .drift import HISTORY_DAYS, Drift, LevelForm, drift_of
 from .encode import encode_charts
 
 Array = NDArray[np.float64]
 
+HISTORY_DAYS, HISTORY_MAPS = 60.0, 60  # from which hindcasts are made, at most
+CELLS = 48  # of a chart at which these are compared
 FARTHEST_INTERVALS = 31  # between the last map and the moment that an analysis is asked for
+
+
+class Record(NamedTuple):
+    """Maps up to the last one in the charts' own units, which tell what forecasts from them were worth.
+
+    times : (frame,) days since 1950-01-01; codes : (frame, chart, code)
+    values : (frame, chart, place, channel) at some cells of every chart, NaN where nothing is known; coordinates :
+    (chart, place, input) of these cells
+    """
+
+    times: Array
+    codes: Tensor
+    values: Tensor
+    coordinates: Tensor
+
+    def until(self, count: int) -> "Record":
+        """Its first frames."""
+        return Record(self.times[:count], self.codes[:count], self.values[:count], self.coordinates)
+
+    def charts(self, which: slice) -> "Record":
+        """Some of its charts."""
+        return Record(self.times, self.codes[:, which], self.values[:, which], self.coordinates[which])
+
+    def even(self, interval_days: float) -> "Record":
+        """Its last frames as far back as they are an interval apart, at most those of the history."""
+        even = np.isclose(np.diff(self.times), interval_days, atol=1e-3)
+        even &= self.times[:-1] >= self.times[-1] - HISTORY_DAYS
+        gaps = np.flatnonzero(~even)
+        first = max(int(gaps[-1]) + 1 if len(gaps) else 0, len(self.times) - HISTORY_MAPS - 1)
+        return Record(self.times[first:], self.codes[first:], self.values[first:], self.coordinates)
 
 
 @dataclass(frozen=True)
@@ -35,7 +67,7 @@ class EncodedMaps:
     codes : (time, chart, code); covariance : (time, chart, code, code), one time for all when gaps stay in place
     longitude, latitude : (point,) cells; shape : of the grid
     residual : (time, channel, point) the residual field, what the blended decode leaves, relative to the spread
-    earlier : times (frame,) and codes (frame, chart, code) of maps before them, which tell the slow level of charts
+    record : these maps and those before them, for hindcasts
     """
 
     times: Array
@@ -46,46 +78,25 @@ class EncodedMaps:
     shape: tuple[int, int]
     axes: tuple[Array, Array]
     residual: Tensor
-    earlier: tuple[Array, Tensor] | None = None
+    record: Record | None = None
 
     def frames(self, which: slice) -> "EncodedMaps":
         """The same maps over part of the times."""
         covariance = self.covariance if len(self.covariance) == 1 else self.covariance[which]
+        after = len(self.times) - which.indices(len(self.times))[1]
         return replace(
             self,
             times=self.times[which],
             codes=self.codes[which],
             covariance=covariance,
             residual=self.residual[which],
-            earlier=self._before(which.indices(len(self.times))[0]),
+            record=None if self.record is None else self.record.until(len(self.record.times) - after),
         )
 
-    def _before(self, first: int) -> tuple[Array, Tensor]:
-        """Times and codes of what comes before frame `first`."""
-        times, codes = self.earlier or (self.times[:0], self.codes[:0])
-        return np.concatenate([times, self.times[:first]]), torch.cat([codes, self.codes[:first]])
-
     @without_gradients
-    def drift(self, latent: LatentModel) -> Drift | None:
-        """The slow level at the last frame, from all maps of `HISTORY_DAYS`; None where the model has none."""
-        if not latent.drifts:
-            return None
-        times, codes = self._before(len(self.times))
-        recent = times >= times[-1] - HISTORY_DAYS
-        levels = codes[torch.as_tensor(recent)] @ LevelForm.of(latent).measure.T
-        return drift_of(levels, times[recent], latent.drift_noise)
-
-    @without_gradients
-    def state(self, latent: LatentModel, drift: Drift | None = None) -> tuple[Tensor, Tensor]:
-        """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before.
-
-        drift : the derivatives are of what its path leaves of the codes
-        """
+    def state(self, latent: LatentModel) -> tuple[Tensor, Tensor]:
+        """Mean (chart, state) and covariance of the state at the last frame, derivatives from the changes before."""
         mean = latent.initialiser(self.codes[-(latent.lags + 1) :].movedim(0, 1))
-        if drift is not None:
-            ago = torch.as_tensor(self.times[-(latent.lags + 1) :] - self.times[-1])
-            path = (drift.path(ago).to(mean) - drift.mean[..., 0].to(mean)) @ LevelForm.of(latent).uniform
-            mean = mean - latent.initialiser(path.movedim(0, 1))
         code, size = latent.dynamics.code_size, mean.shape[-1]
         covariance = 1e-8 * torch.eye(size, dtype=mean.dtype, device=mean.device).repeat(len(mean), 1, 1)
         covariance[:, :code, :code] += self.covariance[-1]
@@ -124,12 +135,12 @@ def recent_maps(
 def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: int | None = None) -> EncodedMaps:
     """Encode all frames of a field dataset; raises `ObservationError` or `EmptyDataError` for what does not fit.
 
-    wanted : frames, the last ones, that forecasts start from; earlier ones tell the slow level alone and may be empty
+    wanted : frames, the last ones, that forecasts start from; earlier ones are for hindcasts alone and may be empty
     """
     dataset = entered(dataset, ocean.names, ocean.units)
-    values, times, place, shape = _cells(ocean, dataset, wanted)
+    held, times, place, shape = _cells(ocean, dataset, wanted)
     ocean.cover.check(*place)
-    anomaly = (values - ocean.background.at(*place)) / ocean.spread
+    anomaly = (held - ocean.background.at(*place)) / ocean.spread
     like, count = latent.code_variance, len(anomaly)
     pairs = ocean.cover.pairs(*place)
     seen = torch.as_tensor(anomaly, device=like.device).to(like)
@@ -139,12 +150,19 @@ def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: 
     prior = latent.code_prior
     codes = prior.mean.repeat(count, ocean.charts, 1)
     covariances = []
+    values = codes.new_full((count, ocean.charts, CELLS, len(ocean.names)), torch.nan)
+    spots = codes.new_zeros(ocean.charts, CELLS, coordinates.shape[1])
     for batch in batches(chart, BATCH_PLACES):
         here = seen[:, cell[batch.row]] / amplitude[batch.group, None, None]
         here = torch.where(batch.known.unsqueeze(-1), here, torch.nan)
         found = encode_charts(latent.decoder, coordinates[batch.row], here, latent.spec.noise_variance, prior)
         codes[:, batch.group] = found.mean
         covariances.append((batch.group, found.covariance))
+        # Cells of a chart that are as far apart in its rows as they can be; padding comes last.
+        spread = (torch.arange(CELLS, device=like.device) + 0.5) / CELLS
+        chosen = (spread * batch.known.sum(1, keepdim=True)).long()
+        values[:, batch.group] = here.gather(2, chosen[None, :, :, None].expand(count, -1, -1, here.shape[-1]))
+        spots[batch.group] = coordinates[batch.row.gather(1, chosen)]
     frames = max(len(covariance) for _, covariance in covariances)
     covariance = prior.covariance.repeat(frames, ocean.charts, 1, 1)
     for group, part in covariances:
@@ -161,14 +179,14 @@ def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: 
         shape=shape,
         axes=(rows.values.astype(float), columns.values.astype(float)),
         residual=like.new_tensor(np.nan_to_num(np.moveaxis(anomaly[first:] - fitted, 2, 1))),
-        earlier=(times[:first], codes[:first]) if first else None,
+        record=Record(times, codes, values, spots),
     )
 
 
 def encode_recent(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, end: float | None) -> EncodedMaps | None:
     """The last frames up to `end`, as many as a forecast starts from, encoded; None where `recent_maps` has none."""
-    wanted, history = latent.lags + 1, HISTORY_DAYS if latent.drifts else 0.0
-    maps = recent_maps(dataset, wanted, latent.spec.interval_days, end, history)
+    wanted, interval = latent.lags + 1, latent.spec.interval_days
+    maps = recent_maps(dataset, wanted, interval, end, min(HISTORY_DAYS, HISTORY_MAPS * interval))
     return None if maps is None else encode_maps(latent, ocean, maps, wanted)
 
 

@@ -7,7 +7,7 @@ import torch
 from .latent import LatentModel
 from .ocean import Ocean
 
-_BY_CHANNEL = {"unresolved_error": 1, "unresolved_variance": 0, "spread_factor": 2, "drift_noise": 0}
+_BY_CHANNEL = {"unresolved_error": 1, "unresolved_variance": 0, "spread_factor": 2}
 _READOUT = ("decoder.readout", "decoder.readout_bias")
 
 

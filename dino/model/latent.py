@@ -54,8 +54,7 @@ class LatentModel(nn.Module):
     start after 0, 1, 2 ... intervals, measured on validation data; unresolved_variance (channel,) of what the basis
     leaves out; process_noise (state, state) error covariance that a state gains in a day;
     spread_factor (start, lead, channel, part) factors of forecasts' standard deviations after 0, 1, ... intervals, for
-    every `Start`, of the part that codes explain and of the part the basis leaves out: 1 until they are fitted;
-    drift_noise (channel, 2) of the slow level of a chart, see `inference.drift`: 0 where there is none.
+    every `Start`, of the part that codes explain and of the part the basis leaves out: 1 until they are fitted.
     """
 
     code_variance: Tensor
@@ -65,7 +64,6 @@ class LatentModel(nn.Module):
     unresolved_variance: Tensor
     process_noise: Tensor
     spread_factor: Tensor
-    drift_noise: Tensor
     dynamics: Dynamics
 
     def __init__(self, spec: LatentSpec) -> None:
@@ -96,7 +94,6 @@ class LatentModel(nn.Module):
         self.register_buffer("unresolved_variance", torch.zeros(channels))
         self.register_buffer("process_noise", torch.zeros(d.order * code, d.order * code))
         self.register_buffer("spread_factor", torch.ones(len(Start), LEADS, channels, 2))
-        self.register_buffer("drift_noise", torch.zeros(channels, 2))
 
     @property
     def device(self) -> torch.device:
@@ -104,14 +101,9 @@ class LatentModel(nn.Module):
         return self.code_variance.device
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # Runs of earlier versions have no drift.
-        state_dict.setdefault(f"{prefix}drift_noise", torch.zeros_like(self.drift_noise))
+        # Runs of earlier versions have sizes of slow levels, which are gone.
+        state_dict.pop(f"{prefix}drift_noise", None)
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-    @property
-    def drifts(self) -> bool:
-        """Whether charts have a slow level beside what codes do."""
-        return bool((self.drift_noise > 0).all())
 
     @property
     def code_prior(self) -> Gaussian:

@@ -128,13 +128,17 @@ def test_configs_of_experiments_fit_their_systems(system, quick, protocol, keep)
         (["dynamics.form=layers", "data.hidden=[below]", "domain.kind=periodic_box"], "dynamics.order=1"),
         (["data.hidden=[below]"], "form=layers"),
         (["dynamics.ridge=0"], "dynamics.ridge"),
-        (["dynamics.drift=true", "domain.kind=region"], "dynamics.drift wants domain.kind=tiles.*came region"),
-        (["dynamics.drift=true", "domain.kind=tiles", "decoder.kind=siren"], "a uniform field"),
+        (["dynamics.drift=true"], "dynamics.drift"),
     ],
 )
 def test_settings_that_exclude_each_other_are_refused(minimal, overrides, message):
     with pytest.raises(ConfigError, match=message):
         load_config(minimal, overrides)
+
+
+def test_runs_that_said_no_to_slow_levels_are_read(minimal):
+    """Earlier versions wrote the setting into every run."""
+    assert load_config(minimal, ["dynamics.drift=false"]).dynamics == load_config(minimal).dynamics
 
 
 def test_the_quadratic_form_and_kept_cells_are_accepted(minimal):

@@ -113,18 +113,25 @@ def test_calibrating_twice_changes_nothing(forecaster, sea):
 
 
 def test_a_spread_made_too_large_is_found_out(forecaster, sea):
-    """The measured errors three times as large and the analysis exact: the factors come out a third."""
-    chosen, model = segments(forecaster, sea), forecaster.latent
+    """The measured errors three times as large and the analysis exact: the factors come out a third.
+
+    Without maps before the lags, from which hindcasts would have found it out.
+    """
+    model = forecaster.latent
+    whole = segments(forecaster, sea)
+    chosen = [Segment(s.maps.isel(time=slice(s.start - model.lags, None)), model.lags) for s in whole]
     for table in (model.lead_error, model.unresolved_error):
         table.copy_(torch.linspace(0.01, 0.3, len(table))[:, None].expand_as(table))
     model.code_variance.fill_(1e-12)  # a prior so narrow that the analysis has no spread of its own
     plain = calibrate_from_maps(forecaster, chosen)
     model.lead_error.mul_(9.0)
     model.unresolved_error.mul_(9.0)
-    large = calibrate_from_maps(forecaster, chosen)
+    large, told = (calibrate_from_maps(forecaster, some) for some in (chosen, whole))
     assert plain is not None
     assert large is not None
+    assert told is not None
     np.testing.assert_allclose(large.factors, plain.factors / 3.0, rtol=1e-2)
+    assert (told.factors > large.factors).all()
 
 
 def test_without_a_segment_the_model_stays(forecaster):

@@ -38,6 +38,14 @@ def test_what_the_basis_leaves_out_is_scaled_by_the_amplitudes(run):
         np.testing.assert_allclose(np.sqrt(rest[row, :, 0]), deviation * amplitude * ocean.spread[0], rtol=1e-6)
 
 
+def test_deviations_that_hindcasts_scale_are_split_with_their_factor(run):
+    _, ocean = run
+    left, whole = torch.tensor([[0.04]]), np.full((1, 3, 1), 1e3)
+    twice = split_variance(ocean, whole, left, *PLACE, torch.full((1, ocean.charts), 2.0))
+    once = split_variance(ocean, whole, left, *PLACE)
+    np.testing.assert_allclose(twice[1], 4 * once[1], rtol=1e-6)
+
+
 def test_the_rest_is_never_more_than_the_whole(run):
     _, ocean = run
     explained, rest = split_variance(ocean, np.full((1, 3, 1), 1e-6), torch.full((1, 1), 0.5), *PLACE)

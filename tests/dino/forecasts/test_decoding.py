@@ -39,6 +39,7 @@ def ahead(randomly):
         model_error=0.02 * randomly(TIMES, CODE).square(),
         unresolved=0.1 * randomly(TIMES, 1).square(),
         calibration=1.0 + randomly(TIMES, 1, 2).square(),
+        scale=1.0 + randomly(TIMES, 1).square(),
     )
 
 
@@ -61,7 +62,8 @@ def test_fields_and_their_spread_are_the_formula(twin, ahead):
         covariance = ahead.factor[time, 0] @ ahead.factor[time, 0].T + torch.diag(ahead.model_error[time])
         explained, left = ahead.calibration[time, 0]
         variance = explained**2 * (modes @ covariance @ modes.T).diagonal() + left**2 * ahead.unresolved[time, 0]
-        np.testing.assert_allclose(deviation[time, :, 0], unit * variance.sqrt(), rtol=1e-5)
+        expected = unit * ahead.scale[time, 0] * variance.sqrt()
+        np.testing.assert_allclose(deviation[time, :, 0], expected, rtol=1e-5)
 
 
 def test_without_a_spread_the_field_is_the_same(twin, ahead):
@@ -75,5 +77,5 @@ def test_without_a_spread_the_field_is_the_same(twin, ahead):
 def test_what_is_known_exactly_has_the_spread_of_what_the_basis_leaves_out(twin, ahead):
     known = replace(ahead, factor=ahead.factor[..., :0], model_error=torch.zeros_like(ahead.model_error))
     _, deviation = decoded(twin, known)
-    expected = 1.7 * twin.spread * known.calibrated_unresolved.sqrt()
+    expected = 1.7 * twin.spread * known.scale * known.calibrated_unresolved.sqrt()
     np.testing.assert_allclose(deviation, expected[:, None].expand(-1, 4, -1), rtol=1e-5)

@@ -165,23 +165,43 @@ def test_the_state_at_the_last_frame_has_its_tendency_from_the_changes_before():
         torch.testing.assert_close(covariance[chart], expected)
 
 
-def test_earlier_maps_tell_the_level_alone():
-    """Of more maps than are wanted the last are encoded as ever; earlier ones keep their codes, blank ones go."""
+def test_earlier_maps_are_for_hindcasts_alone():
+    """Of more maps than are wanted the last are encoded as ever; earlier ones are in the record, blank ones go."""
     latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(False)
     whole = encode_maps(latent, ocean, maps)
     made = encode_maps(latent, ocean, maps, 2)
     torch.testing.assert_close(made.codes, whole.codes[2:])
     torch.testing.assert_close(made.residual, whole.residual[2:])
     np.testing.assert_array_equal(made.times, whole.times[2:])
-    torch.testing.assert_close(made.earlier[1], whole.codes[:2])
+    torch.testing.assert_close(made.record.codes, whole.codes)
     part = whole.frames(slice(2, 4))
-    np.testing.assert_array_equal(part.earlier[0], made.earlier[0])
-    torch.testing.assert_close(part.earlier[1], made.earlier[1])
-    torch.testing.assert_close(whole.frames(slice(1, 4)).frames(slice(1, 3)).earlier[1], made.earlier[1])
+    np.testing.assert_array_equal(part.record.times, made.record.times)
+    torch.testing.assert_close(part.record.codes, made.record.codes)
+    torch.testing.assert_close(whole.frames(slice(1, 4)).frames(slice(1, 2)).record.codes, whole.codes[:3])
     blank = maps.where(maps["time"] != TIMES[1])
     left = encode_maps(latent, ocean, blank, 2)
-    np.testing.assert_array_equal(left.earlier[0], whole.times[:1])
+    np.testing.assert_array_equal(left.record.times, whole.times[[0, 2, 3]])
     torch.testing.assert_close(left.codes, whole.codes[2:])
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_record_has_cells_of_every_chart(moving):
+    latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(moving)
+    made = encode_maps(latent, ocean, maps).record
+    x, y = (a.ravel() for a in np.meshgrid(maps["longitude"], maps["latitude"]))
+    values = np.stack([maps[name].values.reshape(4, -1) for name in ("u", "v")], axis=-1)
+    anomaly = (values - ocean.background.at(x, y)) / ocean.spread
+    for chart, (domain, amplitude) in enumerate(zip(ocean.cover.charts, ocean.cover.amplitude, strict=True)):
+        inside = domain.contains(x, y)
+        if not inside.any():
+            assert torch.isnan(made.values[:, chart]).all()
+            continue
+        places = domain.coordinates(x[inside], y[inside])
+        nearest = np.abs(made.coordinates[chart].numpy()[:, None] - places).sum(-1)
+        assert nearest.min(1).max() < 1e-9
+        mine = anomaly[:, inside][:, nearest.argmin(1)] / amplitude
+        np.testing.assert_allclose(made.values[:, chart], mine, rtol=1e-9, atol=1e-12)
+        assert len(np.unique(nearest.argmin(1))) == min(48, inside.sum())
 
 
 def test_recent_maps_come_with_their_history():
