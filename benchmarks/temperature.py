@@ -185,7 +185,7 @@ def peers(maps: NDArray[np.float32], motion: dict[bool, MotionSettings], truth: 
         maps = filled(case)[:GIVEN]
         model = case.sea.motion(motion[case.cloudy])
         flow = model.estimated(maps, case.given()[1])
-        return np.concatenate([maps[-1:], model.forecast(maps[-1], flow, AHEAD)]), None
+        return np.concatenate([maps[-1:], model.forecast(maps[-1], flow, AHEAD, model.source(maps, flow))]), None
 
     def truly_carried(case: Case) -> tuple[Array, None]:
         last = filled(case)[GIVEN - 1]

@@ -4,8 +4,8 @@ The motion is a streamfunction and a mean flow, steady for the days of the maps.
 
     sum of weights (next map - map carried a day)² + smoothness sum of (wave number / scale)^slope |psi|²,
 
-by Gauss and Newton's method on maps that are smoothed less and less (Lucas & Kanade 1981; Horn & Schunck 1981): variational optical
-flow whose smoothness is told wave by wave. The carried field is the whole temperature, so that a known large-scale
+by Gauss and Newton's method on maps that are smoothed less and less (Lucas & Kanade 1981; Horn & Schunck 1981):
+variational optical flow whose smoothness is told wave by wave. The carried field is the whole temperature, so that a known large-scale
 gradient counts. Maps are departures from it on a square periodic box.
 """
 
@@ -28,6 +28,8 @@ class MotionSettings:
     hidden : weight of a cell that was not seen over that of one that was
     coarse : widths [cells] of the smoothing, one after the other; rounds : Gauss-Newton steps at each
     mixing : diffusivity [km²/day] and damping : rate [1/day] of the forecast
+    source : share of what the motion leaves of the last day's change, smoothed over `source_cells`, that goes on, and
+    memory : days in which it fades
     """
 
     waves: int = 9
@@ -39,6 +41,9 @@ class MotionSettings:
     rounds: int = 3
     mixing: float = 20.0
     damping: float = 0.0
+    source: float = 0.5
+    source_cells: float = 2.0
+    memory: float = 3.0
 
     def changed(self, **values: float) -> "MotionSettings":
         """The same with some settings changed."""
@@ -85,11 +90,17 @@ class Motion:
                 found = found + self._correction(found, smooth, weights)
         return self._flow(found)
 
-    def forecast(self, last: Array, flow: Array | list[Array], days: int) -> Array:
+    def source(self, maps: Array, flow: Array) -> Array:
+        """(row, column) what goes on of the change [K/day] of the last of the maps that the flow does not make."""
+        left = maps[-1] - self._mixed(self.carried(maps[-2], flow))
+        return self.settings.source * gaussian_filter(left, self.settings.source_cells, mode="wrap")
+
+    def forecast(self, last: Array, flow: Array | list[Array], days: int, source: Array | float = 0.0) -> Array:
         """The last map carried on: (day, row, column) 1..days ahead, by one flow or by one of every day."""
         kept = []
         for day in range(days):
-            last = self._mixed(self.carried(last, flow[day] if isinstance(flow, list) else flow))
+            fading = np.exp(-(day + 1) / self.settings.memory)
+            last = self._mixed(self.carried(last, flow[day] if isinstance(flow, list) else flow)) + fading * source
             kept.append(last)
         return np.stack(kept)
 

@@ -14,57 +14,51 @@ ENOUGH, MOST_ROUNDS = 1e-4, 400
 
 
 class StationaryOcean:
-    """Lagged covariances of the waves of training maps (trajectory, day, row, column), departures from climatology."""
+    """Covariance in time of every wave, from training maps (trajectory, day, row, column) of departures.
 
-    def __init__(self, maps: NDArray[np.floating], lags: int) -> None:
-        self.cells, self.lags = maps.shape[-1], lags
-        count = maps.shape[1]
-        self.covariance = np.zeros((lags + 1, self.cells, self.cells), complex)
+    covariance : (row, column, day, day) over `length` days in a row; of a sample, so that it is never negative
+    """
+
+    def __init__(self, maps: NDArray[np.floating], length: int) -> None:
+        starts = range(maps.shape[1] - length + 1)
+        cells = maps.shape[-1]
+        self.covariance = np.zeros((cells, cells, length, length), complex)
         for trajectory in maps:
-            waves = np.fft.fft2(trajectory.astype(np.float64), norm="ortho")
-            for lag in range(lags + 1):
-                self.covariance[lag] += (waves[lag:] * waves[: count - lag].conj()).mean(0)
-        self.covariance /= len(maps)
+            waves = np.moveaxis(np.fft.fft2(trajectory.astype(np.float64), norm="ortho"), 0, -1)
+            # (row, column, start, day)
+            windows = np.lib.stride_tricks.sliding_window_view(waves, length, axis=-1)
+            self.covariance += np.swapaxes(windows, -1, -2) @ windows.conj()
+        self.covariance /= len(maps) * len(starts)
 
-    def forecast(self, maps: Array, days: int, noise: float = 0.03) -> Array:
+    def forecast(self, maps: Array, days: int, noise: float) -> Array:
         """(day, row, column) 1..days after the last of the maps (day, row, column).
 
         noise : standard deviation [K] that every value is taken to be off by, the ridge of the regression
         """
-        waves, past = np.fft.fft2(maps, norm="ortho"), len(maps)
-        lag = np.subtract.outer(np.arange(past), np.arange(past))
-        known = self._at(lag) + noise**2 * np.eye(past)
-        ahead = self._at(np.add.outer(np.arange(1, days + 1), past - 1 - np.arange(past)))
-        weights = np.linalg.solve(known, np.moveaxis(waves, 0, -1)[..., None])
-        return np.fft.ifft2(np.moveaxis((ahead @ weights)[..., 0], -1, 0), norm="ortho").real
-
-    def _at(self, lag: NDArray[np.int64]) -> NDArray[np.complex128]:
-        """(row, column, *lag) covariance of waves at lags of any sign."""
-        found = np.where((lag >= 0)[..., None, None], self.covariance[abs(lag)], self.covariance[abs(lag)].conj())
-        return np.moveaxis(found, (-2, -1), (0, 1))
+        past = len(maps)
+        waves = np.moveaxis(np.fft.fft2(maps, norm="ortho"), 0, -1)[..., None]
+        known = self.covariance[..., :past, :past] + noise**2 * np.eye(past)
+        ahead = self.covariance[..., past : past + days, :past] @ np.linalg.solve(known, waves)
+        return np.fft.ifft2(np.moveaxis(ahead[..., 0], -1, 0), norm="ortho").real
 
     def interpolated(self, values: Array, seen: NDArray[np.bool_], noise: float, days: int) -> Array:
         """(day, row, column) on the days of `values` (day, row, column) and `days` more, from the cells that were seen.
 
         noise : standard deviation [K] of a value. Conjugate gradients on (covariance + noise²) of the seen cells.
         """
-        length = len(values) + days
-        kernel = self._kernel(length)
+        past, length = len(values), len(values) + days
+        backwards = self.covariance[..., :length, :past]
 
         def spread(weights: Array) -> Array:
-            whole = np.zeros((2 * length, self.cells, self.cells))
-            whole[: len(values)] = weights
-            return np.fft.irfftn(kernel * np.fft.rfftn(whole), s=whole.shape)[:length]
-
-        def operator(weights: Array) -> Array:
-            return np.where(seen, spread(weights)[: len(values)] + noise**2 * weights, 0.0)
+            waves = np.moveaxis(np.fft.fft2(weights, norm="ortho"), 0, -1)[..., None]
+            return np.fft.ifft2(np.moveaxis((backwards @ waves)[..., 0], -1, 0), norm="ortho").real
 
         right = np.where(seen, values, 0.0)
         weights, rest = np.zeros_like(right), right
         along, now = rest, float((rest * rest).sum())
         least = ENOUGH**2 * now
         for _ in range(MOST_ROUNDS):
-            image = operator(along)
+            image = np.where(seen, spread(along)[:past] + noise**2 * along, 0.0)
             step = now / float((along * image).sum())
             weights, rest = weights + step * along, rest - step * image
             before, now = now, float((rest * rest).sum())
@@ -72,14 +66,6 @@ class StationaryOcean:
                 break
             along = rest + now / before * along
         return spread(weights)
-
-    def _kernel(self, length: int) -> NDArray[np.complex128]:
-        """Transform in space and time of the covariance, laid out for lags up to `length`; never negative."""
-        lags = np.zeros((2 * length, self.cells, self.cells), complex)
-        lags[:length] = self.covariance[:length]
-        lags[length + 1 :] = self.covariance[1:length][::-1].conj()
-        spectrum = np.fft.fft(lags, axis=0).real.clip(0.0)  # a sample's covariance at long lags may not be one
-        return spectrum[..., : self.cells // 2 + 1]
 
 
 class PrincipalRegression:
