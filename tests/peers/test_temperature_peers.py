@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from peers.temperature.motion import Motion, MotionSettings
-from peers.temperature.stationary import PrincipalRegression, StationaryOcean
+from peers.temperature.stationary import StationaryOcean
 
 CELLS, LENGTH = 24, 480.0
 
@@ -77,7 +77,3 @@ class TestLinear:
         noisy = np.where(seen, values + 0.05 * generator.standard_normal(values.shape), np.nan)
         made = ocean.interpolated(noisy, seen, 0.05, 3)
         assert np.sqrt(np.mean((made - travelling[1, :7]) ** 2)) < 0.1 * values.std()
-
-    def test_components_are_carried_on(self, travelling):
-        made = PrincipalRegression(travelling, 48, 2, 3, 1e-8).forecast(travelling[2, :4])
-        assert made == pytest.approx(travelling[2, 4:7], abs=0.12)

@@ -4,9 +4,9 @@ The motion is a streamfunction and a mean flow, steady for the days of the maps.
 
     sum of weights (next map - map carried a day)² + smoothness sum of (wave number / scale)^slope |psi|²,
 
-by Gauss and Newton's method on maps that are smoothed less and less (Lucas & Kanade 1981; Horn & Schunck 1981):
-variational optical flow whose smoothness is told wave by wave. The carried field is the whole temperature, so that a known large-scale
-gradient counts. Maps are departures from it on a square periodic box.
+by Gauss and Newton's method on maps that are smoothed less and less (Lucas & Kanade 1981; Horn & Schunck 1981). What
+is carried is the whole temperature, so that a known large-scale gradient counts; maps are departures from it on a square
+periodic box.
 """
 
 from dataclasses import dataclass, replace

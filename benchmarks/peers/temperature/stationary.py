@@ -66,29 +66,3 @@ class StationaryOcean:
                 break
             along = rest + now / before * along
         return spread(weights)
-
-
-class PrincipalRegression:
-    """Ridge regression from principal components of several days to those of the days after."""
-
-    def __init__(self, maps: NDArray[np.floating], rank: int, lags: int, days: int, ridge: float) -> None:
-        flat = maps.reshape(-1, maps.shape[-1] ** 2).astype(np.float64)
-        self.mean = flat.mean(0)
-        vectors = np.linalg.eigh((flat - self.mean).T @ (flat - self.mean))[1]
-        self.basis, self.lags, self.shape = vectors[:, ::-1][:, :rank], lags, maps.shape[-2:]
-        codes = ((flat - self.mean) @ self.basis).reshape(*maps.shape[:2], rank)
-        starts = range(lags - 1, maps.shape[1] - days)
-        past = np.concatenate([self._past(codes, start) for start in starts])
-        gram = past.T @ past
-        gram += ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
-        ahead = [np.concatenate([codes[:, start + lead] for start in starts]) for lead in range(1, days + 1)]
-        self.weights = np.linalg.solve(gram, past.T @ np.concatenate(ahead, axis=1)).reshape(-1, days, rank)
-
-    def _past(self, codes: Array, start: int) -> Array:
-        return codes[:, start - self.lags + 1 : start + 1].reshape(len(codes), -1)
-
-    def forecast(self, maps: Array) -> Array:
-        """(day, row, column) after the last of the maps (day, row, column); the last `lags` are used."""
-        codes = (maps.reshape(len(maps), -1) - self.mean) @ self.basis
-        ahead = np.einsum("i,idr->dr", self._past(codes[None], len(maps) - 1)[0], self.weights)
-        return (self.mean + ahead @ self.basis.T).reshape(-1, *self.shape)
