@@ -4,9 +4,9 @@ The motion is a streamfunction and a mean flow, steady for the days of the maps.
 
     sum of weights (next map - map carried a day)² + smoothness sum of (wave number / scale)^slope |psi|²,
 
-by Gauss and Newton's method on maps that are smoothed less and less (Lucas & Kanade 1981; Horn & Schunck 1981). What
-is carried is the whole temperature, so that a known large-scale gradient counts; maps are departures from it on a square
-periodic box.
+by Gauss and Newton's method on maps that are smoothed less and less (Lucas & Kanade 1981; Horn & Schunck 1981).
+What is carried is the whole temperature, so that a known large-scale gradient counts; maps are departures from it on a
+square periodic box.
 """
 
 from dataclasses import dataclass, replace
@@ -130,7 +130,7 @@ class Motion:
             jacobian = -(self.velocity[0] * eastward.ravel() + self.velocity[1] * (northward + self.gradient).ravel())
             normal = normal + (jacobian * weight.ravel()) @ jacobian.T
             right = right + (jacobian * weight.ravel()) @ (after - moved).ravel()
-        return np.linalg.solve(normal, right)
+        return np.asarray(np.linalg.solve(normal, right), np.float64)
 
     def slopes(self, field: Array) -> tuple[Array, Array]:
         """Eastward and northward derivative [1/km]."""
