@@ -118,8 +118,7 @@ class Forecaster:
 
     def analyse_maps(self, maps: EncodedMaps) -> Analysis:
         """The state at the last of some encoded maps, its tendency from the changes before."""
-        past = hindcasts(self.latent, self.ocean, maps)
-        last = replace(maps, record=None)  # of what lies before, an analysis keeps the hindcasts alone
+        past, last = hindcasts(self.latent, self.ocean, maps), replace(maps, record=None)
         return Analysis(float(maps.times[-1]), *maps.state(self.latent), maps=last, hindcasts=past)
 
     def analyse_observations(self, seen: Observations, end: float, length: float, smooth: bool = False) -> Analysis:
