@@ -45,15 +45,14 @@ def measure_model_error(model: LatentModel, validation: CodeSeries) -> None:
         known = known + segments.known.double().sum(0)
         missed = (segments.forecast - segments.target).double().square() * segments.known[..., None]
         squared = squared + missed.sum(0)
-        rest = rest + (_unresolved_errors(model, part, segments) * segments.known).sum(0)
+        rest = rest + (_unresolved_errors(model, part, segments) * segments.known[..., None]).sum(0)
         jumps = _state_jumps(model, part, segments)
         jump, starts = jump + jumps.T @ jumps, starts + len(jumps)
-    squared, rest = squared / known[:, None], rest / known
+    squared, rest = squared / known[:, None], rest / known[:, None]
     model.process_noise.copy_(shrunk(jump / starts, model) / model.spec.interval_days)
-    model.unresolved_variance.fill_(float(validation.unresolved.square().mean()))
+    model.unresolved_variance.copy_(_by_channel(validation.unresolved.double().square(), model).mean((0, 1)))
     model.lead_error.copy_(_extend(squared, LEADS).to(model.lead_error))
-    unresolved = _extend(rest[:, None], LEADS).to(model.unresolved_error)
-    model.unresolved_error.copy_(unresolved.expand_as(model.unresolved_error))
+    model.unresolved_error.copy_(_extend(rest, LEADS).to(model.unresolved_error))
 
 
 def _some_at_a_time(data: CodeSeries) -> Iterator[CodeSeries]:
@@ -64,13 +63,18 @@ def _some_at_a_time(data: CodeSeries) -> Iterator[CodeSeries]:
 
 
 def _unresolved_errors(model: LatentModel, data: CodeSeries, segments: Segments) -> Tensor:
-    """(segment, lead) mean squared error of forecasts of what the codes leave."""
+    """(segment, lead, channel) mean squared error of forecasts of what the codes leave."""
     history = gather_steps(data.unresolved, segments.series, segments.start, range(-model.lags, 1))
     reach = segments.forecast.shape[1]
     leads = torch.arange(1.0, reach + 1) * model.spec.interval_days
     after = segments.start[:, None] + torch.arange(1, reach + 1, device=segments.start.device)
     target = data.unresolved[segments.series[:, None], after.clamp_max(data.unresolved.shape[1] - 1)]
-    return (model.forecast_unresolved(history, leads) - target).double().square().mean(-1)
+    return _by_channel((model.forecast_unresolved(history, leads) - target).double().square(), model)
+
+
+def _by_channel(squares: Tensor, model: LatentModel) -> Tensor:
+    """(..., channel) means over cells of values (..., value): fields of one channel are finer than those of another."""
+    return squares.unflatten(-1, (-1, model.spec.channels)).mean(-2)
 
 
 def _state_jumps(model: LatentModel, data: CodeSeries, segments: Segments) -> Tensor:
