@@ -60,7 +60,9 @@ def of_channels(seen: xr.Dataset, names: tuple[str, ...]) -> xr.Dataset:
     return index_by_day(seen.isel(obs=np.flatnonzero(whole)).drop_vars(["day", "day_offset"]))
 
 
-def ours(forecaster: Forecaster, seas: list[Sea], seen: list[xr.Dataset], names: tuple[str, ...], noise: float) -> Method:
+def ours(
+    forecaster: Forecaster, seas: list[Sea], seen: list[xr.Dataset], names: tuple[str, ...], noise: float
+) -> Method:
     """Forecasts of a run from the observations of some channels."""
     setting = forecaster.assimilation.model_copy(update={"window_days": WINDOW_DAYS, "node_days": NODE_DAYS})
     runner, parts = Forecaster(forecaster.latent, forecaster.ocean, setting), [of_channels(one, names) for one in seen]
@@ -89,7 +91,9 @@ def interpolation(seas: list[Sea], seen: list[xr.Dataset]) -> Method:
         if index not in fitted:
             fitted[index] = fitted_interpolation(points.between(points.time[0], points.time[0] + LEARNED), None)
         window = fitted[index](points.between(day - WINDOW_DAYS, day), day)
-        made = [window.predict(day + lead, *mesh(store["longitude"].values, store["latitude"].values)) for lead in LEADS]
+        made = [
+            window.predict(day + lead, *mesh(store["longitude"].values, store["latitude"].values)) for lead in LEADS
+        ]
         return np.stack([mean for mean, _ in made]), np.stack([spread for _, spread in made])
 
     return forecast

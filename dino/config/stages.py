@@ -16,7 +16,9 @@ class DecoderConfig(Section):
     layers: int = Field(default=3, ge=1, description="layers behind the first; 1 when absent for kind siren")
     scale: float = Field(default=8.0, gt=0, description="fourier: spread of the filter frequencies")
     tracer_codes: int = Field(
-        default=0, ge=0, description="of the code, what every tracer of two layers has for itself in training; 0: shared"
+        default=0,
+        ge=0,
+        description="of the code, what every tracer of two layers has for itself in training; 0: shared",
     )
     w0_first: float = Field(default=5.0, gt=0, description="siren: factor of the first layer's phase, its frequencies")
     w0_hidden: float = Field(default=1.0, gt=0, description="siren: factor of the other layers' phases")
