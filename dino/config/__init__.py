@@ -103,7 +103,7 @@ class Config(Section):
         taken = decoder.tracer_codes * max(1, tracers)
         if taken and (not tracers or taken >= decoder.code_size or decoder.hidden % (2 * (1 + tracers))):
             raise ValueError(
-                "decoder.tracer_codes wants dynamics.tracers, codes that are left for the flow, and a decoder.hidden of "
+                "decoder.tracer_codes wants dynamics.tracers, codes left for the flow, and a decoder.hidden of "
                 f"an even number for the flow and for each tracer; came {decoder.tracer_codes} of {decoder.code_size} "
                 f"codes, {tracers} tracers and hidden {decoder.hidden}"
             )

@@ -37,7 +37,7 @@ class DecoderConfig(Section):
         most = self.hidden * (self.layers + 1)
         if self.kind == "fourier" and self.code_size > most:
             raise ValueError(
-                f"a decoder of {self.hidden} hidden units and {self.layers} layers behind the first has modes of {most} "
+                f"a decoder of {self.hidden} hidden units and {self.layers} layers after the first has modes of {most} "
                 f"dimensions at most, fewer than code_size={self.code_size}; raise hidden or lower code_size"
             )
         return self
