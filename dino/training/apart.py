@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
 
 def parts_of(config: DecoderConfig, channels: int, tracers: int) -> list[Part]:
-    """The flow, whose channels are the first and those after the tracers, and each tracer; none where all share codes."""
+    """The flow, whose channels are the first and those after the tracers; each tracer; none if codes are shared."""
     if not config.tracer_codes:
         return []
     flow = [0, *range(1 + tracers, channels)]
