@@ -237,9 +237,9 @@ def ours(forecaster: Forecaster, days: int) -> Method:
     return forecast
 
 
-def trained(work: Path, config_path: Path, overrides: list[str], seed: int) -> Forecaster:
-    """The run of a seed, trained where it is not there yet."""
-    folder, store = work / f"run_{config_path.stem}_{seed}", work / "stores" / "model_ocean.zarr"
+def trained(work: Path, config_path: Path, overrides: list[str], seed: int, name: str | None = None) -> Forecaster:
+    """The run of a seed, trained where it is not there yet; its folder has the configuration's name or another."""
+    folder, store = work / f"run_{name or config_path.stem}_{seed}", work / "stores" / "model_ocean.zarr"
     if (folder / "model.json").exists():
         return Forecaster.load(folder)
     config = load_config(config_path, [*overrides, f"seed={seed}"])

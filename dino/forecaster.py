@@ -60,8 +60,7 @@ class Forecaster:
         length = self.assimilation.window_days
         end = last_time(observations, self.ocean.names) if end is None else end
         read = read_window_of(observations, self.ocean.names, end - length, end)
-        made = self.analyse_observations(read.observations, end, length, smooth)
-        return made.counting(read.missing, read.outside)
+        return self.analyse_observations(read.observations, end, length, smooth).counting(read.missing, read.outside)
 
     def forecast(
         self, observations: xr.Dataset | Analysis, times: np.ndarray | list, at: xr.Dataset, *,

@@ -91,6 +91,18 @@ class Config(Section):
             raise ValueError("data.keep < 1 leaves cells without a mean; set climatology: constant")
         return self
 
+    @model_validator(mode="after")
+    def _parts(self) -> "Config":
+        decoder, tracers = self.decoder, self.dynamics.tracers
+        taken = decoder.tracer_codes * max(1, tracers)
+        if taken and (not tracers or taken >= decoder.code_size or decoder.hidden % (2 * (1 + tracers))):
+            raise ValueError(
+                "decoder.tracer_codes wants dynamics.tracers, codes left for the flow, and a decoder.hidden of "
+                f"an even number for the flow and for each tracer; came {decoder.tracer_codes} of {decoder.code_size} "
+                f"codes, {tracers} tracers and hidden {decoder.hidden}"
+            )
+        return self
+
     def to_yaml(self) -> str:
         """The resolved configuration as YAML, readable back by `load_config`; its end is marked, as "..."."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, explicit_end=True)

@@ -15,6 +15,11 @@ class DecoderConfig(Section):
     hidden: int = Field(default=64, ge=2, multiple_of=2)
     layers: int = Field(default=3, ge=1, description="layers behind the first; 1 when absent for kind siren")
     scale: float = Field(default=8.0, gt=0, description="fourier: spread of the filter frequencies")
+    tracer_codes: int = Field(
+        default=0,
+        ge=0,
+        description="of the code, what every tracer of two layers has for itself in training; 0: shared",
+    )
     w0_first: float = Field(default=5.0, gt=0, description="siren: factor of the first layer's phase, its frequencies")
     w0_hidden: float = Field(default=1.0, gt=0, description="siren: factor of the other layers' phases")
 
@@ -25,6 +30,17 @@ class DecoderConfig(Section):
         if isinstance(settings, dict) and settings.get("kind") == "siren":
             return {"layers": 1} | settings
         return settings
+
+    @model_validator(mode="after")
+    def _wide_enough(self) -> "DecoderConfig":
+        # Every layer adds its shift of the hidden units: modes span no more dimensions than all these have together.
+        most = self.hidden * (self.layers + 1)
+        if self.kind == "fourier" and self.code_size > most:
+            raise ValueError(
+                f"a decoder of {self.hidden} hidden units and {self.layers} layers after the first has modes of {most} "
+                f"dimensions at most, fewer than code_size={self.code_size}; raise hidden or lower code_size"
+            )
+        return self
 
 
 class FieldConfig(Section):

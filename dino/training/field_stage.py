@@ -1,6 +1,7 @@
 """The field stage: train the decoder with the codes projected out."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,7 +12,8 @@ from ..data.streamed import StreamedSeries
 from ..inference import solves_at_once
 from ..model import LatentModel
 from ..numerics.parallel import ALONE, Group, draw_store, send
-from ..space.decoders import common_form
+from ..space.decoders import FourierDecoder, common_form
+from .apart import masks, parts_of
 from .variable_projection import Projection, project, project_by_steps
 
 # Maps and points at which a decoder that is not affine is validated, and iterations for their codes.
@@ -43,6 +45,8 @@ class FieldStage:
         at_once = solves_at_once(model.decoder)
         self.training = [s.points(group.share(len(s.coordinates))) if at_once else s for s in training]
         self.parameters = list(model.decoder.parameters())
+        parts = parts_of(model.spec.decoder, model.spec.channels, model.spec.dynamics.tracers)
+        self.masks = masks(cast(FourierDecoder, model.decoder), parts) if parts else []
         self.optimiser = torch.optim.Adam(self.parameters, config.learning_rate)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.learning_rate, total_steps=config.steps + 1
@@ -60,6 +64,9 @@ class FieldStage:
         self.optimiser.zero_grad(set_to_none=True)
         result.objective.backward()
         residual = result.residual.detach()
+        for weight, mask in self.masks:
+            assert weight.grad is not None
+            weight.grad.mul_(mask)
         self.group.sum_gradients_(self.parameters, residual)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()

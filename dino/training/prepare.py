@@ -5,6 +5,7 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -22,7 +23,9 @@ from ..data.streamed import StreamedSeries
 from ..errors import ConfigError, DomainError, EmptyDataError, MissingFileError, SchemaError
 from ..model import ChannelSpec, LatentModel, LatentSpec, Ocean
 from ..space.cover import CONTEXT
+from ..space.decoders import FourierDecoder
 from ..space.gridmap import GridMap
+from .apart import fall_apart, parts_of
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +146,10 @@ def prepare(config: Config) -> tuple[list[Split], LatentModel, Ocean]:
         noise_variance=config.field.noise_std**2,
         data_digest=hashlib.sha256(repr([open_store(s.path).attrs for s in stores]).encode()).hexdigest(),
     )
-    return splits, LatentModel(spec), Ocean(tuple(channels), cover, background)
+    model = LatentModel(spec)
+    if parts := parts_of(spec.decoder, spec.channels, spec.dynamics.tracers):
+        fall_apart(cast(FourierDecoder, model.decoder), parts)
+    return splits, model, Ocean(tuple(channels), cover, background)
 
 
 def even_interval(times: np.ndarray, where: str, wanted: float | None = None) -> float:

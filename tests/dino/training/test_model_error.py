@@ -32,7 +32,7 @@ def walks(count: int, length: int, unresolved: float = 0.3) -> CodeSeries:
     """Codes whose steps are white, and a residual field that is white in time."""
     generator = torch.Generator().manual_seed(0)
     steps = STEP * torch.randn(count, length, CODE, dtype=torch.float64, generator=generator)
-    rest = unresolved * torch.randn(count, length, 5, dtype=torch.float64, generator=generator)
+    rest = unresolved * torch.randn(count, length, 6, dtype=torch.float64, generator=generator)
     return CodeSeries(
         steps.cumsum(1), torch.eye(CODE)[None].double(), rest, steps.new_zeros(count, 0), steps[0, 0], 1.0
     )
@@ -49,6 +49,16 @@ def test_errors_of_standing_still_grow_with_the_lead():
     growth = model.lead_error[6] - model.lead_error[5]
     for lead in range(7, LEADS):
         torch.testing.assert_close(model.lead_error[lead], model.lead_error[6] + (lead - 6) * growth)
+
+
+def test_what_modes_leave_is_told_by_channel():
+    """Values come channel by channel at each cell: the second channel leaves twice as much as the first."""
+    model, data = a_model(), walks(400, 30)
+    measure_model_error(model, replace(data, unresolved=data.unresolved * torch.tensor([1.0, 2.0]).repeat(3)))
+    wanted = torch.tensor([0.3, 0.6], dtype=torch.float64)
+    torch.testing.assert_close(model.unresolved_variance.sqrt(), wanted, rtol=0.02, atol=0)
+    ratio = model.unresolved_error[1:, 1] / model.unresolved_error[1:, 0]
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 4.0), rtol=0.05, atol=0)
 
 
 def test_process_noise_is_the_error_of_an_interval_a_day():
