@@ -38,7 +38,7 @@ def measure_model_error(model: LatentModel, validation: CodeSeries) -> None:
     """Fill the model's error statistics from every held-out start; later leads continue the last growth."""
     # No further: a few starts of a short record would speak for all.
     reach = model.scored_leads
-    squared, rest, known, jump = (torch.zeros((), dtype=torch.float64, device=model.code_variance.device),) * 4
+    squared, rest, cells, known, jump = (torch.zeros((), dtype=torch.float64, device=model.code_variance.device),) * 5
     starts = 0
     for part in _some_at_a_time(validation):
         segments = all_segments(model, part, reach)
@@ -46,11 +46,15 @@ def measure_model_error(model: LatentModel, validation: CodeSeries) -> None:
         missed = (segments.forecast - segments.target).double().square() * segments.known[..., None]
         squared = squared + missed.sum(0)
         rest = rest + (_unresolved_errors(model, part, segments) * segments.known[..., None]).sum(0)
+        there = _known_cells(part.unresolved, model)[segments.series]
+        cells = cells + (there[:, None] * segments.known[..., None]).sum(0)
         jumps = _state_jumps(model, part, segments)
         jump, starts = jump + jumps.T @ jumps, starts + len(jumps)
-    squared, rest = squared / known[:, None], rest / known[:, None]
+    squared, rest = squared / known[:, None], rest / cells.clamp_min(1)
     model.process_noise.copy_(shrunk(jump / starts, model) / model.spec.interval_days)
-    model.unresolved_variance.copy_(_by_channel(validation.unresolved.double().square(), model).mean((0, 1)))
+    left = _by_channel(validation.unresolved.double().square(), model).sum((0, 1))
+    cells = _known_cells(validation.unresolved, model).sum(0) * validation.unresolved.shape[1]
+    model.unresolved_variance.copy_(left / cells.clamp_min(1))
     model.lead_error.copy_(_extend(squared, LEADS).to(model.lead_error))
     model.unresolved_error.copy_(_extend(rest, LEADS).to(model.unresolved_error))
 
@@ -63,7 +67,7 @@ def _some_at_a_time(data: CodeSeries) -> Iterator[CodeSeries]:
 
 
 def _unresolved_errors(model: LatentModel, data: CodeSeries, segments: Segments) -> Tensor:
-    """(segment, lead, channel) mean squared error of forecasts of what the codes leave."""
+    """(segment, lead, channel) squared errors of forecasts of what the codes leave, their sums over cells."""
     history = gather_steps(data.unresolved, segments.series, segments.start, range(-model.lags, 1))
     reach = segments.forecast.shape[1]
     leads = torch.arange(1.0, reach + 1) * model.spec.interval_days
@@ -73,8 +77,13 @@ def _unresolved_errors(model: LatentModel, data: CodeSeries, segments: Segments)
 
 
 def _by_channel(squares: Tensor, model: LatentModel) -> Tensor:
-    """(..., channel) means over cells of values (..., value): fields of one channel are finer than those of another."""
-    return squares.unflatten(-1, (-1, model.spec.channels)).mean(-2)
+    """(..., channel) sums over cells of values (..., value): fields of one channel are finer than those of another."""
+    return squares.unflatten(-1, (-1, model.spec.channels)).sum(-2)
+
+
+def _known_cells(unresolved: Tensor, model: LatentModel) -> Tensor:
+    """(series, channel) cells with values, of what codes leave (series, time, value): land is zero at all times."""
+    return _by_channel((unresolved != 0).any(1).double(), model)
 
 
 def _state_jumps(model: LatentModel, data: CodeSeries, segments: Segments) -> Tensor:

@@ -134,3 +134,18 @@ def test_the_population_of_states_is_their_second_moment(order):
     off = ~torch.eye(len(made), dtype=torch.bool)
     torch.testing.assert_close(ours[off], 0.9 * theirs[off], rtol=1e-4, atol=1e-6)
     torch.linalg.cholesky(made)
+
+
+def test_channels_have_errors_of_their_own_and_land_has_none():
+    """Three cells of two channels: the second channel is ten times finer, and one of its cells is land in a series."""
+    model, data = a_model(), walks(400, 30)
+    data.unresolved[..., 1::2] *= 0.1
+    data.unresolved[:300, :, 3] = 0.0
+    measure_model_error(model, data)
+    expected = 0.09 * torch.tensor([1.0, 0.01]).double()
+    torch.testing.assert_close(model.unresolved_variance, expected, rtol=0.03, atol=0)
+    torch.testing.assert_close(model.unresolved_error[1:7], 2 * expected.expand(6, 2), rtol=0.03, atol=0)
+    data.unresolved[..., 1::2] = 0.0
+    measure_model_error(model, data)
+    assert model.unresolved_variance[1] == 0
+    assert (model.unresolved_error[:, 1] == 0).all()
