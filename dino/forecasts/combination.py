@@ -69,16 +69,17 @@ def _growth(found: Hindcasts) -> Tensor:
 def _learned(found: Hindcasts, knot: int, shares: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     """Shares (chart, 2) and the factor of variance (chart,), moved by the hindcasts of one lead."""
     products, predicted = found.products[knot], found.predicted[knot]
-    known = (products[:, 0, 0] > 0) & (predicted > 0)
+    # A sea that stood still while the dynamics moved it tells which is right, and nothing of errors to come.
+    known = (products[:, 0, 0] + products[:, 1, 1] > 0) & (predicted > 0)
     # Hindcasts that begin within the lead of one another have nearly the same outcome.
     apart = 1.0 + (found.count[knot] - 1.0) * found.leads[0] / found.leads[knot]
     best = _best(products, shares)
     left = _missed(products, best)
     gain = (_missed(products, shares) - left).clamp_min(torch.finfo(left.dtype).tiny)
-    moved = torch.lerp(shares, best, (apart / (apart + CAUTION + DOUBT * left / gain))[:, None])
-    shares = torch.where(known[:, None], moved, shares)
-    ratio = _missed(products, shares) / predicted
-    return shares, torch.where(known, (CAUTION * factor + apart * ratio) / (CAUTION + apart), factor)
+    nearer = torch.lerp(shares, best, (apart / (apart + CAUTION + DOUBT * left / gain))[:, None])
+    shares = torch.where(known[:, None], nearer, shares)
+    ratio, moved = _missed(products, shares) / predicted, known & (products[:, 0, 0] > 0)
+    return shares, torch.where(moved, (CAUTION * factor + apart * ratio) / (CAUTION + apart), factor)
 
 
 def _missed(products: Tensor, shares: Tensor) -> Tensor:

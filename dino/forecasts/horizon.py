@@ -95,6 +95,16 @@ def drawn_to_population(latent: LatentModel, forecast: "LatentForecast", leads: 
     )
 
 
+def share_of_hindcasts(latent: LatentModel, leads: Array) -> Tensor:
+    """(time,) how much of what hindcasts change is left after `leads` [days].
+
+    All of it, where `drawn_to_population` draws the result. Codes that relax come to the population by themselves,
+    and a combination that goes on for good would keep them from it.
+    """
+    strength, _ = _strength(latent, leads)
+    return 1.0 - strength if latent.spec.relaxing else torch.ones_like(strength)
+
+
 def residual_gain(latent: LatentModel, leads: Array) -> Tensor:
     """(time, channel) by which a residual field carried over `leads` [days] is multiplied; 1 where scores reach."""
     strength, growth = _strength(latent, leads)

@@ -18,7 +18,7 @@ from ..numerics.gaussian import cholesky
 from ..numerics.modes import without_gradients
 from ..space.gridmap import GridMap
 from .combination import combination
-from .horizon import drawn_to_population, integrable, residual_gain
+from .horizon import drawn_to_population, integrable, residual_gain, share_of_hindcasts
 
 MEMBERS = 48
 BLOCK_NUMBERS = 2**22  # of states of members that are integrated together
@@ -84,16 +84,21 @@ def forecast_latent(
     errors, scale = torch.stack([variance for variance, _ in grown]), torch.ones_like(codes[..., 0])
     made = LatentForecast(codes, factor, errors, unresolved, calibration, scale)
     if analysis.hindcasts is not None:
-        made = _combined(made, analysis.hindcasts, analysis.mean[:, : codes.shape[-1]], ahead)
+        share = share_of_hindcasts(latent, leads).to(codes)
+        made = _combined(made, analysis.hindcasts, analysis.mean[:, : codes.shape[-1]], ahead, share)
     return drawn_to_population(latent, made, leads)
 
 
-def _combined(forecast: LatentForecast, past: Hindcasts, now: Tensor, ahead: Tensor) -> LatentForecast:
-    """A forecast `ahead` (time,) [days] of codes `now` (chart, code), as hindcasts combine and scale it."""
+def _combined(forecast: LatentForecast, past: Hindcasts, now: Tensor, ahead: Tensor, share: Tensor) -> LatentForecast:
+    """A forecast `ahead` (time,) [days] of codes `now` (chart, code), as hindcasts combine and scale it.
+
+    share : (time,) of their changes that is made
+    """
     found = combination(past, ahead)
     reach = 0.5 * ahead.clamp_max(float(past.leads[-1]))[:, None, None]
     codes = now + found.dynamics.unsqueeze(-1) * (forecast.codes - now) + found.trend.unsqueeze(-1) * reach * past.trend
-    return replace(forecast, codes=codes, scale=found.spread)
+    codes = torch.lerp(forecast.codes, codes, share[:, None, None])
+    return replace(forecast, codes=codes, scale=1.0 + share[:, None] * (found.spread - 1.0))
 
 
 def _carried_exactly(

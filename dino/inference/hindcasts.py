@@ -21,6 +21,8 @@ from .maps import HISTORY_MAPS, EncodedMaps, Record
 
 TREND_DAYS = 5.0  # over which a recent trend is taken, as the baseline of that name does
 KNOTS = 6
+FARTHEST = 30.0  # a chart's spreads that the dynamics are taken to have moved, where they blow up
+BLOWN_UP = 1e9  # of a code
 BLOCK_NUMBERS = 2**24  # of states, histories and values of hindcasts that are made side by side
 
 
@@ -68,7 +70,7 @@ def hindcasts(latent: LatentModel, ocean: Ocean, maps: EncodedMaps) -> Hindcasts
         products.append(_products(part, made, _slopes(part.values, window) / interval, first, leads, interval))
         predicted.append(_predicted(latent, part, leads))
         changed.append(torch.stack([_mean_square(part.values[lead:] - part.values[:-lead]) for lead in leads]))
-    trend = _slopes(record.codes[-window:], window)[0] / interval
+    trend = _trend(record, window) / interval
     count = [max(frames - first - lead, 0) for lead in leads]
     return Hindcasts(
         leads=record.codes.new_tensor(leads) * interval,
@@ -85,6 +87,8 @@ def _forecasts(latent: LatentModel, record: Record, context: Tensor, first: int,
     days = record.codes.new_tensor(leads) * latent.spec.interval_days
     histories = _histories(record.codes, latent.lags, first)
     codes = latent.dynamics.codes(latent.integrate(latent.initialiser(histories), days, context))
+    # Codes of a record are finite: what is not blew up, and must not be taken for missing.
+    codes = codes.nan_to_num(nan=BLOWN_UP).clamp(-BLOWN_UP, BLOWN_UP)
     left = record.values - fields(latent.decoder, record.coordinates, record.codes)
     shape = left.shape[1:]
     remainder = _histories(left.flatten(1).unsqueeze(-1), latent.lags, first).squeeze(-1).movedim(-1, 1)
@@ -105,7 +109,8 @@ def _products(record: Record, made: Tensor, slopes: Tensor, first: int, leads: l
     for knot, lead in enumerate(leads):
         known = max(len(starts) - lead + 1, 0)
         happened = record.values[len(record.values) - known :] - starts[:known]
-        changes = [happened, made[knot, :known] - starts[:known], 0.5 * lead * interval * slopes[:known]]
+        moved = (made[knot, :known] - starts[:known]).clamp(-FARTHEST, FARTHEST)
+        changes = [happened, moved, 0.5 * lead * interval * slopes[:known]]
         stacked = torch.stack(changes, dim=-1).double()
         there = torch.isfinite(stacked).all(-1, keepdim=True)
         stacked = torch.where(there, stacked, 0.0)
@@ -126,6 +131,15 @@ def _predicted(latent: LatentModel, record: Record, leads: list[int]) -> Tensor:
 def _mean_square(x: Tensor) -> Tensor:
     """(chart,) of x (frame, chart, place, channel), what is known of it; zero where nothing is."""
     return torch.nan_to_num(x.square().nanmean((0, 2, 3)))
+
+
+def _trend(record: Record, window: int) -> Tensor:
+    """(chart, code) slopes a frame over the last frames in which a chart has values; others hold the population."""
+    known = torch.isfinite(record.values[-window:]).any(-1).any(-1).to(record.codes)
+    codes = record.codes[-window:]
+    steps = torch.arange(len(codes), dtype=codes.dtype, device=codes.device)[:, None]
+    steps = known * (steps - (known * steps).sum(0) / known.sum(0).clamp_min(1.0))
+    return torch.einsum("tc,tck->ck", steps, codes) / steps.square().sum(0).clamp_min(0.5)[:, None]
 
 
 def _slopes(x: Tensor, window: int) -> Tensor:

@@ -46,6 +46,15 @@ class Record(NamedTuple):
         """Its first frames."""
         return Record(self.times[:count], self.codes[:count], self.values[:count], self.coordinates)
 
+    def among(self, times: Array, population: Tensor) -> "Record":
+        """With a frame that holds nothing for those of `times` that it lacks, as where other charts have values."""
+        if len(times) == len(self.times):
+            return self
+        there = torch.as_tensor(np.flatnonzero(np.isin(times, self.times)), device=self.codes.device)
+        codes = population.repeat(len(times), self.codes.shape[1], 1).index_copy(0, there, self.codes)
+        values = self.values.new_full((len(times), *self.values.shape[1:]), torch.nan)
+        return Record(times, codes, values.index_copy(0, there, self.values), self.coordinates)
+
     def charts(self, which: slice) -> "Record":
         """Some of its charts."""
         return Record(self.times, self.codes[:, which], self.values[:, which], self.coordinates[which])
@@ -139,6 +148,7 @@ def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: 
     """
     dataset = entered(dataset, ocean.names, ocean.units)
     held, times, place, shape = _cells(ocean, dataset, wanted)
+    every = days_since_epoch(dataset["time"].values)
     ocean.cover.check(*place)
     anomaly = (held - ocean.background.at(*place)) / ocean.spread
     like, count = latent.code_variance, len(anomaly)
@@ -167,19 +177,20 @@ def encode_maps(latent: LatentModel, ocean: Ocean, dataset: xr.Dataset, wanted: 
     covariance = prior.covariance.repeat(frames, ocean.charts, 1, 1)
     for group, part in covariances:
         covariance[:, group] = part
+    # Not views: an analysis keeps the last frames, and would keep and send all of them.
     first = 0 if wanted is None else len(codes) - wanted
     fitted = blended_field(latent, ocean, codes[first:], *place)
     rows, columns = dataset["latitude"], dataset["longitude"]
     return EncodedMaps(
         times=times[first:],
-        codes=codes[first:],
-        covariance=covariance if len(covariance) == 1 else covariance[first:],
+        codes=codes[first:].clone(),
+        covariance=covariance if len(covariance) == 1 else covariance[first:].clone(),
         longitude=place[0],
         latitude=place[1],
         shape=shape,
         axes=(rows.values.astype(float), columns.values.astype(float)),
         residual=like.new_tensor(np.nan_to_num(np.moveaxis(anomaly[first:] - fitted, 2, 1))),
-        record=Record(times, codes, values, spots),
+        record=Record(times, codes, values, spots).among(every, prior.mean),
     )
 
 

@@ -70,7 +70,8 @@ def load_run_config(folder: Path | str, overrides: Sequence[str] = ()) -> Config
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise MissingFileError(f"{folder} is no run folder: it has no config.yaml; give one made by `dino train`")
-    config = load_config(path, overrides)
+    # Slow levels beside the dynamics of a run of earlier versions are gone; hindcasts do what they did.
+    config = load_config(path, ["dynamics.drift=false", *overrides])
     if not path.read_text(encoding="utf-8").rstrip().endswith("\n..."):
         raise CheckpointError(f"{path} was cut short: its last line is not '...'; copy the run again or train anew")
     return config
@@ -90,7 +91,7 @@ def load_model(folder: Path | str, device: str = "cpu") -> tuple[LatentModel, Oc
             raise MissingFileError(f"{folder} is no finished run: it has no {path.name}; train one or resume it")
     content = _described(description)
     try:
-        latent_spec = LatentSpec.model_validate(_without_residuals(content["latent"], description))
+        latent_spec = LatentSpec.model_validate(_without_drift(_without_residuals(content["latent"], description)))
         ocean_spec = OceanSpec.model_validate(content["ocean"])
         tensors = load_file(weights)
     except (ValidationError, KeyError) as error:
@@ -129,6 +130,14 @@ def _without_residuals(latent: object, description: Path) -> object:
             "'physics', which are gone; transfer the run that they began with again, by 'statistics' or 'modulation'"
         )
     return {name: value for name, value in latent.items() if name != "residuals"}
+
+
+def _without_drift(latent: object) -> object:
+    """The description of a model less the setting of slow levels, which earlier versions had beside the dynamics."""
+    dynamics = latent.get("dynamics") if isinstance(latent, dict) else None
+    if not isinstance(latent, dict) or not isinstance(dynamics, dict):
+        return latent
+    return {**latent, "dynamics": {name: value for name, value in dynamics.items() if name != "drift"}}
 
 
 def _background(tensors: dict[str, torch.Tensor], spec: OceanSpec, weights: Path) -> GridMap:

@@ -97,3 +97,11 @@ def test_errors_that_no_hindcast_tells_grow_as_changes_do():
     products = products_of(np.array([1.0, 0.0]), noise=0.25)
     made = combination(found(products, count=(500.0, 500.0, 0.0), changed=(1.0, 1.0, 4.0)), LEADS)
     np.testing.assert_allclose(made.spread[:, 0], [0.5, 0.5, 1.0], rtol=0.01)
+
+
+def test_a_sea_that_stood_still_is_held_still():
+    """What happened is nothing at all: the dynamics moved, and how wide intervals should be is not known."""
+    still = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)[None]
+    made = combination(found(still, changed=(0.0, 0.0, 0.0)), LEADS)
+    assert (made.dynamics < 0.01).all()
+    assert (made.spread == 1.0).all()

@@ -1,6 +1,7 @@
 """Leads beyond those that a model was scored at: a word, a refusal, and the climatology in the end."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dino.errors import HorizonError
 from dino.forecasts.horizon import HorizonWarning, told_horizon
 from dino.model.checkpoint import load_model
 from dino.space.decoders import at_points
+from dino.transfer.evidence import relaxing
 
 AT = xr.Dataset({"longitude": ("point", [2.8, 3.9]), "latitude": ("point", [37.6, 38.2])})
 
@@ -59,6 +61,20 @@ def test_the_end_is_the_climatology(forecaster, analysis):
     mean, prior = population(forecaster, here)
     np.testing.assert_allclose(made["adt"].isel(time=1), mean, atol=0.02 * prior.max())
     np.testing.assert_allclose(made["adt_std"].isel(time=1), prior, rtol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore::dino.forecasts.horizon.HorizonWarning")
+def test_codes_that_relax_do_so_whatever_hindcasts_said(forecaster, sea_store):
+    """A combination that is far from the dynamics is forgotten beyond the leads that were scored."""
+    latent = relaxing(forecaster.latent)
+    here = dino.Forecaster(latent, forecaster.ocean)
+    combined = here.analyse(open_store(sea_store).load())
+    alone, scored = replace(combined, hindcasts=None), latent.scored_days
+    one, other = (here.forecast_latent(each, each.time + np.array([scored, 9 * scored])) for each in (combined, alone))
+    assert (one.codes[0] - other.codes[0]).abs().max() > 0.1 * other.codes[0].abs().max()
+    assert (one.scale[0] != 1.0).all()
+    torch.testing.assert_close(one.codes[1], other.codes[1])
+    assert (one.scale[1] == 1.0).all()
 
 
 @torch.no_grad()

@@ -166,7 +166,7 @@ def test_the_state_at_the_last_frame_has_its_tendency_from_the_changes_before():
 
 
 def test_earlier_maps_are_for_hindcasts_alone():
-    """Of more maps than are wanted the last are encoded as ever; earlier ones are in the record, blank ones go."""
+    """Of more maps than are wanted the last are encoded as ever; earlier ones are in the record."""
     latent, ocean, maps = make_latent(), tiled_ocean(), make_maps(False)
     whole = encode_maps(latent, ocean, maps)
     made = encode_maps(latent, ocean, maps, 2)
@@ -180,7 +180,12 @@ def test_earlier_maps_are_for_hindcasts_alone():
     torch.testing.assert_close(whole.frames(slice(1, 4)).frames(slice(1, 2)).record.codes, whole.codes[:3])
     blank = maps.where(maps["time"] != TIMES[1])
     left = encode_maps(latent, ocean, blank, 2)
-    np.testing.assert_array_equal(left.record.times, whole.times[[0, 2, 3]])
+    np.testing.assert_array_equal(left.record.times, whole.times)
+    torch.testing.assert_close(left.record.codes[[0, 2, 3]], whole.codes[[0, 2, 3]])
+    assert (left.record.codes[1] == latent.code_prior.mean).all()
+    assert torch.isnan(left.record.values[1]).all()
+    for part in (made.codes, made.covariance):  # an analysis keeps the last frames, not memory of all of them
+        assert part.untyped_storage().nbytes() == part.nbytes
     torch.testing.assert_close(left.codes, whole.codes[2:])
 
 

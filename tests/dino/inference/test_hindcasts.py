@@ -11,6 +11,7 @@ from problems import make_latent, one_chart, tiled_ocean
 from data_pipeline.layout.datasets import fields_dataset
 from dino.data.observations import datetime_of
 from dino.forecaster import Forecaster
+from dino.forecasts.combination import combination
 from dino.inference.hindcasts import hindcasts
 from dino.inference.maps import CELLS, encode_maps
 
@@ -96,3 +97,55 @@ def test_cells_that_are_missing_once_are_left_out():
     still = hindcasts(latent, ocean, encode_maps(latent, ocean, holes))
     assert still is not None
     assert (still.products[:, :, 0, 0] == 0).all()
+
+
+@pytest.mark.parametrize("rate", [6.0, 60.0])
+def test_dynamics_that_blow_up_are_far_off_and_spoil_nothing(rate):
+    """In single precision, by squares that it does not hold or by states that it does not."""
+    latent, ocean = make_latent().float(), one_chart(tiled_ocean(), 4)
+    latent.dynamics.linear.fill_(rate)
+    latent.lead_error.fill_(0.1)
+    found = hindcasts(latent, ocean, encode_maps(latent, ocean, make_maps(ocean)))
+    assert found is not None
+    assert torch.isfinite(found.products).all()
+    last = found.products[found.count > 0][-1, 0]
+    assert 100.0 < last[1, 1] <= 900.0
+    made = combination(found, found.leads)
+    assert (made.dynamics[found.count > 0][-1] < 0.1).all()
+    assert all(torch.isfinite(part).all() for part in made)
+
+
+def test_a_day_without_values_says_nothing_of_the_trend():
+    """Of a chart alone or of the whole sea: the line goes through the other days."""
+    latent, ocean = make_latent(), tiled_ocean()
+    maps = make_maps(one_chart(ocean, 4))
+    elsewhere = make_maps(one_chart(ocean, 0))  # some of the sea has values on all days
+    there = fields_dataset(
+        maps["time"].values,
+        np.concatenate([elsewhere["longitude"], maps["longitude"]]),
+        maps["latitude"].values,
+        {name: np.concatenate([elsewhere[name], maps[name]], axis=-1) for name in ocean.names},
+    )
+    full = encode_maps(latent, ocean, there)
+    holed = there.copy(deep=True)
+    for name in ocean.names:
+        holed[name][-4, :, there["longitude"].values % 360 > 190] = np.nan
+    some, whole = (hindcasts(latent, ocean, maps) for maps in (encode_maps(latent, ocean, holed), full))
+    assert some is not None
+    assert whole is not None
+    days, codes = np.array([0.0, 2.0, 3.0, 4.0]), full.codes[[-5, -3, -2, -1], 4]
+    np.testing.assert_allclose(some.trend[4], np.polyfit(days, codes, 1)[0], rtol=1e-6)
+    torch.testing.assert_close(some.trend[:4], whole.trend[:4])
+    # A day of which nothing is known anywhere is the same to the chart.
+    alone = one_chart(ocean, 4)
+    blank = maps.copy(deep=True)
+    for name in ocean.names:
+        blank[name][-4] = np.nan
+    one = hindcasts(latent, alone, encode_maps(latent, alone, blank, latent.lags + 1))
+    assert one is not None
+    for part, other in (
+        ("products", some.products[:, 4:]),
+        ("trend", some.trend[4:]),
+        ("changed", some.changed[:, 4:]),
+    ):
+        torch.testing.assert_close(getattr(one, part), other, rtol=1e-5, atol=1e-9)

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from dino.config import DecoderConfig, DynamicsConfig
 from dino.errors import CheckpointError, DinoError
 from dino.model import ChannelSpec, LatentModel, LatentSpec, Ocean, OceanSpec
-from dino.model.checkpoint import load_model, save_model
+from dino.model.checkpoint import load_model, load_run_config, save_model
 from dino.service.state import load_cycle
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
@@ -274,3 +274,23 @@ def test_descriptions_that_are_of_no_state(state, change):
     described(folder, run, tensors, **change)
     with pytest.raises(CheckpointError):
         load_cycle(folder, run)
+
+
+@pytest.mark.parametrize("drift", [False, True])
+def test_runs_of_before_with_slow_levels_are_read(sea_run, tmp_path, drift):
+    """Their setting in both files, and its sizes among the weights."""
+    run = tmp_path / "run"
+    shutil.copytree(sea_run, run)
+    content, weights = json.loads((run / "model.json").read_text()), run / "model.safetensors"
+    packed = save(load(weights.read_bytes()) | {"drift_noise": torch.full((1, 2), 0.1)})
+    weights.write_bytes(packed)
+    content["tensors"]["drift_noise"], content["weights_sha256"] = [1, 2], hashlib.sha256(packed).hexdigest()
+    content["latent"]["dynamics"]["drift"] = drift
+    (run / "model.json").write_text(json.dumps(content))
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("dynamics:\n", f"dynamics:\n  drift: {str(drift).lower()}\n"))
+    before, now = load_model(run), load_model(sea_run)
+    assert before[0].spec == now[0].spec
+    for name, value in now[0].state_dict().items():
+        assert torch.equal(before[0].state_dict()[name], value)
+    assert load_run_config(run) == load_run_config(sea_run)

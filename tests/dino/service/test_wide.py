@@ -36,6 +36,17 @@ def wide_sea() -> xr.Dataset:
 
 
 @pytest.fixture(scope="module")
+def long_sea(wide_sea) -> xr.Dataset:
+    """The same for sixteen days, with a day of which the east has no values."""
+    day, (longitude, latitude) = np.arange(16)[:, None, None], (wide_sea[a].values for a in ("longitude", "latitude"))
+    values = 0.1 * np.sin(2 * longitude - 0.3 * day) * np.cos(3 * latitude[:, None]) + 0.01 * day
+    values[:, :5, :5] = np.nan
+    values[10, :, 6:] = np.nan
+    time = wide_sea.time.values[0] + np.arange(16) * np.timedelta64(1, "D")
+    return fields_dataset(time, longitude, latitude, {"adt": values}, attrs={"product": "toy sea"})
+
+
+@pytest.fixture(scope="module")
 def wide(sea_run, wide_sea):
     """The toy run, laid over the wide sea."""
     latent, before = load_model(sea_run)
@@ -72,6 +83,19 @@ def test_chunks_are_parts_of_the_whole_forecast(wide, wide_sea, target, tmp_path
     assert made.attrs == whole.attrs
     assert made.forecast_reference_time.values == whole.forecast_reference_time.values
     assert [path.name for path in tmp_path.iterdir()] == ["made.zarr"]
+
+
+def test_chunks_learn_from_their_hindcasts_what_the_whole_does(wide, long_sea, target):
+    """A chunk below which a whole map is blank is no exception."""
+    times = long_sea.time.values[-1] + np.array([1, 3]).astype("timedelta64[D]")
+    past = wide.analyse(long_sea).hindcasts
+    assert past is not None
+    assert past.count[0] > 8
+    whole = wide.forecast(long_sea, times, target)
+    for chunk, part in forecast_chunks(wide, long_sea, times, target, degrees=DEGREES):
+        here = whole.isel(latitude=chunk.rows, longitude=chunk.columns)
+        for name in whole.data_vars:
+            np.testing.assert_allclose(part[name], here[name], rtol=1e-3, atol=1e-5)
 
 
 def test_a_chunk_holds_few_tiles(wide):
