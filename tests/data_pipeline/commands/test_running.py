@@ -247,7 +247,9 @@ def test_ctrl_c_in_the_middle_of_a_command_ends_with_130(tmp_path):
     )
     maps.to_netcdf(tmp_path / "maps.nc")
     program = (
-        "import time, sys\nimport data_pipeline.commands.ingest as ingest\n"
+        "import signal, time, sys\nimport data_pipeline.commands.ingest as ingest\n"
+        # A shell's background jobs ignore interrupts, and so would what they start.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from data_pipeline.commands.app import main\n"
         "def slow(*a, **k):\n    print('begun', flush=True)\n    time.sleep(60)\n"
         "ingest.read_files = slow\nmain(['ingest', sys.argv[1], '--out', sys.argv[2]])\n"
