@@ -31,17 +31,6 @@ class DecoderConfig(Section):
             return {"layers": 1} | settings
         return settings
 
-    @model_validator(mode="after")
-    def _wide_enough(self) -> "DecoderConfig":
-        # Every layer adds its shift of the hidden units: modes span no more dimensions than all these have together.
-        most = self.hidden * (self.layers + 1)
-        if self.kind == "fourier" and self.code_size > most:
-            raise ValueError(
-                f"a decoder of {self.hidden} hidden units and {self.layers} layers after the first has modes of {most} "
-                f"dimensions at most, fewer than code_size={self.code_size}; raise hidden or lower code_size"
-            )
-        return self
-
 
 class FieldConfig(Section):
     """Training of the decoder by variable projection."""

@@ -7,7 +7,7 @@ import torch
 
 from data_pipeline.system.progress import Progress, silent
 
-from ..config import Config
+from ..config import Config, DecoderConfig
 from ..data.charts import kept_cells
 from ..data.codes import CodeSeries
 from ..data.observations import day_of, days_since_epoch
@@ -57,6 +57,8 @@ def train(
     report = report if group.leads else silent
     if resume:
         _refuse_another(config, folder)
+    else:
+        _refuse_narrow(config.decoder)
     if holds_points(config):
         # What learns from no map knows of none: no series, no codes of maps, other stages.
         from .points_layers import train_layers_from_points
@@ -132,6 +134,17 @@ def latent_trajectories(config: Config, model: LatentModel) -> list[CodeSeries]:
     splits, _, _ = prepare(config.model_copy(update={"data": seen}))
     device = str(model.device)
     return [_training_codes(_codes(model, split.series.to(device), ALONE), split) for split in splits]
+
+
+def _refuse_narrow(decoder: DecoderConfig) -> None:
+    """Raise ConfigError when a decoder's modes cannot span its code; runs of earlier versions may, and load."""
+    # Every layer adds its shift of the hidden units: modes span no more dimensions than all these have together.
+    most = decoder.hidden * (decoder.layers + 1)
+    if decoder.kind == "fourier" and decoder.code_size > most:
+        raise ConfigError(
+            f"a decoder of {decoder.hidden} hidden units and {decoder.layers} layers after the first spans {most} "
+            f"dimensions, fewer than decoder.code_size={decoder.code_size}; raise hidden or lower code_size"
+        )
 
 
 def _refuse_another(config: Config, folder: Path) -> None:

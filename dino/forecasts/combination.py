@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ..inference.hindcasts import Hindcasts
+from ..numerics.gaussian import cholesky
 from ..numerics.modes import without_gradients
 
 # Chosen on seas of January 2014 that are not scored and on days up to 20 May 2005 of the Mediterranean.
@@ -95,7 +96,7 @@ def _best(products: Tensor, expected: Tensor) -> Tensor:
     alike = ALIKE * size.mean(-1, keepdim=True) + torch.finfo(size.dtype).tiny
     square, right = square + torch.diag_embed(alike.expand_as(size)), right + alike * expected
     alone = (right / square.diagonal(dim1=1, dim2=2)).clamp_min(0.0)
-    both = torch.linalg.solve(square, right)
+    both = torch.cholesky_solve(right[..., None], cholesky(square))[..., 0]
     # Of two that may not be negative the best is inside, or has one alone: that which explains more.
     explained = alone * right
     single = torch.where(explained == explained.amax(-1, keepdim=True), alone, 0.0)

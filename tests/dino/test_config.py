@@ -128,7 +128,6 @@ def test_configs_of_experiments_fit_their_systems(system, quick, protocol, keep)
         (["dynamics.form=layers", "data.hidden=[below]", "domain.kind=periodic_box"], "dynamics.order=1"),
         (["data.hidden=[below]"], "form=layers"),
         (["decoder.tracer_codes=8"], "dynamics.tracers"),
-        (["decoder.code_size=300", "decoder.hidden=64"], "256 dimensions"),
         (["dynamics.ridge=0"], "dynamics.ridge"),
         (["dynamics.drift=true"], "dynamics.drift"),
     ],

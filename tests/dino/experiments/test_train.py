@@ -237,6 +237,7 @@ def test_code_statistics_turn_codes_to_field_units(whole, box_config):
         ({"data": {"train_end": "2000-01-01T12:00:00"}}, EmptyDataError, "a single map"),
         ({"data": {"train_start": "2010-01-01"}}, EmptyDataError, "no map lies between"),
         ({"domain": {"kind": "tiles", "tile_degrees": 0.1}}, ConfigError, "cells a side"),
+        ({"decoder": {"code_size": 300, "hidden": 64, "layers": 3}}, ConfigError, "spans 256 dimensions"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_first(section, error, message, box_config, tmp_path):
