@@ -6,9 +6,10 @@ values there are compared. The sum of squares, over the variance of the observat
 
     the numbers of the equations, the size of the population of codes, and the size of the process noise
 
-by Gauss and Newton's method with Levenberg's damping and finite differences: a step takes as many passes of the filter
-as there are numbers, and one or two. The prior about what simulation taught is Gaussian: of logarithms, or of relative
-changes of numbers that may have any sign, with a standard deviation of a factor of two, of the noise a factor of ten.
+by Gauss and Newton's method with Levenberg's damping. One pass of the filter carries the derivatives by all numbers of
+the equations (`Filtering.sensitive`); those by the two sizes are finite differences, of a pass each. The prior about
+what simulation taught is Gaussian: of logarithms, or of relative changes of numbers that may have any sign, with a
+standard deviation of a factor of two, of the noise a factor of ten.
 
 The filter's evidence, the density one node ahead, was tried first: it is largest at numbers that forecast badly
 (docs/experiments.md). A process noise of the wrong shape decides there, and days ahead the numbers do.
@@ -17,33 +18,26 @@ The filter's evidence, the density one node ahead, was tried first: it is larges
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from data_pipeline.system.progress import Progress
 
-from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
 from ..dynamics import SIGNED, LayeredODE
-from ..errors import ConfigError, EmptyDataError, NonFiniteError
+from ..errors import ConfigError, NonFiniteError
 from ..forecaster import Forecaster
-from ..inference.filter import Problem, filtered
-from ..inference.observed import ObservedValues, observed_values
-from ..inference.offsets import Layout
 from ..model import LatentModel
-from ..numerics.gaussian import Gaussian, cholesky
+from ..numerics.gaussian import cholesky
 from .base import Task, Transferred
+from .filtering import AHEAD, DIFFERENCE, Filtering
 from .plan import cut, held_out_misfit
 
 T = TypeVar("T")
 AROUND = ("size", "noise")  # behind the numbers of the equations
 UNSURE, UNSURE_NOISE = math.log(2.0), math.log(10.0)  # standard deviations of the priors
-DIFFERENCE = 0.02  # of the derivatives: large enough for the rounding of single precision
-AHEAD, SETTLING = 5, 8  # nodes that are forecast, and nodes after which the filter knows the ocean
 MOST_DAYS = 30.0  # of the record, the last ones: they tell most numbers to a few per cent
 ROUNDS, MOST = 4, 0.7  # of the search, and the longest step of a number in one
 SETTLED = 1e-3  # share of the cost below which a round's gain ends the search
@@ -57,80 +51,6 @@ class Fit(NamedTuple):
     control: Tensor
     covariance: Tensor
     rounds: list[float]
-
-
-@dataclass(frozen=True)
-class Filtering:
-    """A record ready to be filtered with any model that has the same decoder, node by node.
-
-    rows : what is seen at every node; nodes : their times [days since 1950-01-01]
-    """
-
-    forecaster: Forecaster
-    rows: list[ObservedValues]
-    nodes: np.ndarray
-
-    @classmethod
-    def of(cls, forecaster: Forecaster, record: Observations) -> "Filtering":
-        """Raises `EmptyDataError` for a record without values in the model's area, `DomainError` outside of it."""
-        latent, ocean, settings = forecaster.latent, forecaster.ocean, forecaster.assimilation
-        seen, _ = without_duplicates(record)
-        first, last = (float(seen.time[0]), float(seen.time[-1])) if len(seen) else (0.0, 0.0)
-        nodes = np.linspace(first, last, max(2, math.ceil((last - first) / settings.node_days) + 1))
-        if len(seen):
-            ocean.cover.check(seen.longitude, seen.latitude)
-        rows = observed_values(latent, ocean, seen, nodes, settings.errors)
-        if not len(rows):
-            raise EmptyDataError("a record without values tells nothing of the ocean's numbers; give another")
-        rows, nearest = rows.formed(latent.decoder), rows.node + (rows.fraction > 0.5).long()
-        parts = [rows.select(torch.nonzero(nearest == node).squeeze(-1)) for node in range(len(nodes))]
-        still = [replace(p, node=torch.zeros_like(p.node), fraction=torch.zeros_like(p.fraction)) for p in parts]
-        return cls(forecaster, still, nodes)
-
-    def missed(self, latent: LatentModel) -> Tensor:
-        """(value,) float64, what forecasts from every node miss of the values up to `AHEAD` nodes later, whitened.
-
-        A value is met by as many forecasts as there are leads. Raises `NonFiniteError` where forecasts are no numbers.
-        """
-        state, means, first = self._population(latent), [], min(SETTLING, max(len(self.nodes) - AHEAD - 1, 0))
-        for place, rows in enumerate(self.rows):
-            days = self.nodes[place : place + 2] - self.nodes[place]
-            state = filtered(self._problem(latent, state, rows, days[:1])).end
-            means.append(state.mean)
-            if len(days) > 1:
-                state = filtered(self._problem(latent, state, rows.select(slice(0, 0)), days)).end
-        leads = torch.arange(1, AHEAD + 1) * float(self.nodes[1] - self.nodes[0])
-        ahead = latent.integrate(torch.stack(means[first:]), leads, latent.context(self.forecaster.ocean))
-        codes = latent.dynamics.codes(ahead)
-        found = [
-            _misfit(self.rows[first + start + lead + 1], codes[lead, start])
-            for lead in range(AHEAD)
-            for start in range(len(self.nodes) - first - lead - 1)
-        ]
-        missed = torch.cat(found).cpu()
-        if not bool(torch.isfinite(missed).all()):
-            raise NonFiniteError("forecasts left the finite numbers: the equations cannot be stepped this far")
-        return missed
-
-    def _population(self, latent: LatentModel) -> Gaussian:
-        charts, prior = self.forecaster.ocean.charts, latent.state_prior
-        return Gaussian(prior.mean.expand(charts, -1).clone(), prior.covariance.expand(charts, -1, -1).clone())
-
-    def _problem(self, latent: LatentModel, state: Gaussian, rows: ObservedValues, days: np.ndarray) -> Problem:
-        """What is seen at a node, and the way to the next one."""
-        bound = self.forecaster.assimilation.bound
-        context = latent.context(self.forecaster.ocean)
-        layout = Layout(latent.dynamics.code_size, latent.dynamics.code_size, 0)
-        return Problem(
-            latent, context, layout.augmented(state), rows, days, layout, bound=math.inf if bound is None else bound
-        )
-
-
-def _misfit(rows: ObservedValues, codes: Tensor) -> Tensor:
-    """(row,) of rows with a form, given codes (chart, code)."""
-    assert rows.form is not None
-    predicted = rows.form.offset + (rows.form.operator * codes[rows.chart]).sum(-1)
-    return ((rows.value - predicted) / rows.variance.sqrt()).double()
 
 
 def fit_numbers(task: Task, progress: Progress) -> Transferred:
@@ -173,7 +93,9 @@ def fitted(
     last = float(seen.time[-1]) if len(seen) else 0.0
     record = Filtering.of(forecaster, seen.between(last - MOST_DAYS, last))
     missed = lambda control: record.missed(changed(taught, control))  # noqa: E731
-    fit = smallest(missed, precision, torch.zeros_like(precision) if start is None else start, progress, rounds)
+    told = lambda control, now: derivative(record, taught, control, now)  # noqa: E731
+    begin = torch.zeros_like(precision) if start is None else start
+    fit = smallest(missed, told, precision, begin, progress, rounds)
     made = changed(taught, fit.control).eval()
     return Forecaster(made, forecaster.ocean, forecaster.assimilation), fit
 
@@ -210,17 +132,34 @@ def changed(taught: LatentModel, control: Tensor) -> LatentModel:
     return latent
 
 
+@torch.no_grad()
+def derivative(record: Filtering, taught: LatentModel, control: Tensor, now: Tensor) -> Tensor:
+    """(value, n) of what is missed, `now` (value,), by the controls."""
+    units = DIFFERENCE * torch.eye(len(control), dtype=torch.float64)
+    numbers, around = units[: -len(AROUND)], units[-len(AROUND) :]
+    moved = [changed(taught, control + unit) for unit in numbers]
+    columns = [record.sensitive(changed(taught, control), moved)]
+    columns += [(record.missed(changed(taught, control + unit)) - now)[:, None] / DIFFERENCE for unit in around]
+    return torch.cat(columns, dim=1)
+
+
 def smallest(
-    missed: Callable[[Tensor], Tensor], precision: Tensor, start: Tensor, progress: Progress, rounds: int = ROUNDS
+    missed: Callable[[Tensor], Tensor],
+    derivative: Callable[[Tensor, Tensor], Tensor],
+    precision: Tensor,
+    start: Tensor,
+    progress: Progress,
+    rounds: int = ROUNDS,
 ) -> Fit:
     """The controls with the smallest misfit and prior.
 
-    missed : (value,) of controls (n,); precision : (n,) of the prior about zero; start : (n,)
+    missed : (value,) of controls (n,); derivative : (value, n) of controls and what they miss; precision : (n,) of the
+    prior about zero; start : (n,)
     """
-    control, damping, now, units = start, 1e-3, missed(start), torch.eye(len(start), dtype=torch.float64)
+    control, damping, now = start, 1e-3, missed(start)
     totals, information = [float(now.square().mean())], torch.diag(precision)
     for turn in range(rounds):
-        columns = torch.stack([(missed(control + DIFFERENCE * unit) - now) / DIFFERENCE for unit in units], dim=-1)
+        columns = derivative(control, now)
         # The errors that there are, not those of the instruments, weigh against the prior; a value is met AHEAD times.
         weight = 1.0 / (AHEAD * totals[-1])
         information = weight * columns.T @ columns + torch.diag(precision)

@@ -18,7 +18,7 @@ from dino.space.cover import Cover
 from dino.space.domain import PeriodicBox
 from dino.space.gridmap import GridMap
 from dino.training.layers_fit import lay_layers
-from dino.transfer import Task, numbers, strategy
+from dino.transfer import Task, filtering, numbers, strategy
 
 CODE, POINTS, LATITUDE, DAYS, NOISE = 12, 12, 38.0, 16, 0.01
 SPREADS = (0.15, 0.05)
@@ -107,7 +107,7 @@ def test_a_smaller_population_does_not_bring_in_the_bound_of_the_equations(forec
 def test_what_is_missed_is_a_forecast_of_later_values(forecaster, seen):
     """The first ones, one node ahead of the filter's state there, are those of an analysis that ends at the node."""
     latent, record = forecaster.latent, numbers.Filtering.of(forecaster, seen)
-    found, end = record.missed(latent), float(record.nodes[numbers.SETTLING])
+    found, end = record.missed(latent), float(record.nodes[filtering.SETTLING])
     analysis = forecaster.analyse_observations(seen.between(seen.time[0], end), end, end - float(seen.time[0]))
     later = seen.between(end + 0.5, end + 1.5)
     days = np.array([end, end + 1.0])
@@ -116,10 +116,22 @@ def test_what_is_missed_is_a_forecast_of_later_values(forecaster, seen):
     np.testing.assert_allclose(found[: len(later)].numpy(), expected, atol=1e-2)
 
 
+def test_derivatives_of_one_pass_are_those_of_a_pass_for_every_number(forecaster, seen):
+    taught, record, control = forecaster.latent, numbers.Filtering.of(forecaster, seen), 0.1 * torch.ones(8).double()
+    now = record.missed(numbers.changed(taught, control))
+    found = numbers.derivative(record, taught, control, now)
+    for place, unit in enumerate(1e-3 * torch.eye(8).double()):
+        there, back = (record.missed(numbers.changed(taught, control + step)) for step in (unit, -unit))
+        expected = (there - back) / 2e-3
+        # Gains are held and steps are finite: what that leaves of each column.
+        assert float((found[:, place] - expected).norm() / expected.norm()) < 0.1, numbers.names_of(taught)[place]
+
+
 def test_the_numbers_of_an_ocean_are_found_within_their_posterior(forecaster, seen, truth):
     taught, record = forecaster.latent, numbers.Filtering.of(forecaster, seen)
     missed = lambda control: record.missed(numbers.changed(taught, control))  # noqa: E731
-    fit = numbers.smallest(missed, numbers.prior_precision(taught), torch.zeros(8).double(), silent)
+    told = lambda control, now: numbers.derivative(record, taught, control, now)  # noqa: E731
+    fit = numbers.smallest(missed, told, numbers.prior_precision(taught), torch.zeros(8).double(), silent)
     assert fit.rounds[-1] < fit.rounds[0]
     away = (fit.control - truth)[:6] / fit.covariance.diagonal().sqrt()[:6]
     assert float(away.abs().max()) < 3.5, away
