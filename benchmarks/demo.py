@@ -31,6 +31,7 @@ from dino.data.observations import Observations
 from dino.evaluation.evaluate import Array, Evaluation, ScoredMaps
 from dino.evaluation.report import read_report
 from dino.evaluation.scores import score_forecasts
+from dino.experiments.demo import FULL, QUICK, DemoSizes
 from dino.forecaster import Forecaster
 from dino.model.checkpoint import load_model, load_run_config
 from dino.plotting.curves import draw_method
@@ -49,9 +50,9 @@ DRAWN = {
 }
 
 
-def run_seed(folder: Path, seed: int, quick: bool, again: bool, config: str = str(CONFIG)) -> dict[str, Any]:
+def run_seed(folder: Path, seed: int, sizes: DemoSizes, again: bool, config: str = str(CONFIG)) -> dict[str, Any]:
     """One demo: RMSE [cm] by method and lead, of analyses too, ratios of the model to each, calibration, seconds."""
-    evaluation = scored_again(folder) if again else run_demo(folder, config=str(config), seed=seed, quick=quick)
+    evaluation = scored_again(folder) if again else run_demo(folder, config=str(config), seed=seed, sizes=sizes)
     settings = load_run_config(folder / "transferred")
     began = time.process_time()
     peer = peer_maps(folder, settings, evaluation)
@@ -145,7 +146,7 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__ or "")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    options.add_argument("--quick", action="store_true", help="the tiny variant")
+    options.add_argument("--sizes", choices=("quick", "default", "full"), default="default", help="of the demo")
     options.add_argument("--work", type=Path, help="folder for the demos; a temporary one when absent")
     options.add_argument("--again", action="store_true", help="score the finished demos of --work, do not run them")
     options.add_argument("--config", default=str(CONFIG), help="experiment of the demo, by name or file")
@@ -163,9 +164,10 @@ def main() -> None:
 
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """All seeds, reported."""
+    sizes = {"quick": QUICK, "default": DemoSizes(), "full": FULL}[arguments.sizes]
     with work_folder(arguments.work) as work:
         runs = {
-            f"seed_{seed}": run_seed(work / f"seed_{seed}", seed, arguments.quick, arguments.again, arguments.config)
+            f"seed_{seed}": run_seed(work / f"seed_{seed}", seed, sizes, arguments.again, arguments.config)
             for seed in arguments.seeds
         }
     summary = {

@@ -14,7 +14,7 @@ from dino.config import Config
 from dino.data.observations import Observations
 from dino.errors import ConfigError
 from dino.evaluation.evaluate import evaluate_observations
-from dino.experiments.demo import FAR, QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from dino.experiments.demo import FAR, FULL, QUICK, QUICK_SETTINGS, make_oceans
 from dino.experiments.train import train
 from dino.forecaster import Forecaster
 from dino.model.checkpoint import load_model, load_run_config
@@ -65,7 +65,7 @@ class Simulated:
 
     def __init__(self, out: Path, config: Path, overrides: Sequence[str], quick: bool = False, far: bool = False):
         self.out = out
-        self.sizes = QUICK if quick else FAR if far else DemoSizes()
+        self.sizes = QUICK if quick else FAR if far else FULL
         self.settings = load_settings(Config, config, [*(QUICK_SETTINGS if quick else []), *overrides])
 
     def folder(self, seed: int) -> Path:

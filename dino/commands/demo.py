@@ -19,10 +19,11 @@ from data_pipeline.system.settings import load_settings
 
 from ..config import Config
 from ..data.observations import Observations
+from ..errors import ConfigError
 from ..evaluation.evaluate import Evaluation, evaluate_observations
 from ..evaluation.fitted_interpolation import FittedInterpolation, interpolations
 from ..evaluation.report import area_mean_table, report_table, spread_table, write_report
-from ..experiments.demo import QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
+from ..experiments.demo import FULL, QUICK, QUICK_SETTINGS, DemoSizes, make_oceans
 from ..experiments.shipped import find_experiment
 from ..experiments.train import train
 from ..forecaster import Forecaster
@@ -38,6 +39,7 @@ def demo(
     config: Annotated[str, typer.Option(help="The demo's experiment, by name or file.")] = "demo",
     seed: Annotated[int, typer.Option(help="Seed of oceans, errors and training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A tiny variant, under a minute.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Ten times as much simulation to learn from.")] = False,
     threads: Threads = None,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
@@ -45,23 +47,26 @@ def demo(
 
     Example: dino demo runs/demo
     """
-    run_demo(out, config, seed, quick, threads, overrides)
+    if quick and full:
+        raise ConfigError("--quick and --full are two sizes of the demo; give one of them")
+    sizes = QUICK if quick else FULL if full else DemoSizes()
+    run_demo(out, config, seed, sizes, threads, overrides)
 
 
 def run_demo(
     out: Path,
     config: str = "demo",
     seed: int = 0,
-    quick: bool = False,
+    sizes: DemoSizes | None = None,
     threads: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Evaluation:
     """What `dino demo` does; returns the evaluation with the forecast maps, for other methods to be compared with."""
     began = time.perf_counter()
     screen = console()
-    settings = load_settings(Config, find_experiment(config), [*(QUICK_SETTINGS if quick else []), *overrides])
+    sizes = sizes or DemoSizes()
+    settings = load_settings(Config, find_experiment(config), [*(QUICK_SETTINGS if sizes == QUICK else []), *overrides])
     use_threads(threads)
-    sizes = QUICK if quick else DemoSizes()
     out.mkdir(parents=True, exist_ok=True)
     screen.print("[bold]1/5[/] simulating two oceans and observing one of them along satellite tracks")
     with reported("simulating") as report:

@@ -83,7 +83,9 @@ class Problem:
         ends = torch.tensor([charts.start, charts.stop], device=self.rows.chart.device)
         low, high = torch.searchsorted(self.rows.chart, ends).tolist()
         rows = self.rows.select(slice(low, high))
-        rows = replace(rows, chart=rows.chart - charts.start).formed(self.latent.decoder)
+        rows = replace(rows, chart=rows.chart - charts.start)
+        if rows.form is None or not solves_at_once(self.latent.decoder):
+            rows = rows.formed(self.latent.decoder)
         rows = rows.distrusted(self.latent.code_prior, self.bound)
         # Forms that change with the codes are whitened when they are made.
         rows = rows.whitened() if solves_at_once(self.latent.decoder) else rows
