@@ -41,7 +41,7 @@ UNSURE, UNSURE_NOISE = math.log(2.0), math.log(10.0)  # standard deviations of t
 MOST_DAYS = 30.0  # of the record, the last ones: they tell most numbers to a few per cent
 ROUNDS, MOST = 4, 0.7  # of the search, and the longest step of a number in one
 SETTLED = 1e-3  # share of the cost below which a round's gain ends the search
-STEPS_A_DAY = 2.0  # of the solver: a flow twice as strong as the one learned from can still be followed
+FASTER = 1.1  # than the flow that was learned from: up to here it is stepped as that was
 POPULATION, MODEL_ERROR = ("state_covariance", "code_variance"), ("process_noise", "lead_error", "unresolved_error")
 
 
@@ -112,7 +112,7 @@ def prior_precision(latent: LatentModel) -> Tensor:
 
 @torch.no_grad()
 def changed(taught: LatentModel, control: Tensor) -> LatentModel:
-    """A copy of a model with its numbers moved by `control` (n,); zero changes nothing but the solver's step.
+    """A copy of a model with its numbers moved by `control` (n,); zero changes nothing.
 
     A larger population is stepped farther. A smaller one is only surer: the codes up to which its equations are stepped
     stay as long as they were.
@@ -126,7 +126,8 @@ def changed(taught: LatentModel, control: Tensor) -> LatentModel:
     for names, factor in ((POPULATION, 2 * size), (MODEL_ERROR, noise)):
         for name in names:
             getattr(latent, name).mul_(math.exp(factor))
-    step = min(latent.step_days, latent.spec.interval_days / STEPS_A_DAY)
+    # A stronger flow is stepped as finely as it is stronger.
+    step = latent.step_days / max(1, math.ceil(math.exp(size) - (FASTER - 1)))
     solver = latent.spec.dynamics.model_copy(update={"step_days": step})
     latent.spec = latent.spec.model_copy(update={"dynamics": solver})
     return latent
