@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+LEADS = ("1", "3", "5", "7", "10")  # days, as most results have them
 RESULTS = ROOT / "benchmarks" / "results"
 Table = list[str]
 Read = Callable[[str], Mapping[str, Any]]

@@ -5,7 +5,8 @@ from statistics import mean
 
 from pages import Read, Table, fixed, table
 from results_experiments import short
-from results_ocean import DEMO_SEEDS, SEAS, current, pooled
+from results_real import SEAS, current, pooled
+from results_simulated import DEMO_SEEDS
 
 Values = Sequence[float]
 

@@ -1,14 +1,11 @@
-"""Tables of docs/results.md and of the README: forecasts of simulated and of real oceans."""
+"""Tables of docs/results.md: forecasts of real oceans, from maps and from tracks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from pages import Read, Table, best_in_bold, bold, fixed, percent, table
+from pages import LEADS, Read, Table, best_in_bold, fixed, percent, table
 
-LEADS = ("1", "3", "5", "7", "10")
-DEMO_SEEDS = (4, 5)
-CUSTOMARY = "one gaussian scale"
 SEAS = {"gulf_stream": "Gulf Stream", "agulhas": "Agulhas", "kuroshio": "Kuroshio"}
 MAP_METHODS = {"persistence": "persistence", "half_trend": "half of the recent trend", "lim": "linear inverse model"}
 SIMULATED_TRACKS = ("tracks_simulated", "tracks_simulated_seed1", "tracks_simulated_seed2")
@@ -17,45 +14,21 @@ SIMULATED_CURRENTS = {
     "currents_seed1": "simulated_seed1",
     "currents_seed2": "simulated_seed2",
 }
-
-
-def demo(read: Read) -> list[Table]:
-    """Errors of the demo's forecasts by lead, the analysis at zero, for each seed that no setting was chosen on."""
-    return [table(["lead [days]", "0", *LEADS], [row for seed in DEMO_SEEDS for row in demo_seed(read, seed)])]
-
-
-def demo_seed(read: Read, seed: int) -> list[list[str]]:
-    """Rows of one seed."""
-    layers, alone = (read(name)["runs"][f"seed_{seed}"] for name in ("demo", "demo_sea_level"))
-    preferred = layers["interpolation"]["preferred"]
-    rows = {
-        f"{bold('dino')}, seed {seed}": (layers, "dino"),
-        "quasi-geostrophic 4D-Var, one layer, no training": (layers, "quasi_geostrophic"),
-        "mean of these two": (layers, "mean_of_dino_and_quasi_geostrophic"),
-        "a network of sea level alone (`configs/demo-sea-level.yaml`, `demo_sea_level.json`)": (alone, "dino"),
-        "mean of that and the 4D-Var": (alone, "mean_of_dino_and_quasi_geostrophic"),
-        f"optimal interpolation that validation days prefer ({preferred})": (layers, "optimal_interpolation"),
-        f"customary optimal interpolation ({CUSTOMARY})": (layers, "customary_interpolation"),
-        "dino's own analysis held still": (layers, "persistence"),
-    }
-    if preferred == CUSTOMARY:
-        del rows[f"customary optimal interpolation ({CUSTOMARY})"]
-    values = [
-        [run["analysis_rmse_cm"].get(name), *(run["rmse_cm"][name][lead] for lead in LEADS)]
-        for run, name in rows.values()
-    ]
-    return [[name, *cells] for name, cells in zip(rows, best_in_bold(values), strict=True)]
-
-
-def demo_spread(read: Read) -> list[Table]:
-    """Spread over error and the share of truths in the 90 % interval, by lead."""
-    rows = []
-    for seed in DEMO_SEEDS:
-        calibration = read("demo")["runs"][f"seed_{seed}"]["calibration"]
-        at = [int(lead) - 1 for lead in LEADS]
-        rows.append([f"seed {seed}, spread over error", *(fixed(calibration["spread_skill_ratio"][day]) for day in at)])
-        rows.append([f"seed {seed}, in the 90 % interval", *(percent(calibration["coverage_90"][day]) for day in at)])
-    return [table(["lead [days]", *LEADS], rows)]
+TRACK_METHODS = {
+    "dino, maps of 2005": ("tracks", "dino"),
+    "the same after transfer": ("tracks", "dino_modulation"),
+    "dino, simulated oceans alone (three seeds)": ("simulated", "dino"),
+    "the same after transfer (three seeds)": ("simulated", "dino_modulation"),
+    "mean of that and optimal interpolation (three seeds)": ("simulated", "mean_of_modulation_and_interpolation"),
+    "optimal interpolation, the covariance that validation days prefer": ("tracks", "optimal_interpolation"),
+    "optimal interpolation with one Gaussian scale": ("tracks", "customary_interpolation"),
+    "quasi-geostrophic 4D-Var, no training": ("tracks_quasi_geostrophic", "quasi_geostrophic"),
+    "mean of that and optimal interpolation": (
+        "tracks_quasi_geostrophic",
+        "mean_of_quasi_geostrophic_and_interpolation",
+    ),
+    "mean": ("tracks", "mean"),
+}
 
 
 def maps(read: Read, kept: str) -> list[Table]:
@@ -125,23 +98,6 @@ def tracks(read: Read) -> list[Table]:
     header = ["", f"in the window, {points['window']['points']:,} points"]
     header.append(f"the five days after, {points['after']['points']:,} points")
     return [table(header, ([name, *two] for (name, _), two in zip(rows, cells, strict=True)))]
-
-
-TRACK_METHODS = {
-    "dino, maps of 2005": ("tracks", "dino"),
-    "the same after transfer": ("tracks", "dino_modulation"),
-    "dino, simulated oceans alone (three seeds)": ("simulated", "dino"),
-    "the same after transfer (three seeds)": ("simulated", "dino_modulation"),
-    "mean of that and optimal interpolation (three seeds)": ("simulated", "mean_of_modulation_and_interpolation"),
-    "optimal interpolation, the covariance that validation days prefer": ("tracks", "optimal_interpolation"),
-    "optimal interpolation with one Gaussian scale": ("tracks", "customary_interpolation"),
-    "quasi-geostrophic 4D-Var, no training": ("tracks_quasi_geostrophic", "quasi_geostrophic"),
-    "mean of that and optimal interpolation": (
-        "tracks_quasi_geostrophic",
-        "mean_of_quasi_geostrophic_and_interpolation",
-    ),
-    "mean": ("tracks", "mean"),
-}
 
 
 def pooled(read: Read, file: str, method: str, part: str) -> float:
