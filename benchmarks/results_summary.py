@@ -131,10 +131,10 @@ def vorticity(read: Read) -> list[str]:
     """Navier-Stokes beyond the times of training, with the peers' time in the row."""
     dino = read("navier_stokes_seed3")["keep_100"]["seed_3"]["dino"]["tests"]["same_points"]["vorticity"]["out_t"]
     peers, other = read("navier_stokes_peers_seed3")["keep_100"]["seed_3"], read("navier_stokes_fno_seed3")
-    values = {name: peer["out_t"]["all"] for name, peer in peers.items() if peer.get("out_t")}
+    values: dict[str, float] = {name: peer["out_t"]["all"] for name, peer in peers.items() if peer.get("out_t")}
     values["Fourier neural operator"] = other["keep_100"]["seed_3"]["fno"]["out_t"]["all"]
     task = "Navier-Stokes vorticity beyond the training times, mean squared error"
-    least = min(values, key=lambda name: values[name])
+    least = min(values, key=values.__getitem__)
     return row(task, [dino], (), NAMES.get(least, least), [values[least]], shown=short)
 
 
