@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,10 +46,10 @@ def programs_of(wheel: Path, folder: Path) -> Path:
     return found
 
 
-def called(arguments: Sequence[Path | str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def called(program: Path | str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """What a program says and ends with, started in a folder."""
     return subprocess.run(
-        list(map(str, arguments)),
+        [str(program), *arguments],
         cwd=folder,
         check=False,
         capture_output=True,

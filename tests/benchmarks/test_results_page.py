@@ -1,5 +1,6 @@
 """The pages of results: their tables are those of the JSON files, and a table without a place is refused."""
 
+import ingest_catalog
 import physics_tables
 import pytest
 from pages import ROOT, best_in_bold, reader, renewed, table
@@ -35,6 +36,12 @@ def test_the_page_is_what_the_script_writes(name):
 def test_the_page_of_many_physics_is_what_the_script_writes():
     page = (ROOT / "docs" / "many-physics.md").read_text(encoding="utf-8").splitlines()
     assert physics_tables.renewed_page(page) == page, "run python benchmarks/physics_tables.py"
+
+
+def test_the_page_of_products_is_what_the_script_writes():
+    page = (ROOT / "docs" / "products.md").read_text(encoding="utf-8").splitlines()
+    made = ingest_catalog.table(reader()("ingest_catalog")["catalog"])
+    assert renewed(page, ingest_catalog.START, [made]) == page
 
 
 def test_every_table_of_the_page_of_results_is_written_or_a_list_of_pages():

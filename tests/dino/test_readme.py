@@ -15,7 +15,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NOT_RUN = ("pip install", "make ")  # installation, and what wants the checkout
 SHIPPED = ROOT / "dino" / "shipped" / "sea-level" / "model.json"
-DAYS = 7
+DAYS, PASSES = 7, 3
 MADE = ("jason", "sentinel")
 
 
@@ -31,13 +31,13 @@ def sea_level(longitude: np.ndarray, latitude: np.ndarray, day: np.ndarray) -> n
 
 
 def overflight(rng: np.random.Generator, mission: int, day: int) -> xr.Dataset:
-    """Four passes of a day over 66 to 50 W, 34 to 42 N, a point a second, as along-track products have them."""
+    """Passes of a day over 66 to 50 W, 34 to 42 N, a point a second, as along-track products have them."""
     columns: dict[str, list[np.ndarray]] = {"time": [], "longitude": [], "latitude": [], "sla": []}
-    for number in range(4):
+    for number in range(PASSES):
         latitude = np.linspace(34.0, 42.0, 130)[:: 1 if number % 2 else -1]
-        crossing = -64.0 + 4.0 * number + 0.53 * day + 0.9 * mission
+        crossing = -64.0 + 5.0 * number + 0.53 * day + 0.9 * mission
         longitude = crossing + (0.35 if number % 2 else -0.35) * (latitude - 38.0)
-        time = day + 0.2 * number + 0.03 * mission + np.arange(130) / 86400.0
+        time = day + 0.25 * number + 0.03 * mission + np.arange(130) / 86400.0
         level = sea_level(longitude, latitude, time) + 0.02 * rng.normal(size=130)
         for name, values in zip(columns, (time, longitude, latitude, level), strict=True):
             columns[name].append(values)
@@ -81,7 +81,7 @@ def test_the_made_up_tracks_are_read(folder):
     from data_pipeline import ingest
 
     seen = ingest(str(folder / "my_tracks" / "*.nc"))
-    assert seen.sizes["obs"] == len(MADE) * DAYS * 4 * 130
+    assert seen.sizes["obs"] == len(MADE) * DAYS * PASSES * 130
     assert sum("jason" in name for name in seen["source_name"].values) == DAYS
 
 
@@ -95,8 +95,8 @@ def test_every_block_runs_in_an_empty_folder(programs, folder):
         "OMP_NUM_THREADS": "1",
     }
     for kind, text in blocks():
-        starts = {"sh": ["/bin/bash", "-e", "-c", text], "python": [programs / "python", "-c", text]}
-        done = called(starts[kind], folder, **around)
+        start = {"sh": ("/bin/bash", "-e"), "python": (programs / "python",)}[kind]
+        done = called(*start, "-c", text, folder=folder, **around)
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         assert not re.search(r"\bnan\b", done.stdout), done.stdout
     with xr.open_dataset(folder / "week.nc") as made:

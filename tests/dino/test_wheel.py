@@ -30,21 +30,21 @@ def test_the_wheel_holds_every_module_and_every_experiment(wheel):
 
 
 def test_the_installed_program_finds_its_experiments(programs, tmp_path):
-    told = called([programs / "dino", "--version"], tmp_path).stdout
+    told = called(programs / "dino", "--version", folder=tmp_path).stdout
     assert told.startswith("dino ")
     assert "unknown" not in told
-    refused = called([programs / "dino", "train", "nothing"], tmp_path)
+    refused = called(programs / "dino", "train", "nothing", folder=tmp_path)
     assert refused.returncode == 2
     assert "mediterranean" in refused.stderr
-    refused = called([programs / "dino", "train", "mediterranean"], tmp_path)
+    refused = called(programs / "dino", "train", "mediterranean", folder=tmp_path)
     assert "no store" in refused.stderr
-    assert "ingest" in called([programs / "dino-data", "--help"], tmp_path).stdout
+    assert "ingest" in called(programs / "dino-data", "--help", folder=tmp_path).stdout
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 def test_the_installed_demo_runs_in_an_empty_folder(programs, tmp_path):
-    done = called([programs / "dino", "demo", "--quick"], tmp_path)
+    done = called(programs / "dino", "demo", "--quick", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "demo" / "scores.json").is_file()
 
@@ -52,5 +52,5 @@ def test_the_installed_demo_runs_in_an_empty_folder(programs, tmp_path):
 @pytest.mark.slow
 def test_the_wheel_installs_from_the_registry(wheel, tmp_path):
     programs = environment_with(wheel, tmp_path / "venv", "--constraint", str(ROOT / "constraints.txt"))
-    done = called([programs / "dino", "demo", "--quick"], tmp_path)
+    done = called(programs / "dino", "demo", "--quick", folder=tmp_path)
     assert done.returncode == 0, done.stderr
