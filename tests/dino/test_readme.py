@@ -106,6 +106,11 @@ def test_every_block_runs_in_an_empty_folder(programs, folder):
     assert (folder / "week.png").stat().st_size > 10_000
 
 
+def test_every_page_is_named_in_the_readme():
+    linked = {link.partition("#")[0] for link in LINK.findall(README.read_text())}
+    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= linked
+
+
 def anchors(page: Path) -> set[str]:
     """Of the headings of a page, as GitHub makes them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
