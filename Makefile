@@ -33,6 +33,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/demo.py --threads 2 --json benchmarks/results/demo.json
 	$(BIN)/python benchmarks/mediterranean.py --threads 2 --json benchmarks/results/mediterranean.json
 	$(BIN)/python benchmarks/tracks.py --threads 2 --json benchmarks/results/tracks.json
+	$(BIN)/python benchmarks/results_page.py
 
 clean:
 	rm -rf .venv runs

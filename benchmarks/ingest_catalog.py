@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import parser, prepare, report
+from pages import renewed
 
 from data_pipeline.errors import DinoError
 from data_pipeline.layout.channels import CHANNELS
@@ -32,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 INDEX_DIMS = {"day", "day_edge", "source_index"}
-START, END = "<!-- table of benchmarks/ingest_catalog.py -->", "<!-- end of the table -->"
+START = "<!-- table of benchmarks/ingest_catalog.py -->"
 
 
 def measure(path: Path, store: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -70,8 +71,8 @@ def command_line(options: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
-def table(files: dict[str, dict[str, Any]]) -> str:
-    """The figures as a table of Markdown."""
+def table(files: dict[str, dict[str, Any]]) -> list[str]:
+    """Lines of the figures as a table of Markdown."""
     lines = [
         "| file | product | channel | read | kept | dropped | time |",
         "|---|---|---|---|---|---|---|",
@@ -87,7 +88,7 @@ def table(files: dict[str, dict[str, Any]]) -> str:
             when = span if not number else ""
             numbers = f"{count['read']:,} | {count['kept']:,}"
             lines.append(f"| {head} | {channel} [{count['units']}] | {numbers} | {reasons} | {when} |")
-    return "\n".join(lines)
+    return lines
 
 
 def main(arguments: Namespace) -> None:
@@ -110,10 +111,8 @@ def main(arguments: Namespace) -> None:
     unsound = [name for name, row in files.items() if row.get("problems")]
     report(arguments, {"files": len(files), "refused": refused, "unsound": unsound, "catalog": files})
     if arguments.table is not None:
-        page = arguments.table.read_text()
-        before, rest = page.split(START)
-        after = rest.split(END)[1]
-        arguments.table.write_text(f"{before}{START}\n\n{table(files)}\n\n{END}{after}")
+        page = renewed(arguments.table.read_text().splitlines(), START, [table(files)])
+        arguments.table.write_text("\n".join(page) + "\n")
 
 
 if __name__ == "__main__":

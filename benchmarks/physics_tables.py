@@ -5,12 +5,12 @@ a row was made with; rows of an earlier limit of six stay as they are.
 """
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from pages import RESULTS, ROOT, line, number, percent, reader, renewed
+
 PROTOCOLS = {"coda": "CoDA:", "ttg": "TTG:", "zebra": "Zebra:", "enma": "ENMA:"}
 HEADER = ("system", "tested on", "published", "library", "one solve", "converged", "floor", "untrusted")
 CALIBRATED = ("tested on", "library", "solves", "RMSCE (ENMA .0868 [P])", "CRPS (1.70e-3 [P])", "in 90 %")
@@ -75,28 +75,11 @@ def scored(row: Row) -> str:
     return number(row["value"]) + (f" ({number(found[0])}-{number(found[1])})" if found else "")
 
 
-def number(value: float) -> str:
-    """Two digits, without a power of ten near one."""
-    return f"{value:.1f}" if value == 0 or 1 <= value < 10 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
-
-
-def percent(share: float) -> str:
-    """As a whole number."""
-    return f"{100 * share:.0f} %"
-
-
-def line(cells: Iterable[str]) -> str:
-    """A row of a table."""
-    return "| " + " | ".join(cells) + " |"
-
-
-def renewed(page: list[str], marker: str, made: list[list[str]]) -> list[str]:
-    """The page with the tables behind the line that begins with `marker` replaced."""
-    place = next(number for number, text in enumerate(page) if text.startswith(marker))
-    for table in made:
-        first = next(number for number in range(place, len(page)) if page[number].startswith("|"))
-        last = next((n for n in range(first, len(page)) if not page[n].startswith("|")), len(page))
-        page, place = [*page[:first], *table, *page[last:]], first + len(table)
+def renewed_page(page: list[str], folder: Path = RESULTS) -> list[str]:
+    """The page with the tables of every protocol made anew."""
+    results = reader(folder)
+    for name, marker in PROTOCOLS.items():
+        page = renewed(page, marker, tables(results(f"physics_{name}")))
     return page
 
 
@@ -104,12 +87,9 @@ def main() -> None:
     """Write the page anew."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--page", type=Path, default=ROOT / "docs" / "many-physics.md")
-    options.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    options.add_argument("--results", type=Path, default=RESULTS)
     arguments = options.parse_args()
-    page = arguments.page.read_text().splitlines()
-    for name, marker in PROTOCOLS.items():
-        results = json.loads((arguments.results / f"physics_{name}.json").read_text())["results"]
-        page = renewed(page, marker, tables(results))
+    page = renewed_page(arguments.page.read_text().splitlines(), arguments.results)
     arguments.page.write_text("\n".join(page) + "\n")
 
 
