@@ -58,15 +58,12 @@ class Moments(NamedTuple):
     earlier: Tensor
     count: int
 
-    def __add__(self, other: "Moments") -> "Moments":  # type: ignore[override]
-        return Moments(*(a + b for a, b in zip(self, other, strict=True)))
-
 
 class Assimilated(NamedTuple):
     """States at the last node, the trajectory where it was asked for, Huber's weights (row,), and the evidence.
 
     evidence : (chart,) logarithm of the density of the rows, by the filter's innovations (Schweppe 1965); the window,
-    which has no innovations, tells none. Rows that count less have it count less.
+    which has no innovations, tells none. Rows that count less have it count less. moments : where they were asked for
     """
 
     end: Gaussian
@@ -83,6 +80,7 @@ class Problem:
     context : (chart, context); prior : of the augmented states (chart, state) at the first node
     rows : in order of charts; nodes : (node,) days, ascending, from zero; group : (row,) offset that a row sees
     bound : misfits of more standard deviations are down-weighted (Huber); smooth : whether the trajectory is wanted
+    moments : whether those of neighbouring nodes are, of states that are codes and nothing else
     """
 
     latent: LatentModel
@@ -125,10 +123,12 @@ class Problem:
             told += [part.evidence] if part.evidence is not None else []
             kept += [part.trajectory] if part.trajectory is not None else []
             if part.moments is not None:
-                moments = part.moments if moments is None else moments + part.moments
+                moments = part.moments if moments is None else _added(moments, part.moments)
             first = here.stop
         path = Trajectory(*(torch.cat(t, dim=1) for t in zip(*kept, strict=True))) if kept else None
-        return Assimilated(Gaussian(mean, covariance), path, torch.cat(weights), torch.cat(told) if told else None, moments)
+        return Assimilated(
+            Gaussian(mean, covariance), path, torch.cat(weights), torch.cat(told) if told else None, moments
+        )
 
 
 @without_gradients
@@ -185,7 +185,11 @@ class _Block:
         covariance = self.covariance * self.scale * self.scale[:, None]
         like, end = problem.prior.mean, self.mean * self.scale
         return Assimilated(
-            Gaussian(end.to(like), covariance.to(like)), trajectory, problem.rows.trusted(self.weight), self.evidence, moments
+            Gaussian(end.to(like), covariance.to(like)),
+            trajectory,
+            problem.rows.trusted(self.weight),
+            self.evidence,
+            moments,
         )
 
     def _predict(self, days: float) -> Callable[[Tensor], Tensor]:
@@ -281,7 +285,7 @@ class _Block:
 
     def _smoothed(self, steps: list[_Step], means: list[Tensor], covariances: list[Tensor]) -> Trajectory:
         """Means of states and covariances of codes at all nodes given all rows."""
-        code, size = self.layout.code_size, self.layout.seen
+        code = self.layout.code_size
         where = self.layout.state.to(self.mean.device)
         gradient, later = torch.zeros_like(self.mean), torch.zeros_like(self.covariance)
         found = []
@@ -293,18 +297,24 @@ class _Block:
             found.append(((mean * self.scale)[:, where], spread * self.scale[:code] * self.scale[:code, None]))
             if step.back is None:
                 break
-            # (1 - P E)' from the left, E being nothing but in the seen block.
-            gradient = gradient.clone()
-            gradient[:, :size] -= (step.information @ (step.predicted @ gradient.unsqueeze(-1))).squeeze(-1) + step.pull
-            later = later.clone()
-            later[..., :size] -= (later @ step.predicted.mT) @ step.information
-            later[:, :size] -= step.information @ (step.predicted @ later)
-            later[:, :size, :size] += step.information
+            gradient, later = self._with_own_rows(step, gradient, later)
             gradient = step.back(gradient.unsqueeze(-1)).squeeze(-1)
             later = step.back(step.back(later).mT)
         like = self.problem.prior.mean
         mean, covariance = zip(*reversed(found), strict=True)
         return Trajectory(torch.stack(mean).to(like), torch.stack(covariance).to(like))
+
+    def _with_own_rows(self, step: _Step, gradient: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient and information of the rows after a node with those of its own."""
+        size = self.layout.seen
+        # (1 - P E)' from the left, E being nothing but in the seen block.
+        gradient = gradient.clone()
+        gradient[:, :size] -= (step.information @ (step.predicted @ gradient.unsqueeze(-1))).squeeze(-1) + step.pull
+        later = later.clone()
+        later[..., :size] -= (later @ step.predicted.mT) @ step.information
+        later[:, :size] -= step.information @ (step.predicted @ later)
+        later[:, :size, :size] += step.information
+        return gradient, later
 
     def _moments(self, steps: list[_Step], means: list[Tensor], covariances: list[Tensor]) -> Moments:
         """Second moments of neighbouring states given all rows; the state is all that is seen.
@@ -312,26 +322,33 @@ class _Block:
         With L the information of later rows before a node's own, F the flow to it and P what was predicted, its state
         and the one before have the covariance (1 - P L) F P+, P+ being that before after its own rows.
         """
+        size, after = self.mean.shape[-1], None
+        assert size == self.layout.seen
         gradient, later = torch.zeros_like(self.mean), torch.zeros_like(self.covariance)
-        size, count, after = self.mean.shape[-1], 0, None
-        total = Moments(*self.mean.new_zeros(3, size, size, dtype=torch.float64), 0)
+        nothing = self.mean.new_zeros(size, size, dtype=torch.float64)
+        total = Moments(nothing, nothing, nothing, 0)
         for node in range(len(steps) - 1, -1, -1):
             step, covariance = steps[node], covariances[node]
             mean = means[node] - (covariance @ gradient.unsqueeze(-1)).squeeze(-1)
             own = (covariance - covariance @ later @ covariance).sum(0) + mean.mT @ mean
             if after is not None:
-                total = total + Moments(after[0].double(), (after[1] @ covariance).sum(0).double() + (after[2].mT @ mean).double(), own.double(), len(mean))
+                lagged = (after[1] @ covariance).sum(0) + after[2].mT @ mean
+                total = _added(total, Moments(after[0].double(), lagged.double(), own.double(), len(mean)))
             if step.back is None:
                 break
-            left = torch.eye(size).to(mean) - step.information @ step.predicted
-            gradient = (left @ gradient.unsqueeze(-1)).squeeze(-1) - step.pull
-            later = left @ later @ left.mT + step.information
+            gradient, later = self._with_own_rows(step, gradient, later)
             # (1 - P L) F, of which the transposed flow is at hand.
             kept = torch.eye(size).to(mean) - step.predicted @ later
             after = own, step.back(kept.mT).mT, mean
             gradient = step.back(gradient.unsqueeze(-1)).squeeze(-1)
             later = step.back(step.back(later).mT)
         return total
+
+
+def _added(one: Moments, other: Moments) -> Moments:
+    return Moments(
+        one.later + other.later, one.lagged + other.lagged, one.earlier + other.earlier, one.count + other.count
+    )
 
 
 def _scale(problem: Problem) -> Tensor:

@@ -10,10 +10,10 @@ the codes that relax, which counts as much as `ridge` intervals of unit variance
 The population is kept: noise is what A leaves of it, which wants the symmetric part of A's generator to be negative.
 """
 
-import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
 from ..dynamics import CoupledODE, RelaxingODE
 from ..inference.filter import Moments, Problem, filtered
-from ..inference.observed import ObservedValues, observed_values
+from ..inference.observed import observed_values
 from ..inference.offsets import Layout
 from ..model import LatentModel, Ocean
 from ..numerics.gaussian import Gaussian
@@ -46,7 +46,9 @@ class Scene:
     errors: ErrorsConfig
     node_days: float
 
-    def problem(self, latent: LatentModel, start: float, end: float, seen: Observations, **asked: bool) -> Problem:
+    def problem(
+        self, latent: LatentModel, start: float, end: float, seen: Observations, moments: bool = False
+    ) -> Problem:
         """The filter's problem of the charts that hold any of the points `seen` between two days."""
         nodes = np.linspace(start, end, max(2, math.ceil((end - start) / self.node_days - 1e-9) + 1))
         rows = observed_values(latent, self.ocean, seen, nodes, self.errors)
@@ -56,7 +58,7 @@ class Scene:
         mean, covariance = population.mean.expand(count, -1), population.covariance.expand(count, -1, -1)
         prior = layout.augmented(Gaussian(mean, covariance))
         context = latent.context(self.ocean)[which]
-        return Problem(latent, context, prior, replace(rows, chart=chart), nodes - nodes[0], layout, **asked)
+        return Problem(latent, context, prior, replace(rows, chart=chart), nodes - nodes[0], layout, moments=moments)
 
     def points(self, start: float, end: float) -> Observations | None:
         """The points of a period that lie in charts, at most `MOST_POINTS`; None where there is none."""
@@ -81,7 +83,7 @@ def smoothed_moments(
     size = latent.dynamics.state_size
     total = torch.zeros(3 * size * size + 2, dtype=torch.float64)
     edges = np.linspace(first, last, max(1, round((last - first) / days)) + 1)
-    for number, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (start, end) in enumerate(pairwise(edges)):
         if number % group.size != group.rank:
             continue
         seen = scene.points(start, end)
@@ -147,62 +149,3 @@ def moving(latent: LatentModel, generator: Tensor) -> LatentModel:
     population = torch.diag(latent.code_variance.double())
     made.process_noise.copy_(population - flow @ population @ flow.mT)
     return made
-
-
-@torch.no_grad()
-def forecast_misfits(
-    latent: LatentModel, scene: Scene, starts: list[float], days: float, leads: int, group: Group = ALONE
-) -> Tensor:
-    """(lead, 2) sums of squares of what forecasts miss of the points of each of `leads` days ahead, and their number.
-
-    Of all charts' values, in the charts' units; forecasts start from windows of `days` that end at `starts`.
-    """
-    total = torch.zeros(leads, 2, dtype=torch.float64)
-    for number, start in enumerate(starts):
-        if number % group.size == group.rank:
-            for row, ahead in _ahead(latent, scene, start, days, leads):
-                total.index_add_(0, row, ahead)
-    group.sum_([total])
-    return total
-
-
-def _ahead(
-    latent: LatentModel, scene: Scene, start: float, days: float, leads: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Leads (row,) and squared misfits with ones (row, 2) of the points after one start."""
-    seen, later = scene.points(start - days, start), scene.points(np.nextafter(start, np.inf), start + leads)
-    if seen is None or later is None:
-        return
-    made = filtered(scene.problem(latent, start - days, start, seen))
-    states = torch.zeros(scene.ocean.charts, latent.dynamics.state_size).to(made.end.mean)
-    states[_charts(latent, scene, seen)] = made.end.mean
-    rows = observed_values(latent, scene.ocean, later, np.array([start, start + leads]), scene.errors)
-    rows = rows.formed(latent.decoder)
-    ahead = rows.fraction.double() * leads
-    for lead in range(leads):
-        here = torch.nonzero((ahead > lead) & (ahead <= lead + 1)).squeeze(-1)
-        if len(here):
-            yield torch.full((len(here),), lead), _missed(latent, states, rows.select(here), ahead[here])
-
-
-def _charts(latent: LatentModel, scene: Scene, seen: Observations) -> Tensor:
-    """Numbers of the charts that hold any of the points."""
-    return torch.as_tensor(np.unique(scene.ocean.cover.pairs(seen.longitude, seen.latitude).chart))
-
-
-def _missed(latent: LatentModel, states: Tensor, rows: ObservedValues, ahead: Tensor) -> Tensor:
-    """(row, 2) squared misfits of rows `ahead` (row,) days after states (chart, state), and ones."""
-    moments, which = torch.unique(ahead, return_inverse=True)
-    assert rows.form is not None
-    if isinstance(latent.dynamics, CoupledODE):
-        carried = torch.einsum("tij,cj->tci", latent.dynamics.flows(moments).to(states), states)
-    else:
-        assert isinstance(latent.dynamics, RelaxingODE)
-        carried = states * torch.exp(-moments[:, None, None] / latent.dynamics.days)
-    said = rows.form.offset + (rows.form.operator * carried[which, rows.chart]).sum(-1)
-    return torch.stack([(rows.value - said).double().square(), torch.ones(len(rows), dtype=torch.float64)], dim=-1)
-
-
-def copied(latent: LatentModel) -> LatentModel:
-    """A copy in double precision, in which covariances are smoothed."""
-    return copy.deepcopy(latent).double().eval()

@@ -5,6 +5,7 @@ are compared with those of relaxing codes; the ridge whose errors are smallest i
 `CLEARLY`. Held-out days are none that anything was learned from, and none that a user scores.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from ..model import LatentModel
 from ..numerics.parallel import ALONE, Group
-from .motion import Scene, copied, forecast_misfits, maximised, moving, relaxed_step, smoothed_moments
+from .motion import Scene, maximised, moving, relaxed_step, smoothed_moments
+from .motion_misfits import forecast_misfits
 
 RIDGES, ROUNDS = (1600.0, 400.0, 100.0), 3
 STARTS = 4  # of forecasts of the held-out days
@@ -52,7 +54,7 @@ class MotionStage:
         generator: torch.Generator,
         group: Group = ALONE,
     ) -> None:
-        self.model, self.latent, self.scene = model, copied(latent), scene
+        self.model, self.latent, self.scene = model, copy.deepcopy(latent).double().eval(), scene
         self.span, self.days, self.generator, self.group = span, days, generator, group
         self.leads = max(1, min(leads, math.ceil(span[2] - span[1])))
         self.relaxed = relaxed_step(self.latent, scene.node_days)
@@ -72,11 +74,10 @@ class MotionStage:
 
     def validate(self) -> float:
         """The error of forecasts of the held-out days over that of codes that relax, the mean of the leads."""
-        if self._still is None:
-            self._still = self._misfits(self.latent)
+        still = self._still = self._misfits(self.latent) if self._still is None else self._still
         made = self._misfits(moving(self.latent, self.model.generator))
-        known = self._still[:, 1] > 0
-        ratio = (made[known, 0] / self._still[known, 0]).sqrt()
+        known = still[:, 1] > 0
+        ratio = (made[known, 0] / still[known, 0]).sqrt()
         return float(ratio.mean()) if len(ratio) else 1.0
 
     def _misfits(self, latent: LatentModel) -> Tensor:

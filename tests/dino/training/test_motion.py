@@ -17,7 +17,8 @@ from dino.space.cover import CONTEXT, Cover
 from dino.space.domain import Region
 from dino.space.gridmap import GridMap
 from dino.training import motion
-from dino.training.motion import Scene, forecast_misfits, maximised, moving, relaxed_step, smoothed_moments
+from dino.training.motion import Scene, maximised, moving, relaxed_step, smoothed_moments
+from dino.training.motion_misfits import forecast_misfits
 from dino.training.motion_stage import Motion, MotionStage
 
 CODE, DAYS, TURN = 4, 60.0, 0.6
@@ -98,6 +99,7 @@ def test_moments_are_those_of_dense_algebra(scene):
     latent = turning(make_latent())
     problem = scene.problem(latent, 0.0, 1.5, scene.points(0.0, 1.5), moments=True)
     made = filtered(problem).moments
+    assert made is not None
     scale, nodes, size = latent.code_variance.sqrt(), len(problem.nodes), len(latent.code_variance)
     flow = latent.dynamics.flows(torch.tensor([0.5]))[0]
     powers = [torch.linalg.matrix_power(flow, k) @ latent.state_covariance for k in range(nodes)]
