@@ -50,7 +50,9 @@ class Scene:
         self, latent: LatentModel, start: float, end: float, seen: Observations, moments: bool = False
     ) -> Problem:
         """The filter's problem of the charts that hold any of the points `seen` between two days."""
-        nodes = np.linspace(start, end, max(2, math.ceil((end - start) / self.node_days - 1e-9) + 1))
+        # Back from the end: an interval is what the M step takes it for, and the first node lies at or before the start.
+        count = max(2, math.ceil((end - start) / self.node_days - 1e-9) + 1)
+        nodes = end - self.node_days * np.arange(count - 1, -1, -1)
         rows = observed_values(latent, self.ocean, seen, nodes, self.errors)
         which, chart = torch.unique(rows.chart, return_inverse=True)
         population, count = latent.state_prior, len(which)

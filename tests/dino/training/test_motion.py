@@ -125,6 +125,13 @@ def test_moments_are_those_of_dense_algebra(scene):
         torch.testing.assert_close(part, wanted, rtol=1e-6, atol=1e-8)
 
 
+def test_nodes_are_an_interval_apart_however_long_a_window_is(scene):
+    for end in (3.0, 3.2, 3.5, 3.7):
+        nodes = scene.problem(make_latent(), 0.0, end, scene.points(0.0, end)).nodes
+        np.testing.assert_allclose(np.diff(nodes), scene.node_days)
+        assert 0 <= nodes[-1] - end < scene.node_days
+
+
 def test_the_m_step_of_states_that_are_known_is_their_transition():
     relaxed, days = 0.9 * torch.eye(2, dtype=torch.float64), 0.5
     generator = torch.tensor([[-0.1, 0.4], [-0.4, -0.2]], dtype=torch.float64)
