@@ -50,7 +50,7 @@ class Scene:
         self, latent: LatentModel, start: float, end: float, seen: Observations, moments: bool = False
     ) -> Problem:
         """The filter's problem of the charts that hold any of the points `seen` between two days."""
-        # Back from the end: an interval is what the M step takes it for, and the first node lies at or before the start.
+        # Back from the end, for intervals must be those that the M step takes them for.
         count = max(2, math.ceil((end - start) / self.node_days - 1e-9) + 1)
         nodes = end - self.node_days * np.arange(count - 1, -1, -1)
         rows = observed_values(latent, self.ocean, seen, nodes, self.errors)
