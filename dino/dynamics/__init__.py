@@ -1,6 +1,7 @@
 """Latent dynamics: vector fields, initial states, their integration and what a flow does to tangents."""
 
 from .base import Dynamics
+from .coupled import CoupledODE
 from .integrate import check_finite, integrate
 from .latent_ode import HistoryInitialiser, LatentODE
 from .layer_numbers import SIGNED, LayerNumbers, TracerNumbers
@@ -11,6 +12,7 @@ from .tangent import by_modes, mode_flows, tangent_flow
 
 __all__ = [
     "SIGNED",
+    "CoupledODE",
     "Dynamics",
     "HistoryInitialiser",
     "LatentODE",

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .base import Dynamics
+from .coupled import CoupledODE
 from .integrate import integrate
 
 
@@ -22,6 +23,9 @@ def tangent_flow(
     initial : (chart, state); tangents : (chart, state, direction) at the first node, the identity for a Jacobian
     """
     bundle = torch.cat([initial.unsqueeze(-1), tangents], dim=-1)
+    if isinstance(dynamics, CoupledODE):
+        moved = dynamics.flows(nodes - nodes[0]).to(bundle).unsqueeze(1) @ bundle
+        return moved[..., 0], moved[..., 1:]
     moved = integrate(lambda time, state: dynamics.push(state, context), bundle, nodes - nodes[0], method, step)
     return moved[..., 0], moved[..., 1:]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data_pipeline.system.progress import Progress
 
-from ..config import Config
+from ..config import AssimilationConfig, Config
 from ..data.observations import Observations
 from ..evaluation.covariance import Covariance, kernel
 from ..evaluation.covariance_fit import fit_covariance
@@ -28,6 +28,8 @@ from ..numerics.parallel import Group
 from ..training.code_statistics import learn_code_statistics
 from ..training.field_stage import FieldStage
 from ..training.loop import Loop
+from ..training.motion import Scene, moving
+from ..training.motion_stage import CLEARLY, Motion, MotionStage
 from ..training.points_stage import EvidenceStage, Evident
 from ..training.points_start import Correlation, stationary_maps
 from ..transfer.evidence import relaxing, write_fitted
@@ -66,18 +68,39 @@ def train_from_points(config: Config, folder: Path, report: Progress, resume: bo
         )
         loop.run(stage, report)
         loop.checkpoint(evident, generator)
-    else:
+    elif loop.saved and "motion" not in (*loop.finished, loop.saved["stage"]):
         loop.restore(evident, generator)
+    motion = Motion(evident, evident.latent.dynamics.code_size)
+    if loop.saved and "motion" in (*loop.finished, loop.saved["stage"]):
+        loop.restore(motion, generator)
     latent = copy.deepcopy(evident.latent).float().eval()
     write_fitted(latent, evident.covariance)
     errors = fitted_errors(config.assimilation.errors, evident.covariance)
     settings = config.assimilation.model_copy(update={"errors": errors, "method": "filter"})
+    latent = _moved(latent, motion, ocean, record, settings, config, loop, generator, report, group)
     forecaster = Forecaster(latent, ocean, settings)
     if group.leads:
         measure_points(forecaster, record, config).write(folder)
         save_model(latent, ocean, folder)
         save_config(config.model_copy(update={"assimilation": settings}), folder)
     return forecaster
+
+
+def _moved(
+    latent: LatentModel, motion: Motion, ocean: Ocean, record: PointRecord, settings: AssimilationConfig,
+    config: Config, loop: Loop, generator: torch.Generator, report: Progress, group: Group,
+) -> LatentModel:  # fmt: skip
+    """The model with the motion of its codes, where forecasts of the held-out days are clearly better by it."""
+    if record.span[1] == record.span[2]:
+        return latent
+    if not loop.done("motion"):
+        scene = Scene(ocean, record.points.between, settings.errors, settings.node_days)
+        leads = config.dynamics.horizons[-1]
+        stage = MotionStage(motion, latent, scene, record.span, record.window_days, leads, generator, group)
+        loop.run(stage, report)
+        loop.checkpoint(motion, generator)
+    best = min(told["validation"] for told in loop.metrics if told["stage"] == "motion")
+    return moving(latent, motion.generator) if best < CLEARLY else latent
 
 
 def _begin(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.observations import SAME_MOMENT_DAYS, datetime_of
-from ..dynamics import check_finite, mode_flows
+from ..dynamics import CoupledODE, check_finite, mode_flows
 from ..errors import ObservationError
 from ..inference.analysis import Analysis
 from ..inference.hindcasts import Hindcasts
@@ -67,7 +67,8 @@ def forecast_latent(
         )
     ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
     ahead = integrable(latent, ahead)
-    carry = _carried_exactly if latent.dynamics.is_linear else _carried_by_members
+    exact = latent.dynamics.is_linear or isinstance(latent.dynamics, CoupledODE)
+    carry = _carried_exactly if exact else _carried_by_members
     codes, factor = carry(latent, ocean, analysis, ahead, spread)
     grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
     unresolved = torch.stack([variance for _, variance in grown])
@@ -105,8 +106,10 @@ def _carried_exactly(
     latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
 ) -> tuple[Tensor, Tensor]:
     """Codes (time, chart, code) and factors (time, chart, code, code) of linear dynamics."""
-    # Of the state's flow the first row alone, which makes codes.
-    flows = mode_flows(latent.dynamics, ahead)[:, :1]
+    if isinstance(latent.dynamics, CoupledODE):
+        flows = latent.dynamics.flows(ahead)
+    else:  # of the state's flow the first row alone, which makes codes
+        flows = mode_flows(latent.dynamics, ahead)[:, 0]
     codes = check_finite(torch.stack([_codes_of(flow, analysis.mean) for flow in flows]), ahead)
     if not spread:
         return codes, codes.new_zeros(*codes.shape, 0)
@@ -115,9 +118,14 @@ def _carried_exactly(
 
 
 def _codes_of(flow: Tensor, x: Tensor) -> Tensor:
-    """The codes' rows that a flow (1, order, code) makes of the states' rows of x (chart, state, ...)."""
-    parts = x.unflatten(1, flow.shape[1:])
-    return (flow[0].view(*flow.shape[1:], *[1] * (x.dim() - 2)).to(x) * parts).sum(1)
+    """The codes' rows that a flow makes of the states' rows of x (chart, state, ...).
+
+    flow : (order, code) of modes that go their own ways each; (code, code) of those that push each other
+    """
+    if flow.shape[0] == flow.shape[1] == x.shape[1]:
+        return torch.einsum("ij,cj...->ci...", flow.to(x), x)
+    parts = x.unflatten(1, flow.shape)
+    return (flow.view(*flow.shape, *[1] * (x.dim() - 2)).to(x) * parts).sum(1)
 
 
 def _carried_by_members(

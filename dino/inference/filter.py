@@ -46,17 +46,31 @@ class Trajectory(NamedTuple):
     covariance: Tensor
 
 
+class Moments(NamedTuple):
+    """Sums over charts and intervals between nodes of second moments given all rows, in units of the population.
+
+    later, lagged, earlier : (state, state) E[x_k x_k'], E[x_k x_(k-1)'] and E[x_(k-1) x_(k-1)'] of states divided by
+    standard deviations of the population; count : of the charts' intervals
+    """
+
+    later: Tensor
+    lagged: Tensor
+    earlier: Tensor
+    count: int
+
+
 class Assimilated(NamedTuple):
     """States at the last node, the trajectory where it was asked for, Huber's weights (row,), and the evidence.
 
     evidence : (chart,) logarithm of the density of the rows, by the filter's innovations (Schweppe 1965); the window,
-    which has no innovations, tells none. Rows that count less have it count less.
+    which has no innovations, tells none. Rows that count less have it count less. moments : where they were asked for
     """
 
     end: Gaussian
     trajectory: Trajectory | None
     weight: Tensor
     evidence: Tensor | None = None
+    moments: Moments | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Problem:
     context : (chart, context); prior : of the augmented states (chart, state) at the first node
     rows : in order of charts; nodes : (node,) days, ascending, from zero; group : (row,) offset that a row sees
     bound : misfits of more standard deviations are down-weighted (Huber); smooth : whether the trajectory is wanted
+    moments : whether those of neighbouring nodes are, of states that are codes and nothing else
     """
 
     latent: LatentModel
@@ -77,6 +92,7 @@ class Problem:
     group: Tensor | None = None
     bound: float = math.inf
     smooth: bool = False
+    moments: bool = False
 
     def part(self, charts: slice) -> "Problem":
         """The problem of some neighbouring charts, numbered from zero, with the form of their rows."""
@@ -92,7 +108,7 @@ class Problem:
         prior = Gaussian(self.prior.mean[charts], self.prior.covariance[charts])
         return Problem(
             self.latent, self.context[charts] if self.context.shape[-1] else self.context, prior, rows, self.nodes,
-            self.layout, None if self.group is None else self.group[low:high], self.bound, self.smooth,
+            self.layout, None if self.group is None else self.group[low:high], self.bound, self.smooth, self.moments,
         )  # fmt: skip
 
     def joined(self, parts: Iterator[Assimilated]) -> Assimilated:
@@ -101,23 +117,27 @@ class Problem:
             torch.empty_like(self.prior.mean),
             self.prior.covariance.new_empty(self.prior.covariance.shape),
         )
-        weights, kept, told, first = [], [], [], 0
+        weights, kept, told, first, moments = [], [], [], 0, None
         for part in parts:
             here = slice(first, first + len(part.end.mean))
             mean[here], covariance[here] = part.end.mean, part.end.covariance
             weights.append(part.weight)
             told += [part.evidence] if part.evidence is not None else []
             kept += [part.trajectory] if part.trajectory is not None else []
+            if part.moments is not None:
+                moments = part.moments if moments is None else _added(moments, part.moments)
             first = here.stop
         path = Trajectory(*(torch.cat(t, dim=1) for t in zip(*kept, strict=True))) if kept else None
-        return Assimilated(Gaussian(mean, covariance), path, torch.cat(weights), torch.cat(told) if told else None)
+        return Assimilated(
+            Gaussian(mean, covariance), path, torch.cat(weights), torch.cat(told) if told else None, moments
+        )
 
 
 @without_gradients
 def filtered(problem: Problem) -> Assimilated:
     """Filter all charts and, where the problem wants it, smooth them."""
     size = problem.prior.mean.shape[-1]
-    kept = len(problem.nodes) if problem.smooth else 1
+    kept = len(problem.nodes) if problem.smooth or problem.moments else 1
     together = max(1, BLOCK_NUMBERS // (size * size * (1 + kept // 4)))
     count = len(problem.prior.mean)
     shared = _shared_flows(problem) if problem.latent.dynamics.is_linear else None
@@ -152,20 +172,26 @@ class _Block:
     def run(self) -> Assimilated:
         """Forwards through all nodes and, where it is wanted, back."""
         problem, steps, means, seen = self.problem, [], [], []
+        keeping = problem.smooth or problem.moments
         for node in range(len(problem.nodes)):
             back = self._predict(float(problem.nodes[node] - problem.nodes[node - 1])) if node else None
             size = self.layout.seen
-            predicted = self.covariance[:, :size].clone() if problem.smooth else self.covariance
+            predicted = self.covariance[:, :size].clone() if keeping else self.covariance
             information, pull = self._condition(node)
-            if problem.smooth:
+            if keeping:
                 steps.append(_Step(back, predicted, information, pull))
                 means.append(self.mean.clone())
                 seen.append(self.covariance.clone())
         trajectory = self._smoothed(steps, means, seen) if problem.smooth else None
+        moments = self._moments(steps, means, seen) if problem.moments else None
         covariance = self.covariance * self.scale * self.scale[:, None]
         like, end = problem.prior.mean, self.mean * self.scale
         return Assimilated(
-            Gaussian(end.to(like), covariance.to(like)), trajectory, problem.rows.trusted(self.weight), self.evidence
+            Gaussian(end.to(like), covariance.to(like)),
+            trajectory,
+            problem.rows.trusted(self.weight),
+            self.evidence,
+            moments,
         )
 
     def _predict(self, days: float) -> Callable[[Tensor], Tensor]:
@@ -212,7 +238,8 @@ class _Block:
     def _condition(self, node: int) -> tuple[Tensor, Tensor]:
         """Condition on the rows of a node; returns information and pull of the update where a smoother wants them."""
         problem, size = self.problem, self.layout.seen
-        charts = len(self.mean) if problem.smooth else 0
+        keeping = problem.smooth or problem.moments
+        charts = len(self.mean) if keeping else 0
         information, pull = self.mean.new_zeros(charts, size, size), self.mean.new_zeros(charts, size)
         here = torch.nonzero(self.node_of == node).squeeze(-1)
         # Conditioned in place: nobody else holds what was predicted.
@@ -221,7 +248,7 @@ class _Block:
             mean = self.mean[chart]
             about = self._about(mean, which, batch.known)
             rows = about(torch.zeros_like(mean[:, :size]))
-            made = update(mean, self.covariance[chart], rows, problem.bound, about, problem.smooth)
+            made = update(mean, self.covariance[chart], rows, problem.bound, about, keeping)
             self.mean[chart], self.covariance[chart] = made.mean, made.covariance
             self.weight[which[batch.known]] = made.weight[batch.known].to(self.weight)
             self.evidence[chart] += made.evidence
@@ -260,7 +287,7 @@ class _Block:
 
     def _smoothed(self, steps: list[_Step], means: list[Tensor], covariances: list[Tensor]) -> Trajectory:
         """Means of states and covariances of codes at all nodes given all rows."""
-        code, size = self.layout.code_size, self.layout.seen
+        code = self.layout.code_size
         where = self.layout.state.to(self.mean.device)
         gradient, later = torch.zeros_like(self.mean), torch.zeros_like(self.covariance)
         found = []
@@ -272,18 +299,58 @@ class _Block:
             found.append(((mean * self.scale)[:, where], spread * self.scale[:code] * self.scale[:code, None]))
             if step.back is None:
                 break
-            # (1 - P E)' from the left, E being nothing but in the seen block.
-            gradient = gradient.clone()
-            gradient[:, :size] -= (step.information @ (step.predicted @ gradient.unsqueeze(-1))).squeeze(-1) + step.pull
-            later = later.clone()
-            later[..., :size] -= (later @ step.predicted.mT) @ step.information
-            later[:, :size] -= step.information @ (step.predicted @ later)
-            later[:, :size, :size] += step.information
+            gradient, later = self._with_own_rows(step, gradient, later)
             gradient = step.back(gradient.unsqueeze(-1)).squeeze(-1)
             later = step.back(step.back(later).mT)
         like = self.problem.prior.mean
         mean, covariance = zip(*reversed(found), strict=True)
         return Trajectory(torch.stack(mean).to(like), torch.stack(covariance).to(like))
+
+    def _with_own_rows(self, step: _Step, gradient: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient and information of the rows after a node with those of its own."""
+        size = self.layout.seen
+        # (1 - P E)' from the left, E being nothing but in the seen block.
+        gradient = gradient.clone()
+        gradient[:, :size] -= (step.information @ (step.predicted @ gradient.unsqueeze(-1))).squeeze(-1) + step.pull
+        later = later.clone()
+        later[..., :size] -= (later @ step.predicted.mT) @ step.information
+        later[:, :size] -= step.information @ (step.predicted @ later)
+        later[:, :size, :size] += step.information
+        return gradient, later
+
+    def _moments(self, steps: list[_Step], means: list[Tensor], covariances: list[Tensor]) -> Moments:
+        """Second moments of neighbouring states given all rows; the state is all that is seen.
+
+        With L the information of later rows before a node's own, F the flow to it and P what was predicted, its state
+        and the one before have the covariance (1 - P L) F P+, P+ being that before after its own rows.
+        """
+        size, after = self.mean.shape[-1], None
+        assert size == self.layout.seen
+        gradient, later = torch.zeros_like(self.mean), torch.zeros_like(self.covariance)
+        nothing = self.mean.new_zeros(size, size, dtype=torch.float64)
+        total = Moments(nothing, nothing, nothing, 0)
+        for node in range(len(steps) - 1, -1, -1):
+            step, covariance = steps[node], covariances[node]
+            mean = means[node] - (covariance @ gradient.unsqueeze(-1)).squeeze(-1)
+            own = (covariance - covariance @ later @ covariance).sum(0) + mean.mT @ mean
+            if after is not None:
+                lagged = (after[1] @ covariance).sum(0) + after[2].mT @ mean
+                total = _added(total, Moments(after[0].double(), lagged.double(), own.double(), len(mean)))
+            if step.back is None:
+                break
+            gradient, later = self._with_own_rows(step, gradient, later)
+            # (1 - P L) F, of which the transposed flow is at hand.
+            kept = torch.eye(size).to(mean) - step.predicted @ later
+            after = own, step.back(kept.mT).mT, mean
+            gradient = step.back(gradient.unsqueeze(-1)).squeeze(-1)
+            later = step.back(step.back(later).mT)
+        return total
+
+
+def _added(one: Moments, other: Moments) -> Moments:
+    return Moments(
+        one.later + other.later, one.lagged + other.lagged, one.earlier + other.earlier, one.count + other.count
+    )
 
 
 def _scale(problem: Problem) -> Tensor:

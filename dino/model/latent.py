@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..config import DecoderConfig
 from ..dynamics import (
+    CoupledODE,
     Dynamics,
     HistoryInitialiser,
     LatentODE,
@@ -76,7 +77,7 @@ class LatentModel(nn.Module):
             if spec.input_size == 2:
                 self.decoder = TrendDecoder(self.decoder)  # type: ignore[arg-type]
             code = self.decoder.code_size
-            self.dynamics = RelaxingODE(code)
+            self.dynamics = CoupledODE(code) if spec.coupled else RelaxingODE(code)
         elif d.form == "quadratic":
             self.dynamics = QuadraticODE(code, d.products)
         elif d.form == "layers":
@@ -173,6 +174,9 @@ class LatentModel(nn.Module):
         if isinstance(self.dynamics, RelaxingODE):
             lost = self.dynamics.lost(self.code_variance.new_tensor([max(lead_days, 0.0)]))[0]
             return self.code_variance * lost, at(self.unresolved_error)
+        if isinstance(self.dynamics, CoupledODE):
+            lost = self.dynamics.noise(self.process_noise, max(lead_days, 0.0)).diagonal()
+            return lost.clamp_min(0), at(self.unresolved_error)
         return at(self.lead_error), at(self.unresolved_error)
 
     def calibration(self, lead_days: float, start: Start) -> Tensor:

@@ -170,12 +170,12 @@ def _windows(seen: Observations, days: float) -> list[Observations]:
 def relaxing(latent: LatentModel) -> LatentModel:
     """A model of the same modes whose codes relax, with polynomials beside the modes of tiles."""
     spec = latent.spec
-    if spec.relaxing:
+    if spec.relaxing and not spec.coupled:
         return copy.deepcopy(latent)
     dynamics = spec.dynamics.model_copy(update={"order": 1, "depth": 0, "form": "network"})
     # Weights are drawn before they are replaced: the chance of whoever calls stays what it is.
     with torch.random.fork_rng(devices=[]):
-        made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True}))
+        made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True, "coupled": False}))
     made = made.to(latent.code_variance)
     decoder = made.decoder.base if isinstance(made.decoder, TrendDecoder) else made.decoder
     learned = latent.decoder.base if isinstance(latent.decoder, TrendDecoder) else latent.decoder

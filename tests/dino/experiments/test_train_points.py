@@ -123,11 +123,11 @@ def test_it_says_what_it_can_do_and_forecasts_as_any_run(run):
     assert (made["sla_std"] > 0).all()
 
 
-@pytest.mark.parametrize(("kind", "index"), [("field", 33), ("evidence", 7)])
+@pytest.mark.parametrize(("kind", "index"), [("field", 33), ("evidence", 7), ("motion", 7)])
 def test_a_run_that_was_stopped_goes_on_to_the_bit(kind, index, run, store, tmp_path, monkeypatch):
     config = Config.model_validate(settings(store))
     monkeypatch.setattr(module, "Loop", functools.partial(Loop, save_every=5))
-    stage = {"field": module.FieldStage, "evidence": EvidenceStage}[kind]
+    stage = {"field": module.FieldStage, "evidence": EvidenceStage, "motion": module.MotionStage}[kind]
     step = stage.step
     with monkeypatch.context() as patch:
 
