@@ -18,8 +18,8 @@ def score(
     withhold: Annotated[
         str | None,
         typer.Option(
-            help="Source to withhold, by its name or a part of it; `each` in turn; `passes`: a fifth of all overflights "
-            "in turn. Absent: what comes after each window."
+            help="Source to withhold, by its name or a part of it; `each` in turn; `passes`: a fifth of all "
+            "overflights in turn. Absent: what comes after each window."
         ),
     ] = None,
     area: Annotated[str | None, typer.Option(help="west,east,south,north in degrees; all that was observed.")] = None,

@@ -1,11 +1,12 @@
-"""Scores of withheld observations as rows: RMSE, mu, sigma, effective resolution and coverage, in the window and by lead.
+"""Scores of withheld observations as rows: RMSE, mu, sigma, effective resolution and coverage, by lead.
 
-All methods are scored on the same points, those that every one of them predicts. Intervals are of an observed value: the
-variance of the field plus that of the value's own error, as each method takes it to be.
+All methods are scored on the same points, those that every one of them predicts. Intervals are of an observed value:
+the variance of the field plus that of the value's own error, as each method takes it to be.
 """
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ def bands(lead: Array, days_ahead: float) -> list[Band]:
     """The window, every day after it and, where these are several, all of them."""
     made = [Band("analysis", 0.0, 0.0, lead <= 0)]
     edges = np.append(np.arange(0.0, days_ahead - 1e-9), days_ahead)
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         made.append(Band("forecast", float(low), float(high), (lead > low) & (lead <= high)))
     if len(made) > 2:
         made.append(Band("all forecasts", 0.0, days_ahead, (lead > 0) & (lead <= days_ahead)))
@@ -111,9 +112,7 @@ def _tracks(table: Withheld, keep: NDArray[np.intp]) -> Segments | None:
 def _series(table: Withheld, keep: NDArray[np.intp]) -> Segments | None:
     """Segments of withheld series at fixed places, by time [days]: moorings have them, tracks do not."""
     place = np.stack([table.longitude[keep], table.latitude[keep]], axis=1)
-    _, number, count = np.unique(
-        np.round(place / SAME_PLACE_DEGREES), axis=0, return_inverse=True, return_counts=True
-    )
+    _, number, count = np.unique(np.round(place / SAME_PLACE_DEGREES), axis=0, return_inverse=True, return_counts=True)
     if not (count >= 8).any():
         return None
     return cut_segments(number.ravel(), table.time[keep], LENGTHS_DAYS, fewest=1)
@@ -131,7 +130,9 @@ def _table(rows: list[Row]) -> Table:
     first = rows[0]
     factor, label = display_units(first["units"])
     what = (
-        "analysis" if first["part"] == "analysis" else f"forecast, {first['from_days']:g} to {first['lead_days']:g} days"
+        "analysis"
+        if first["part"] == "analysis"
+        else f"forecast, {first['from_days']:g} to {first['lead_days']:g} days"
     )
     resolution = f", segments of {first['segment_km']:.0f} km" if first["segment_km"] else ""
     table = Table(title=Text(f"{first['channel']}: {what}, {first['points']} points{resolution}"), title_style="bold")
