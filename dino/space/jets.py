@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from .cover import Cover, Pairs
 from .decoders import Basis, FourierDecoder, TrendDecoder
 from .decoders.base import Decoder
-from .domain import EARTH_RADIUS_KM, PeriodicBox, Region, Sphere
+from .domain import Domain, PeriodicBox, Region, Sphere
 from .gridmap import GridMap
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ def coordinate_jets(cover: Cover, pairs: Pairs, longitude: Array, latitude: Arra
     made = np.zeros((len(pairs.point), cover.input_size, 4))
     chart = cover.charts[0]
     if isinstance(chart, Region):
-        made[:, (0, 1), (0, 1)] = _per_degree(cover)[pairs.chart]
+        made[:, (0, 1), (0, 1)] = cover.per_degree[pairs.chart]
         return made
     degree = math.radians(1.0)
     if isinstance(chart, PeriodicBox):
@@ -53,7 +53,7 @@ def weight_jets(cover: Cover, pairs: Pairs, count: int) -> Array:
     if cover.tiled:
         # As `Cover.pairs` has them: cos^2 of the way to the edge in both directions, and a floor.
         extent = np.array([chart.extent_degrees for chart in cover.charts if isinstance(chart, Region)])[pairs.chart]
-        way = pairs.coordinates / _per_degree(cover)[pairs.chart] / extent
+        way = pairs.coordinates / cover.per_degree[pairs.chart] / extent
         inside = np.abs(way) < 1.0
         angle = np.pi * np.clip(way, -1.0, 1.0)
         share = 0.5 * (1.0 + np.cos(angle))
@@ -112,9 +112,10 @@ def map_jets(field: GridMap, longitude: Array, latitude: Array) -> Array:
     return made
 
 
-def _per_degree(cover: Cover) -> Array:
-    """(chart, 2) coordinates a degree east and north of regions."""
-    regions = [chart for chart in cover.charts if isinstance(chart, Region)]
-    east = np.array([math.cos(math.radians(region.latitude)) for region in regions])
-    kilometres = math.radians(1.0) * EARTH_RADIUS_KM
-    return kilometres * np.stack([east, np.ones(len(east))], axis=-1) / [region.half_size_km for region in regions]
+def bounds(chart: Domain) -> tuple[Array, Array]:
+    """(2,) lowest and (2,) highest longitude and latitude of a chart [degrees]."""
+    if isinstance(chart, Sphere):
+        return np.array([-180.0, -90.0]), np.array([180.0, 90.0])
+    half = np.array(chart.extent_degrees) if isinstance(chart, Region) else chart.period_degrees / 2
+    centre = np.array([chart.longitude, chart.latitude])
+    return centre - half, centre + half
