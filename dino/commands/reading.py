@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.stores.writing import open_store
+from data_pipeline.system.progress import silent
 
 from ..config import Box
 from ..data.observations import Observations
 from ..errors import ConfigError, EmptyDataError
+from ..evaluation.withheld import Prepare
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_model, load_run_config
 from ..space.boxes import points_in
@@ -19,6 +21,20 @@ def loaded(model: str, overrides: Sequence[str] = (), device: str = "cpu") -> Fo
     """The forecaster of a run folder, with overridden settings."""
     settings = load_run_config(model, overrides).assimilation
     return Forecaster(*load_model(model, device), settings)
+
+
+def prepared(forecaster: Forecaster, relocate: bool, adapt: bool, seed: int = 0) -> Prepare:
+    """How a forecaster is made ready for some assimilated observations: as it is, laid over their sea, adapted."""
+
+    def prepare(seen: Observations) -> Forecaster:
+        made = forecaster.over(seen) if relocate else forecaster
+        if adapt:
+            from ..transfer.evidence import fitted
+
+            made = fitted(made, seen, silent, False, seed)
+        return made
+
+    return prepare
 
 
 def merged_observations(paths: Sequence[Path], channels: tuple[str, ...]) -> Observations:

@@ -32,6 +32,9 @@ def score(
     relocate: Annotated[
         bool, typer.Option("--relocate", help="Lay the model over the sea of the assimilated observations.")
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Fit statistics and errors to the assimilated observations first.")
+    ] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of what interpolation is fitted to.")] = 0,
     device: Device = "cpu",
@@ -47,7 +50,7 @@ def score(
     from ..evaluation.splits import score_splits
     from ..evaluation.withheld import predict_withheld
     from ..evaluation.withheld_scores import withheld_rows, withheld_tables
-    from .reading import inside, loaded, merged_observations
+    from .reading import inside, loaded, merged_observations, prepared
 
     use_device(device)
     forecaster = loaded(model, overrides, device)
@@ -57,10 +60,7 @@ def score(
     use_threads(threads)
     length, ahead = _days(record, window, days_ahead, forecaster.assimilation.window_days, withhold is not None)
     todo = score_splits(record, withhold, length, ahead, every or max(ahead, 1.0))
-
-    def prepare(seen: Observations):
-        return forecaster.over(seen) if relocate else forecaster
-
+    prepare = prepared(forecaster, relocate, adapt, seed)
     with reported("scoring") as report:
         table = predict_withheld(todo, prepare, length, report, channel=index, seed=seed)
     spec = forecaster.ocean.channels[index]
@@ -79,7 +79,7 @@ def score(
         write_report(
             json, rows, analyses=len(todo), window_days=length, days_ahead=ahead, withheld=withhold or "ahead",
             withheld_points=len(table.truth), share_of_points=float(np.mean(table.usable)), processor_seconds=seconds,
-            seed=seed,
+            relocated=relocate, adapted=adapt, seed=seed,
         )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ Verdict = Literal["found", "nothing resolved", "all resolved", "too few segments
 
 FEWEST_OF_A_DAY = 10  # values of a day that is counted, as in the challenges
 LENGTHS_KM = (1000.0, 700.0, 500.0, 350.0, 250.0)  # of segments, the longest of which there are enough
-FEWEST_SEGMENTS = 8
+FEWEST_SEGMENTS = 16  # whose mean spectra are known to about a third
 OVERLAP = 0.25  # of neighbouring segments
 HALF = 0.5  # of the signal's spectrum that the error's may have
 UNEVEN = 0.5  # share of a step by which it may differ from the usual one and belong to the same segment

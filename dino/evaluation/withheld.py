@@ -29,6 +29,7 @@ Prepare = Callable[[Observations], Forecaster]
 OURS, RECENTRED, HELD = "dino", "dino_recentred", "persistence"
 OPTIMAL, CUSTOM, OPTIMAL_HELD = "optimal_interpolation", "customary_interpolation", "optimal_interpolation_persistence"
 MEAN, MEAN_FIELD = "mean", "mean_field"
+LEAST_DEPARTURE = 1e-3  # of the spread: less is no departure
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,9 @@ def of_model(
     _add(seconds, OURS, began)
     found = {OURS: ours, HELD: forecaster.along_track(analysis, np.minimum(points.time, split.end), *place)}
     field = background.at(*place)
-    # A mean field estimated from these very observations is constant, and has no departure from them.
-    if np.ptp(field[:, channel]) > 0:
-        offset = mean_departure(forecaster, split.seen)
+    offset = mean_departure(forecaster, split.seen)
+    # A mean field that was estimated from these very observations has no departure from them.
+    if abs(offset[channel]) > LEAST_DEPARTURE * forecaster.ocean.spread[channel]:
         seen = replace(split.seen, values=split.seen.values - offset)
         again = forecaster.analyse_observations(seen, split.end, window, smooth=True)
         mean, std = forecaster.along_track(again, points.time, *place)

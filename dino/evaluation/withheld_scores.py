@@ -23,6 +23,7 @@ from .withheld import Withheld
 Array = NDArray[np.float64]
 
 COVERED = 0.9
+LABELS = {"mean": "mean of the assimilated"}
 LENGTHS_DAYS = (60.0, 30.0, 20.0, 10.0, 5.0)  # of segments of series, the longest of which there are enough
 SAME_PLACE_DEGREES = 1e-3
 
@@ -152,7 +153,7 @@ def _table(rows: list[Row]) -> Table:
         if pick is not None
     }
     for row in rows:
-        cells = [Text(method_label(row["method"]))]
+        cells = [Text(LABELS.get(row["method"], method_label(row["method"])))]
         for key, scale, pattern, _ in columns.values():
             cells.append(_cell(row, key, scale, pattern, best.get(key)))
         table.add_row(*cells)
