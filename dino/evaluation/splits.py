@@ -39,7 +39,9 @@ def withheld_source(
     others = observations.select(observations.source != index)
     its = observations.select(observations.source == index)
     for start, end in windows(observations, window, every):
-        yield Split(name, others.window(start, end), its.window(start, end + days_ahead), end)
+        seen, held = others.between(start, end), its.between(start, end + days_ahead)
+        if len(seen) and len(held):
+            yield Split(name, seen, held, end)
 
 
 def withheld_ahead(observations: Observations, window: float, days_ahead: float, every: float) -> Iterator[Split]:

@@ -38,10 +38,7 @@ def tracks(sea_store, tmp_path_factory):
                 value.append(fields["adt"].values[day, :, column] + 0.01 * rng.normal(size=16))
         columns = (np.concatenate(part) for part in (time, longitude, latitude))
         values = {"adt": np.concatenate(value)}
-        made = observations_dataset(
-            *columns, values, {"adt": np.full(len(values["adt"]), 0.01)}, sources=np.zeros(len(values["adt"]), int),
-            source_names=[name],
-        )  # fmt: skip
+        made = observations_dataset(*columns, values, {"adt": np.full(len(values["adt"]), 0.01)}, source_name=[name])
         write_store(made, folder / f"{name}.zarr")
     return folder / "alpha.zarr", folder / "beta.zarr"
 
