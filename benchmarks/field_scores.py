@@ -103,12 +103,12 @@ def measured(folder: Path, sizes: DemoSizes, leads: list[float], days: int | Non
     starts = starts[:days]
     grid = [part.ravel() for part in np.meshgrid(longitude, latitude)]
     record = Observations.from_dataset(seen, forecaster.ocean.names)
-    fitted = interpolations(record, fields["time"].values[starts[0]])
+    fitted = interpolations(record, np.datetime64(fields["time"].values[starts[0]]))
     columns: dict[float, dict[str, list[Array]]] = {lead: {} for lead in leads}
     length = forecaster.assimilation.window_days
     with reported("field scores") as progress:
         for done, start in enumerate(starts):
-            now = time[start]
+            now = float(time[start])
             analysis = forecaster.analyse(seen, datetime_of(now))
             ahead = forecaster.forecast_latent(analysis, now + np.array(leads))
             maps, _ = forecaster.predict(analysis, now + np.array(leads), *grid, spread=False)
