@@ -103,7 +103,7 @@ def measured(folder: Path, sizes: DemoSizes, leads: list[float], days: int | Non
     starts = starts[:days]
     grid = [part.ravel() for part in np.meshgrid(longitude, latitude)]
     record = Observations.from_dataset(seen, forecaster.ocean.names)
-    fitted = interpolations(record, np.datetime64(fields["time"].values[starts[0]]))
+    fitted = interpolations(record, np.datetime64(sizes.scored_from))
     columns: dict[float, dict[str, list[Array]]] = {lead: {} for lead in leads}
     length = forecaster.assimilation.window_days
     with reported("field scores") as progress:
