@@ -8,8 +8,8 @@ departure from it, as optimal interpolation takes a constant mean from them."""
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,53 +35,22 @@ from dino.commands.common import transfer_task
 from dino.config import Config, ErrorsConfig
 from dino.data.observations import Observations
 from dino.errors import DinoError
-from dino.evaluation.fitted_interpolation import fitted_interpolation
+from dino.evaluation.splits import Split, splits
+from dino.evaluation.withheld import Predictions, of_interpolation
+from dino.evaluation.withheld import mean_departure as departure_of_all
 from dino.forecaster import Forecaster
 from dino.inference.errors import error_variance
 from dino.model.checkpoint import load_model, load_run_config
 from dino.plotting import plot_tracks
 
 Array = NDArray[np.float64]
-Predictions = dict[str, Array]
-
-
-@dataclass(frozen=True)
-class Split:
-    """One analysis: what is assimilated, what is withheld, and when the window ends [days since 1950-01-01]."""
-
-    mission: str
-    seen: Observations
-    withheld: Observations
-    end: float
-
-
-def splits(
-    observations: Observations, names: list[str], window: float, days_ahead: int, every: float = 1.0
-) -> Iterator[Split]:
-    """Every mission withheld at analysis times `every` so many days, from the first full window on."""
-    first, last = observations.time[0], observations.time[-1]
-    ends = first + window + every * np.arange(max(1, int(np.ceil((last - first - window) / every))))
-    for index, mission in enumerate(names):
-        assimilated = observations.select(observations.source != index)
-        withheld = observations.select(observations.source == index)
-        for end in ends:
-            start = max(end - window, first)
-            yield Split(mission, assimilated.window(start, end), withheld.window(start, end + days_ahead), float(end))
 
 
 def interpolate(split: Split, seed: int) -> Predictions:
     """Optimal interpolation at the points' own times, and its last map held still after the window."""
-    made = fitted_interpolation(split.seen, None, seed)(split.seen, split.end)
-    points = split.withheld
-    mean, std = made.predict(points.time, points.longitude, points.latitude)
-    held, _ = made.predict(np.minimum(points.time, split.end), points.longitude, points.latitude)
-    gaussian = fitted_interpolation(split.seen, None, seed, customary=True)(split.seen, split.end)
+    made = of_interpolation(split, seed=seed)
     return {
-        "customary_interpolation": gaussian.predict(points.time, points.longitude, points.latitude)[0],
-        "optimal_interpolation": mean,
-        "optimal_interpolation_std": std,
-        "optimal_interpolation_persistence": held,
-        "mean": np.full(len(points), split.seen.values[:, 0].mean()),
+        name: column for name, column in made.items() if not name.endswith(("_noise", "customary_interpolation_std"))
     }
 
 
@@ -96,7 +65,7 @@ def predict(forecaster: Forecaster, split: Split, window: float, name: str, offs
 
 def mean_departure(forecaster: Forecaster, seen: Observations) -> float:
     """Mean of the observations less the mean field of the model at their places."""
-    return float(np.mean(seen.values[:, 0] - forecaster.ocean.background.at(seen.longitude, seen.latitude)[:, 0]))
+    return float(departure_of_all(forecaster, seen)[0])
 
 
 def transferred(

@@ -24,6 +24,7 @@ from ..inference.analysis import Analysis
 from ..model.checkpoint import load_model, load_run_config
 from ..service.cycle import advancing
 from .common import AsOf, Device, Overrides, RunFolder, Threads, console, one_trajectory, use_device, use_threads
+from .derived import Currents, Members, derived
 
 LONGEST_LEAD_DAYS = 36525
 LARGEST_GRID = 1e8
@@ -49,6 +50,8 @@ def forecast(
     beyond: Annotated[
         bool, typer.Option("--beyond", help="Allow leads far beyond those that the model was scored at.")
     ] = False,
+    currents: Currents = False,
+    members: Members = None,
     device: Device = "cpu",
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output where there is one.")] = False,
@@ -74,6 +77,8 @@ def forecast(
         from ..service import wide  # with dask
 
         if wide.fits_chunks(dataset, target):
+            if currents or members is not None:
+                raise ConfigError("--currents and --members want a grid of 60 degrees at most; give a smaller --grid")
             last = wide.last_map(dataset, start)
             times = datetime_of(last + days)
             with _horizon_told(forecaster, days, beyond):
@@ -91,6 +96,7 @@ def forecast(
     with source as analysis:  # a cycle's state is written when the forecast is
         with _horizon_told(forecaster, days + analysis.time - analysis.observed_until, beyond):
             made = forecaster.forecast(analysis, datetime_of(analysis.time + days), target, beyond=True)
+            made = derived(made, forecaster, analysis, analysis.time + days, currents, members, config.seed)
         for line in without_value(made, forecaster.ocean.names, forecaster.ocean.cover):
             typer.echo(f"warning: {line}", err=True)
         if analysis.maps is None:

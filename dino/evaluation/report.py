@@ -24,6 +24,8 @@ METHOD_LABELS = {
     "optimal_interpolation": "optimal interpolation",
     "optimal_interpolation_persistence": "persisted optimal interpolation",
     "customary_interpolation": "customary interpolation",
+    "dino_recentred": "DINo, recentred",
+    "mean_field": "mean field of the model",
 }
 
 # What a method is called where its distribution is scored.

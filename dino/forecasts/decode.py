@@ -36,7 +36,7 @@ def decode_points(
             shape, modes = basis.offset.shape[1:], basis.modes.flatten(1, 2)
             values = (modes @ codes[times].permute(1, 2, 0)).permute(2, 0, 1)
             made.append(values.unflatten(2, shape) + basis.offset)
-            variances.append(_variance(modes, forecast, places.chart, times).unflatten(2, shape))
+            variances.append(variance_of_modes(modes, forecast, places.chart, times).unflatten(2, shape))
         explained = torch.cat(variances) * forecast.calibration[:, None, None, :, 0].square()
         variance = explained + forecast.calibrated_unresolved[:, None, None]
         return torch.cat(made), variance * forecast.scale[:, places.chart, None, None].square()
@@ -49,7 +49,7 @@ def decode_points(
     return mean, deviation
 
 
-def _variance(modes: Tensor, forecast: LatentForecast, chart: Tensor, times: slice) -> Tensor:
+def variance_of_modes(modes: Tensor, forecast: LatentForecast, chart: Tensor, times: slice) -> Tensor:
     """(time, chart, value) variance of what codes explain at some times through modes (chart, value, code)."""
     factor = forecast.factor[times][:, chart].permute(1, 2, 0, 3)
     variance = modes.square() @ forecast.model_error[times].T

@@ -51,10 +51,11 @@ class LatentForecast:
 
 @without_gradients
 def forecast_latent(
-    latent: LatentModel, ocean: Ocean, analysis: Analysis, days: Array, spread: bool = True
+    latent: LatentModel, ocean: Ocean, analysis: Analysis, days: Array, spread: bool = True, *, together: bool = False
 ) -> LatentForecast:
     """Gaussian codes of all charts at `days` since 1950-01-01, at or after the start of the window.
 
+    together : a direction of the factor is the same departure at all times, from the analysis on
     Linear dynamics carry the covariance exactly; others an ensemble of pairs of opposite sign. Raises
     `ObservationError` for times before the analysis or, where its trajectory is not known, before its end.
     """
@@ -67,9 +68,10 @@ def forecast_latent(
         )
     ahead = torch.as_tensor(np.maximum(leads, 0.0), dtype=analysis.mean.dtype, device=analysis.mean.device)
     ahead = integrable(latent, ahead)
-    exact = latent.dynamics.is_linear or isinstance(latent.dynamics, CoupledODE)
-    carry = _carried_exactly if exact else _carried_by_members
-    codes, factor = carry(latent, ocean, analysis, ahead, spread)
+    if latent.dynamics.is_linear or isinstance(latent.dynamics, CoupledODE):
+        codes, factor = _carried_exactly(latent, analysis, ahead, spread, together)
+    else:
+        codes, factor = _carried_by_members(latent, ocean, analysis, ahead, spread)
     grown = [latent.model_error(max(float(lead), 0.0)) for lead in leads]
     unresolved = torch.stack([variance for _, variance in grown])
     if analysis.maps is None:
@@ -103,9 +105,12 @@ def _combined(forecast: LatentForecast, past: Hindcasts, now: Tensor, ahead: Ten
 
 
 def _carried_exactly(
-    latent: LatentModel, ocean: Ocean, analysis: Analysis, ahead: Tensor, spread: bool
+    latent: LatentModel, analysis: Analysis, ahead: Tensor, spread: bool, together: bool
 ) -> tuple[Tensor, Tensor]:
-    """Codes (time, chart, code) and factors (time, chart, code, code) of linear dynamics."""
+    """Codes (time, chart, code) and factors (time, chart, code, code) of linear dynamics.
+
+    together : factors (time, chart, code, state) of the analysis' own root, carried
+    """
     if isinstance(latent.dynamics, CoupledODE):
         flows = latent.dynamics.flows(ahead)
     else:  # of the state's flow the first row alone, which makes codes
@@ -113,6 +118,9 @@ def _carried_exactly(
     codes = check_finite(torch.stack([_codes_of(flow, analysis.mean) for flow in flows]), ahead)
     if not spread:
         return codes, codes.new_zeros(*codes.shape, 0)
+    if together:
+        root = cholesky(analysis.covariance)
+        return codes, torch.stack([_codes_of(flow, root) for flow in flows])
     covariances = (_codes_of(flow, _codes_of(flow, analysis.covariance).mT) for flow in flows)
     return codes, torch.stack([cholesky(covariance) for covariance in covariances])
 

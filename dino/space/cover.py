@@ -84,7 +84,7 @@ class Cover:
         share = [
             np.cos(np.pi / 2 * np.clip(d / e, -1, 1)) ** 2 for d, e in ((east, extent[:, 0]), (north, extent[:, 1]))
         ]
-        coordinates = np.stack([east, north], axis=-1) * self._per_degree[chart]
+        coordinates = np.stack([east, north], axis=-1) * self.per_degree[chart]
         return Pairs(point, chart, coordinates, share[0] * share[1] + 1e-6)
 
     def context(self) -> Array:
@@ -111,7 +111,7 @@ class Cover:
         return np.array([chart.extent_degrees for chart in self._regions])
 
     @cached_property
-    def _per_degree(self) -> Array:
+    def per_degree(self) -> Array:
         """(chart, 2) decoder coordinates a degree, east and north."""
         half = np.array([chart.half_size_km for chart in self._regions])
         kilometres = math.radians(1.0) * EARTH_RADIUS_KM

@@ -61,6 +61,16 @@ class GridMap:
         column = _nearest(self.longitude, _unwrap(longitude, self.longitude))
         return self._valid[_nearest(self.latitude, latitude), column]
 
+    @property
+    def filled_axes(self) -> tuple[Array, Array, Array]:
+        """Latitudes (row), longitudes (column) and values (channel, row, column) on axes, gaps filled; cf. `at`."""
+        (rows, columns), filled = self._axes_and_filled
+        return rows, columns, filled
+
+    def unwrapped(self, longitude: np.ndarray) -> Array:
+        """Longitudes on the branch of a map's axis."""
+        return _unwrap(longitude, self._axes_and_filled[0][1])
+
     @cached_property
     def _valid(self) -> NDArray[np.bool_]:
         """Cells (row, column) with a value in every channel and, on 2-D coordinates, a place."""

@@ -88,6 +88,32 @@ class FourierDecoder(nn.Module):
             offset.addmv_(u, self.shift_bias[layer])
         return Basis(offset.view(shape) + self.readout_bias, modes.view(*shape, self.code_size))
 
+    def jets(self, coordinates: Tensor, paths: Tensor) -> Basis:
+        """`basis` with its slopes and curvatures along two directions: offset (5, ..., channel), modes beside it.
+
+        coordinates : (..., input); paths : (..., input, 4) slopes of the coordinates along both, then curvatures
+        The recursion is that of `basis`, every product by the product rule.
+        """
+
+        def filters(layer: int) -> Tensor:
+            """(5, ..., 1, hidden) the filter g_l with its derivatives."""
+            frequencies = self.frequencies[layer].repeat(1, 2)
+            phase = frequencies.new_zeros(self.hidden)
+            phase[self.hidden // 2 :] = math.pi / 2
+            angle = coordinates @ frequencies + phase
+            turned = torch.einsum("...id,ih->d...h", paths, frequencies)
+            sine, cosine = angle.sin(), angle.cos()
+            bent = [cosine * turned[2 + axis] - sine * turned[axis].square() for axis in (0, 1)]
+            return torch.stack([sine, cosine * turned[0], cosine * turned[1], *bent]).unsqueeze(-2)
+
+        u = filters(self.layers) * self.readout
+        modes, offset = u @ self.shift[-1], u @ self.shift_bias[-1]
+        for layer in range(self.layers - 1, -1, -1):
+            u = product_of_jets(u @ self.mixing[layer], filters(layer))
+            modes, offset = modes + u @ self.shift[layer], offset + u @ self.shift_bias[layer]
+        offset[0] += self.readout_bias
+        return Basis(offset, modes)
+
     def linearise(self, coordinates: Tensor, codes: Tensor) -> Basis:
         """`basis`, whatever the codes: the field is affine in them."""
         return self.basis(coordinates)
@@ -97,3 +123,10 @@ class FourierDecoder(nn.Module):
         """Fold the substitution code = origin + transform @ new_code into the weights; the field stays the same."""
         self.shift_bias += torch.einsum("lhk,k->lh", self.shift, origin)
         self.shift.copy_(torch.einsum("lhk,kj->lhj", self.shift, transform))
+
+
+def product_of_jets(a: Tensor, b: Tensor) -> Tensor:
+    """The jet (5, ...) of a product: value, two slopes, two curvatures."""
+    slopes = [a[0] * b[i] + a[i] * b[0] for i in (1, 2)]
+    curvatures = [a[0] * b[i] + 2.0 * a[i - 2] * b[i - 2] + a[i] * b[0] for i in (3, 4)]
+    return torch.stack([a[0] * b[0], *slopes, *curvatures])

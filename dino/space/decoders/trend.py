@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from .base import Basis
-from .fourier import FourierDecoder
+from .fourier import FourierDecoder, product_of_jets
 
 TERMS = 6  # of a channel: 1, x, y, (3 x^2 - 1) / 2, x y, (3 y^2 - 1) / 2
 DEGREE = (0, 1, 1, 2, 2, 2)
@@ -40,6 +40,21 @@ class TrendDecoder(nn.Module):
         """Offset (..., channel) and modes (..., channel, code) at coordinates (..., input)."""
         offset, modes = self.base.basis(coordinates)
         terms = polynomials(coordinates)
+        apart = torch.eye(self.channels, dtype=terms.dtype, device=terms.device)
+        added = torch.einsum("...t,cd->...cdt", terms, apart).flatten(-2)
+        return Basis(offset, torch.cat([modes, added.to(modes)], dim=-1))
+
+    def jets(self, coordinates: Tensor, paths: Tensor) -> Basis:
+        """`basis` with its slopes and curvatures along two directions, see `FourierDecoder.jets`."""
+        offset, modes = self.base.jets(coordinates, paths)
+        x, y = (
+            torch.stack([coordinates[..., axis], *(paths[..., axis, part] for part in range(4))]) for axis in (0, 1)
+        )
+        one, squares = torch.zeros_like(x), [product_of_jets(axis, axis) for axis in (x, y)]
+        one[0] = 1.0
+        terms = torch.stack(
+            [one, x, y, 1.5 * squares[0] - 0.5 * one, product_of_jets(x, y), 1.5 * squares[1] - 0.5 * one], dim=-1
+        )
         apart = torch.eye(self.channels, dtype=terms.dtype, device=terms.device)
         added = torch.einsum("...t,cd->...cdt", terms, apart).flatten(-2)
         return Basis(offset, torch.cat([modes, added.to(modes)], dim=-1))
