@@ -28,6 +28,7 @@ class LatentSpec(_Spec):
     input_size, channels : sizes of coordinates and values; context : names of what places tell the dynamics, see
     `space.cover.CONTEXT`; interval_days : between the maps of training; noise_variance : of what a map's codes leave
     relaxing : transfer has put `RelaxingODE` in place of the dynamics and polynomials beside the modes of tiles
+    credit : what forecasts pass on, as the licence of what the model was trained on asks
     """
 
     decoder: DecoderConfig
@@ -39,6 +40,7 @@ class LatentSpec(_Spec):
     noise_variance: float
     data_digest: str
     relaxing: bool = False
+    credit: str = ""
 
 
 class OceanSpec(_Spec):

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
-from data_pipeline.system.progress import Progress
+from data_pipeline.system.progress import Progress, silent
 
 from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
@@ -64,6 +65,26 @@ def _adapted(task: Task, progress: Progress, modulation: bool) -> Transferred:
         return Transferred(before.mean, before.mean, [before.mean, after.mean])
     forecaster.latent, forecaster.ocean, forecaster.assimilation = made.latent, made.ocean, made.assimilation
     return Transferred(before.mean, after.mean, [before.mean, after.mean])
+
+
+def adapt(
+    forecaster: Forecaster,
+    observations: xr.Dataset | Observations,
+    *,
+    modulation: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Forecaster:
+    """A forecaster whose population, time scales and errors are those of the observations of its sea.
+
+    The one given stays as it is. modulation : also fit the decoder's modulation, which wants weeks of observations.
+    Nothing is held out; `dino transfer` confirms by held-out windows. Raises what `fitted` raises.
+    """
+    if not isinstance(observations, Observations):
+        observations = Observations.from_dataset(observations, forecaster.ocean.names, forecaster.ocean.units)
+    if not solves_at_once(forecaster.latent.decoder):
+        raise ConfigError("the evidence wants a decoder that is affine in its codes; train with decoder.kind=fourier")
+    return fitted(forecaster, observations, progress, modulation, seed)
 
 
 def fitted(
@@ -177,6 +198,7 @@ def relaxing(latent: LatentModel) -> LatentModel:
     with torch.random.fork_rng(devices=[]):
         made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True}))
     made = made.to(latent.code_variance)
+    made.origin = latent.origin
     decoder = made.decoder.base if isinstance(made.decoder, TrendDecoder) else made.decoder
     learned = latent.decoder.base if isinstance(latent.decoder, TrendDecoder) else latent.decoder
     decoder.load_state_dict(learned.state_dict())
