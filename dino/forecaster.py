@@ -36,7 +36,7 @@ class Forecaster:
 
     @classmethod
     def load(cls, model: Path | str, device: str = "cpu") -> "Forecaster":
-        """A run folder, or a shipped model by its name, to be laid `over` a sea; `MissingFileError`, `CheckpointError`."""
+        """A run folder, or a shipped model by name, to be laid `over` a sea; `MissingFileError`, `CheckpointError`."""
         return cls(*load_named(model, device))
 
     def over(self, sea: Ocean | xr.Dataset | Observations, **settings: Any) -> "Forecaster":

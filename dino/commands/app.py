@@ -9,7 +9,7 @@ from ..numerics.interruption import Interrupted
 from ..numerics.memory import keep_freed_memory
 from ..numerics.threads import let_waiting_threads_sleep
 
-COMMANDS = ("train", "transfer", "relocate", "forecast", "evaluate", "demo", "reproduce")
+COMMANDS = ("train", "transfer", "relocate", "forecast", "evaluate", "models", "demo", "reproduce")
 app = program(
     "dino",
     "Forecast ocean fields at any longitude, latitude and time.",

@@ -13,7 +13,7 @@ def models() -> None:
     screen = console()
     for name, folder in shipped_models().items():
         card = card_of(folder)
-        screen.print(f"[bold]{name}[/]  {card.channel}, {card.area}", highlight=False)
+        screen.print(f"{name}: {card.channel}, {card.area}", style="bold", highlight=False, markup=False)
         rows = {"saw": card.saw, "skill": card.skill, "licence": card.licence, "credit": card.credit}
         for what, told in rows.items():
             if told:

@@ -1,4 +1,4 @@
-"""Models that come with the program, by name: folders of `dino/shipped` with weights, description, settings and card."""
+"""Models that come with the program, by name: folders of weights, description, settings and card."""
 
 from functools import cache
 from pathlib import Path
@@ -57,14 +57,12 @@ def find_model(name: str | Path) -> Path:
     if len(path.parts) > 1 or path.is_absolute() or path.exists():
         return path
     raise MissingFileError(
-        f"{str(name)!r} is no run folder here and no shipped model; give the path of a run made by `dino train`, or one "
-        f"of {', '.join(known) or 'no names: none is installed'}"
+        f"{str(name)!r} is no run folder here and no shipped model; give the path of a run made by `dino train`, or "
+        f"one of {', '.join(known) or 'no names: none is installed'}"
     )
 
 
-def load_named(
-    name: str | Path, device: str = "cpu"
-) -> tuple[LatentModel, Ocean, AssimilationConfig | None]:
+def load_named(name: str | Path, device: str = "cpu") -> tuple[LatentModel, Ocean, AssimilationConfig | None]:
     """What a forecaster is made of, from a run folder or by the name of a shipped model; see `find_model`.
 
     A shipped model lies over no sea. Raises `MissingFileError` or `CheckpointError`.

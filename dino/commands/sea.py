@@ -1,0 +1,121 @@
+"""A model laid over the sea of a user's observations and adapted to them, as `forecast` does with a shipped one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+import xarray as xr
+
+from data_pipeline.layout.datasets import index_by_day
+from data_pipeline.layout.day_index import day_index_fits
+from data_pipeline.stores.stream import read_window
+from data_pipeline.system.progress import reported
+
+from ..config import Box, StoreConfig
+from ..data.observations import Observations, datetime_of
+from ..errors import ConfigError, EmptyDataError
+from ..forecaster import Forecaster
+from ..model.laying import POOLED, entered_as
+from ..space.boxes import points_in, widened
+from ..transfer.evidence import adapt
+
+AROUND_DEGREES = 2.0  # around an area whose observations are used too
+
+
+@dataclass(frozen=True)
+class Sea:
+    """A forecaster over a sea, the dataset it starts from, the area that is asked for, and lines that tell of it."""
+
+    forecaster: Forecaster
+    dataset: xr.Dataset
+    box: Box | None = None
+    lines: tuple[str, ...] = ()
+
+
+def box_of(area: str) -> Box:
+    """`west,east,south,north` in degrees; `ConfigError` for what is none."""
+    try:
+        west, east, south, north = (float(part) for part in area.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--area {area} is not west,east,south,north in degrees") from error
+    if east < west:  # across 180 degrees
+        east += 360.0
+    if not (west < east <= west + 360.0 and -90.0 <= south < north <= 90.0):
+        raise ConfigError(f"--area {area} is empty; west < east and south < north within -90..90 are wanted")
+    return west, east, south, north
+
+
+def within(dataset: xr.Dataset, box: Box) -> xr.Dataset:
+    """The observations of a box and a little around it; `EmptyDataError` when there is none."""
+    around = widened(box, AROUND_DEGREES)
+    inside = points_in(dataset["longitude"].values, dataset["latitude"].values, [around])
+    if not inside.any():
+        raise EmptyDataError(
+            f"none of {inside.size} observations lies in {box[0]:g} to {box[1]:g} E, {box[2]:g} to {box[3]:g} N; give "
+            "another --area or other files"
+        )
+    return index_by_day(dataset.isel(obs=np.flatnonzero(inside)))
+
+
+def laid(sea: Sea, tile_degrees: float | None = None, time: Any = None) -> Sea:
+    """The model over the sea of its observations or maps; nothing later than `time` is looked at."""
+    forecaster, dataset, box = sea.forecaster, sea.dataset, sea.box
+    if "obs" not in dataset.dims:
+        known = dataset if time is None else dataset.sel(time=slice(None, time))
+        made = forecaster.over(known) if tile_degrees is None else forecaster.over(known, store=_tiles(tile_degrees))
+        return Sea(made, dataset, box, (f"laid over the sea of the maps: {made.ocean.charts} tiles",))
+    dataset = dataset.load() if box is None else within(dataset, box)
+    source, names = entered_as(dataset if time is None else _until(dataset, time), forecaster.ocean.names)
+    seen = Observations.from_dataset(source, names)
+    made = forecaster.over(seen, names=list(names), tile_degrees=tile_degrees, box=box)
+    return Sea(made, dataset, box, tuple(_told(made, seen)))
+
+
+def adapted(sea: Sea, time: Any = None) -> Sea:
+    """The same with population, time scales and errors fitted to the observations that the analysis will use."""
+    known = sea.dataset if time is None else _until(sea.dataset, time)
+    seen = Observations.from_dataset(known, sea.forecaster.ocean.names)
+    last = float(seen.time[-1])
+    recent = seen.window(last - (sea.forecaster.assimilation.window_days or 15.0), last)
+    try:
+        with reported("adapting") as report:
+            made = adapt(sea.forecaster, recent, progress=report)
+    except EmptyDataError as error:
+        typer.echo(f"warning: not adapted to the observations: {error}", err=True)
+        return sea
+    errors = made.assimilation.errors.nadir
+    told = (
+        f"adapted to {len(recent):,} observations: white error {100 * errors.white:.1f} cm, along the track "
+        f"{100 * errors.along:.1f} cm over {errors.along_km:.0f} km; codes relax"
+    )
+    return Sea(made, sea.dataset, sea.box, (*sea.lines, told))
+
+
+def _tiles(degrees: float) -> StoreConfig:
+    return StoreConfig(path=Path("maps"), tile_degrees=degrees)
+
+
+def _until(dataset: xr.Dataset, time: Any) -> xr.Dataset:
+    if day_index_fits(dataset):
+        return read_window(dataset, "1900-01-01", np.datetime64(time, "ns") + np.timedelta64(1, "ms"))
+    return dataset.isel(obs=np.flatnonzero(dataset["time"].values <= np.datetime64(time, "ns")))
+
+
+def _told(made: Forecaster, seen: Observations) -> list[str]:
+    ocean = made.ocean
+    _, count = np.unique(ocean.cover.pairs(seen.longitude, seen.latitude).chart, return_counts=True)
+    size = np.max([chart.extent_degrees[1] for chart in ocean.cover.charts]) * 2  # type: ignore[union-attr]
+    lines = [
+        f"laid over {len(seen):,} observations of {', '.join(ocean.names)}, {datetime_of(seen.time[0])!s:.16} to "
+        f"{datetime_of(seen.time[-1])!s:.16}: {ocean.charts} tiles of {size:g} degrees, {int((count >= POOLED).sum())} "
+        f"tell their own amplitude"
+    ]
+    level = np.nanmean(ocean.background.values, axis=(1, 2))
+    if (level != 0).any():
+        lines.append(
+            f"the mean field is one level estimated from these observations "
+            f"({', '.join(f'{v:.3g} {u}' for v, u in zip(level, ocean.units, strict=True))}): no mean topography ships"
+        )
+    return lines
