@@ -13,12 +13,12 @@ from ..data.observations import Observations, datetime_of
 from ..evaluation.report import display_units
 from ..inference.analysis import Analysis
 from ..model import Ocean
-from ..space.domain import Region
+from ..space.domain import Region, wrap_longitude
 from .sea import Sea
 
-MOST_CELLS, FIGURE_CELLS = 1_000_000, 40_000
+MOST_CELLS, FIGURE_CELLS = 1_000_000, 60_000
 STEPS = (0.05, 0.1, 0.125, 0.25, 0.5, 1.0, 2.0)  # degrees, of grids that nobody has chosen
-CELLS_OF_TILE = 32  # a side
+CELLS_OF_TILE, FINE_CELLS_OF_TILE = 32, 64  # a side, of what is written and of what is drawn
 PLACES = 6
 PAST_DAYS, MOST_SMOOTHED, SERIES_STEPS = 5.0, 400, 46  # of series: days before the analysis, and tiles up to which
 
@@ -35,11 +35,11 @@ def box_around(ocean: Ocean) -> Box:
     return west - wide, min(east + wide, west - wide + 360.0), max(south - high, -90.0), min(north + high, 90.0)
 
 
-def grid_of(ocean: Ocean, box: Box, most: int = MOST_CELLS) -> xr.Dataset:
-    """A grid over a box, as fine as a tile's shapes ask for and `most` cells allow."""
+def grid_of(ocean: Ocean, box: Box, most: int = MOST_CELLS, cells: int = CELLS_OF_TILE) -> xr.Dataset:
+    """A grid over a box, with `cells` along a tile where `most` in all allow that."""
     west, east, south, north = box
     tile = min(2 * c.extent_degrees[1] for c in ocean.cover.charts if isinstance(c, Region))
-    finest = tile / CELLS_OF_TILE
+    finest = tile / cells
     count = lambda step: ((east - west) / step + 1) * ((north - south) / step + 1)  # noqa: E731
     step = next((step for step in STEPS if step >= finest - 1e-9 and count(step) <= most), STEPS[-1])
     low = np.ceil(np.array([west, south]) / step) * step
@@ -50,7 +50,10 @@ def grid_of(ocean: Ocean, box: Box, most: int = MOST_CELLS) -> xr.Dataset:
 
 
 def default_places(ocean: Ocean, box: Box, most: int = PLACES) -> xr.Dataset:
-    """A few places at sea inside the tiles, spread over a box, with letters for names."""
+    """A few places at sea inside the tiles, spread over a box, with letters for names from west to east.
+
+    Each is the farthest one from those before it, unless it lies near the edge of the sea.
+    """
     grid = grid_of(ocean, box, 2_000)
     latitude, longitude = (part.ravel() for part in np.meshgrid(grid["latitude"], grid["longitude"], indexing="ij"))
     open_sea = ocean.background.is_ocean(longitude, latitude) & ocean.cover.holds(longitude, latitude)
@@ -58,7 +61,6 @@ def default_places(ocean: Ocean, box: Box, most: int = PLACES) -> xr.Dataset:
     if not len(longitude):
         longitude, latitude = np.array([0.5 * (box[0] + box[1])]), np.array([0.5 * (box[2] + box[3])])
     east, north = longitude * np.cos(np.deg2rad(latitude.mean())), latitude
-    # Each place is the farthest one from those before it and, by half as much, from the edge of the sea.
     middle = np.hypot(east - east.mean(), north - north.mean())
     chosen = [int(np.argmin(middle))]
     distance = np.full(len(east), np.inf)
@@ -73,7 +75,7 @@ def default_places(ocean: Ocean, box: Box, most: int = PLACES) -> xr.Dataset:
         chosen.append(int(np.argmax(score)))
     order = sorted(chosen, key=lambda i: (longitude[i], latitude[i]))
     names = [chr(ord("A") + i) for i in range(len(order))]
-    columns = {"longitude": ("point", longitude[order]), "latitude": ("point", latitude[order])}
+    columns = {"longitude": ("point", wrap_longitude(longitude[order])), "latitude": ("point", latitude[order])}
     return xr.Dataset(columns, coords={"name": ("point", names)})
 
 
@@ -81,7 +83,7 @@ def table(made: xr.Dataset, channel: str, most: int = 12) -> Table:
     """A forecast at places: a row for each, mean and standard deviation at each lead."""
     factor, units = display_units(made[channel].attrs.get("units", ""))
     start = made["forecast_reference_time"].values
-    made_table = Table(title=f"{channel} [{units}], mean ± standard deviation; analysis of {start!s:.16}")
+    made_table = Table(title=f"{channel} in {units}, mean ± standard deviation; analysis of {start!s:.16}")
     for heading in ("place", "longitude", "latitude"):
         made_table.add_column(heading)
     for moment in made["time"].values:
@@ -157,9 +159,8 @@ class Outlook:
         forecaster, end = self.sea.forecaster, analysis.time
         shown = np.unique(np.concatenate([[0.0], self.days[self.days > 0]]))
         shown = shown[sorted({0, len(shown) // 2, len(shown) - 1})]
-        maps = self._at(analysis, shown, grid_of(forecaster.ocean, self.box, FIGURE_CELLS))
-        past = 0.0 if analysis.trajectory is None else min(PAST_DAYS, end - analysis.earliest)
-        every = np.linspace(-past, shown[-1], SERIES_STEPS)
+        maps = self._at(analysis, shown, grid_of(forecaster.ocean, self.box, FIGURE_CELLS, FINE_CELLS_OF_TILE))
+        every = self._times(analysis, shown[-1])
         series = self._at(analysis, every, self.places.isel(point=slice(0, PLACES)))
         channel, seen = forecaster.ocean.channels[0], None
         if "obs" in self.sea.dataset.dims:
@@ -168,6 +169,13 @@ class Outlook:
         title = f"{(channel.long_name or channel.name).capitalize()}: analysis of {datetime_of(end)!s:.16} and forecast"
         credit = forecaster.latent.spec.credit
         plot_outlook(maps, series, self.figure, channel=channel.name, seen=seen, title=title, credit=credit)
+
+    def _times(self, analysis: Analysis, last: float) -> np.ndarray:
+        """Days from the analysis of the points of a series; of very many tiles no more than the leads."""
+        if self.sea.forecaster.ocean.charts > MOST_SMOOTHED:
+            return np.unique(np.concatenate([[0.0], self.days[self.days > 0]]))
+        past = 0.0 if analysis.trajectory is None else min(PAST_DAYS, analysis.time - analysis.earliest)
+        return np.linspace(-past, last, SERIES_STEPS)
 
     def _at(self, analysis: Analysis, days: np.ndarray, where: xr.Dataset) -> xr.Dataset:
         return self.sea.forecaster.forecast(analysis, datetime_of(analysis.time + days), where, beyond=True)

@@ -1,6 +1,6 @@
 """A model laid over the sea of a user's observations and adapted to them, as `forecast` does with a shipped one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,12 @@ from data_pipeline.stores.stream import read_window
 from data_pipeline.system.progress import reported
 
 from ..config import Box, StoreConfig
-from ..data.observations import Observations, datetime_of
+from ..data.observations import Observations, datetime_of, day_of
 from ..errors import ConfigError, EmptyDataError
 from ..forecaster import Forecaster
 from ..model.laying import POOLED, entered_as
-from ..space.boxes import points_in, widened
+from ..space.boxes import points_in
 from ..transfer.evidence import adapt
-
-AROUND_DEGREES = 2.0  # around an area whose observations are used too
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,8 @@ def box_of(area: str) -> Box:
 
 
 def within(dataset: xr.Dataset, box: Box) -> xr.Dataset:
-    """The observations of a box and a little around it; `EmptyDataError` when there is none."""
-    around = widened(box, AROUND_DEGREES)
-    inside = points_in(dataset["longitude"].values, dataset["latitude"].values, [around])
+    """The observations of a box; `EmptyDataError` when there is none."""
+    inside = points_in(dataset["longitude"].values, dataset["latitude"].values, [box])
     if not inside.any():
         raise EmptyDataError(
             f"none of {inside.size} observations lies in {box[0]:g} to {box[1]:g} E, {box[2]:g} to {box[3]:g} N; give "
@@ -69,8 +66,22 @@ def laid(sea: Sea, tile_degrees: float | None = None, time: Any = None) -> Sea:
     dataset = dataset.load() if box is None else within(dataset, box)
     source, names = entered_as(dataset if time is None else _until(dataset, time), forecaster.ocean.names)
     seen = Observations.from_dataset(source, names)
-    made = forecaster.over(seen, names=list(names), tile_degrees=tile_degrees, box=box)
-    return Sea(made, dataset, box, tuple(_told(made, seen)))
+    made = _observed(forecaster.over(seen, names=list(names), tile_degrees=tile_degrees, box=box), seen)
+    end = float(seen.time[-1]) if time is None else day_of(time)
+    return Sea(_windowed(made, end - float(seen.time[0])), dataset, box, tuple(_told(made, seen)))
+
+
+def _observed(made: Forecaster, seen: Observations) -> Forecaster:
+    """Without the tiles that hold no observation, as those of a sea beside: all that is known there is the population."""
+    held = np.unique(made.ocean.cover.pairs(seen.longitude, seen.latitude).chart)
+    return made.over(replace(made.ocean, cover=made.ocean.cover.select(held.tolist())))
+
+
+def _windowed(made: Forecaster, days: float) -> Forecaster:
+    """A window no longer than the record: before it nothing is known but the population, which stays as it is."""
+    settings, nodes = made.assimilation, made.assimilation.node_days
+    length = min(settings.window_days, nodes * max(1.0, np.ceil(days / nodes - 1e-6)))
+    return Forecaster(made.latent, made.ocean, settings.model_copy(update={"window_days": float(length)}))
 
 
 def adapted(sea: Sea, time: Any = None) -> Sea:
@@ -78,7 +89,7 @@ def adapted(sea: Sea, time: Any = None) -> Sea:
     known = sea.dataset if time is None else _until(sea.dataset, time)
     seen = Observations.from_dataset(known, sea.forecaster.ocean.names)
     last = float(seen.time[-1])
-    recent = seen.window(last - (sea.forecaster.assimilation.window_days or 15.0), last)
+    recent = seen.window(last - sea.forecaster.assimilation.window_days, last)
     try:
         with reported("adapting") as report:
             made = adapt(sea.forecaster, recent, progress=report)
