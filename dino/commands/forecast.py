@@ -93,17 +93,19 @@ def forecast(
         raise ConfigError(f"--leads {leads} lie before the analysis, of which a cycle keeps the end; leave --cycle out")
     target = _target(at, grid, dataset)
     box = None if area is None else box_of(area)
+    anew = box is not None or not forecaster.ocean.charts
+    if cycle is not None and (anew or adapt):
+        raise ConfigError(
+            f"a cycle goes on with one run, and {model} would be laid or adapted anew each time; make a run by `dino "
+            "relocate` or `dino transfer` first"
+        )
+    if tile_degrees is not None and not anew:
+        raise ConfigError(f"--tile-degrees is for a model that is laid, and {model} lies over its sea; give --area too")
     use_threads(threads)
     sea = Sea(forecaster, dataset, box)
-    if box is not None or not forecaster.ocean.charts:
-        if cycle is not None:
-            raise ConfigError(
-                f"a cycle goes on with one run, and {model} is laid anew each time; make a run by `dino relocate` first"
-            )
+    if anew:
         sea = laid(sea, tile_degrees, start)
-    elif tile_degrees is not None:
-        raise ConfigError(f"--tile-degrees is for a model that is laid, and {model} lies over its sea; give --area too")
-    if "obs" in dataset.dims and (sea.lines if adapt is None else adapt):
+    if "obs" in dataset.dims and (anew if adapt is None else adapt):
         sea = adapted(sea, start)
     for line in sea.lines:
         console().print(line, highlight=False, markup=False)

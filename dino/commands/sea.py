@@ -9,7 +9,6 @@ import typer
 import xarray as xr
 
 from data_pipeline.layout.datasets import index_by_day
-from data_pipeline.layout.day_index import day_index_fits
 from data_pipeline.stores.stream import read_window
 from data_pipeline.system.progress import reported
 
@@ -20,6 +19,8 @@ from ..forecaster import Forecaster
 from ..model.laying import POOLED, entered_as
 from ..space.boxes import points_in
 from ..transfer.evidence import adapt
+
+RECENT_DAYS = 60  # of a record, by which a model is laid
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def laid(sea: Sea, tile_degrees: float | None = None, time: Any = None) -> Sea:
         known = dataset if time is None else dataset.sel(time=slice(None, time))
         made = forecaster.over(known) if tile_degrees is None else forecaster.over(known, store=_tiles(tile_degrees))
         return Sea(made, dataset, box, (f"laid over the sea of the maps: {made.ocean.charts} tiles",))
+    dataset = _recent(dataset, time)
     dataset = dataset.load() if box is None else within(dataset, box)
-    source, names = entered_as(dataset if time is None else _until(dataset, time), forecaster.ocean.names)
+    source, names = entered_as(dataset, forecaster.ocean.names)
     seen = Observations.from_dataset(source, names)
     made = _observed(forecaster.over(seen, names=list(names), tile_degrees=tile_degrees, box=box), seen)
     end = float(seen.time[-1]) if time is None else day_of(time)
@@ -72,7 +74,7 @@ def laid(sea: Sea, tile_degrees: float | None = None, time: Any = None) -> Sea:
 
 
 def _observed(made: Forecaster, seen: Observations) -> Forecaster:
-    """Without the tiles that hold no observation, as those of a sea beside: all that is known there is the population."""
+    """Without the tiles that hold no observation, as those of a sea beside: nothing is known there."""
     held = np.unique(made.ocean.cover.pairs(seen.longitude, seen.latitude).chart)
     return made.over(replace(made.ocean, cover=made.ocean.cover.select(held.tolist())))
 
@@ -86,8 +88,7 @@ def _windowed(made: Forecaster, days: float) -> Forecaster:
 
 def adapted(sea: Sea, time: Any = None) -> Sea:
     """The same with population, time scales and errors fitted to the observations that the analysis will use."""
-    known = sea.dataset if time is None else _until(sea.dataset, time)
-    seen = Observations.from_dataset(known, sea.forecaster.ocean.names)
+    seen = Observations.from_dataset(_recent(sea.dataset, time), sea.forecaster.ocean.names)
     last = float(seen.time[-1])
     recent = seen.window(last - sea.forecaster.assimilation.window_days, last)
     try:
@@ -108,10 +109,10 @@ def _tiles(degrees: float) -> StoreConfig:
     return StoreConfig(path=Path("maps"), tile_degrees=degrees)
 
 
-def _until(dataset: xr.Dataset, time: Any) -> xr.Dataset:
-    if day_index_fits(dataset):
-        return read_window(dataset, "1900-01-01", np.datetime64(time, "ns") + np.timedelta64(1, "ms"))
-    return dataset.isel(obs=np.flatnonzero(dataset["time"].values <= np.datetime64(time, "ns")))
+def _recent(dataset: xr.Dataset, time: Any) -> xr.Dataset:
+    """Observations up to `time`, their last by default, of the `RECENT_DAYS` before: an archive holds years."""
+    end = dataset["time"].values.max() if time is None else np.datetime64(time, "ns")
+    return read_window(dataset, end - np.timedelta64(RECENT_DAYS, "D"), end + np.timedelta64(1, "ms"))
 
 
 def _told(made: Forecaster, seen: Observations) -> list[str]:

@@ -145,6 +145,8 @@ def test_a_run_of_a_shipped_model_goes_on_from_day_to_day(tracks, place, sea, sc
     assert "dino relocate" in refused("forecast", "toy-sea", store, "--cycle", "state", "--leads", "1", *SMALL)
     assert run("relocate", "toy-sea", store, "--tile-degrees", "2", "--out", "runs/mine") == 0
     assert run("forecast", "runs/mine", store, "--cycle", "state", "--leads", "1", *SMALL[2:]) == 0
+    assert "adapted anew" in refused("forecast", "runs/mine", store, "--cycle", "state", "--adapt", *SMALL[2:])
+    assert "--area too" in refused("forecast", "runs/mine", store, "--leads", "1", *SMALL)
 
 
 def test_what_is_wrong_is_told_in_a_sentence(tracks, place, refused, sea, scattered):
