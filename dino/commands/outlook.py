@@ -140,6 +140,9 @@ class Outlook:
             made.attrs |= analysis.quality.attributes()
         if "dino_commit" in self.sea.dataset.attrs:
             made.attrs["observations_as_of_commit"] = self.sea.dataset.attrs["dino_commit"]
+        credits = (made.attrs.get("credit"), self.sea.dataset.attrs.get("credit"))
+        if said := "; ".join(dict.fromkeys(str(part) for part in credits if part)):
+            made.attrs["credit"] = said
         made.attrs["history"] = "\n".join([f"forecast from {self.source}", *self.sea.lines])
         return made
 

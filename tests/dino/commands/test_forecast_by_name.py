@@ -1,5 +1,7 @@
 """A stranger's tracks, forecast by a shipped model in one command: files, cache, table, figure, credit; refusals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -160,3 +162,19 @@ def test_what_is_wrong_is_told_in_a_sentence(tracks, place, refused, sea, scatte
     assert "--figure" in refused("forecast", "toy-sea", tracks, "--figure", "week.gif")
     assert "lies over no sea yet" in refused("evaluate", "toy-sea", write_store(sea, place / "sea.zarr"))
     assert not (place / "week.gif").exists()
+
+
+def test_the_lines_of_python_in_the_docs_run(tracks, capsys):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+    part = page.split("## In Python\n")[1].split("\n## ")[0]
+    code = "\n".join(line[4:] for line in part.splitlines() if line.startswith("    "))
+    here = {
+        '"sea-level"': '"toy-sea"',
+        "[-62.0, -55.5]": "[171.5, 172.5]",
+        ".over(tracks)": ".over(tracks, tile_degrees=2.0)",
+    }
+    for there, name in here.items():
+        assert there in code
+        code = code.replace(there, name)
+    exec(code.replace("40.25", "37.0"), {})
+    assert "adt_std" in capsys.readouterr().out
