@@ -117,8 +117,8 @@ class Outlook:
 
     @cached_property
     def box(self) -> Box:
-        """The area that is shown."""
-        if self.target is not None and "point" not in self.target.dims and not self.sea.lines:
+        """The area that is shown: that of the grid where one is asked for."""
+        if self.target is not None and self.target["longitude"].dims != self.target["latitude"].dims:
             edges = [float(part) for name in ("longitude", "latitude") for part in _ends(self.target[name].values)]
             return edges[0], edges[1], edges[2], edges[3]
         return self.sea.box or box_around(self.sea.forecaster.ocean)
