@@ -51,8 +51,13 @@ def ship(run: Path, name: str, out: Path, credit: str) -> dict[str, float]:
 
 def without_folders(config: Config) -> Config:
     """The settings with stores named as `dino-data` makes them, wherever they lay."""
-    stores = [s.model_copy(update={"path": Path("stores") / s.path.name}) for s in config.data.stores]
+    stores = [s.model_copy(update={"path": _from_stores(s.path)}) for s in config.data.stores]
     return config.model_copy(update={"data": config.data.model_copy(update={"stores": stores})})
+
+
+def _from_stores(path: Path) -> Path:
+    parts = path.parts
+    return Path(*parts[parts.index("stores") :]) if "stores" in parts else Path("stores") / path.name
 
 
 __all__ = ["COPERNICUS", "options", "prepare", "report", "ship", "skip_without", "trained", "work_folder"]
