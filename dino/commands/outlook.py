@@ -13,6 +13,7 @@ from ..data.observations import Observations, datetime_of
 from ..evaluation.report import display_units
 from ..inference.analysis import Analysis
 from ..model import Ocean
+from ..model.laying import around
 from ..space.domain import Region, wrap_longitude
 from .sea import Sea
 
@@ -25,12 +26,10 @@ PAST_DAYS, MOST_SMOOTHED, SERIES_STEPS = 5.0, 400, 46  # of series: days before 
 
 def box_around(ocean: Ocean) -> Box:
     """The smallest box around the middles of an ocean's tiles, with half a tile around them."""
-    from ..model.laying import _around
-
     charts = [chart for chart in ocean.cover.charts if isinstance(chart, Region)]
     longitude = np.array([chart.longitude for chart in charts])
     latitude = np.array([chart.latitude for chart in charts])
-    west, east, south, north = _around(longitude, latitude)
+    west, east, south, north = around(longitude, latitude)
     wide, high = np.max([chart.extent_degrees for chart in charts], axis=0)
     return west - wide, min(east + wide, west - wide + 360.0), max(south - high, -90.0), min(north + high, 90.0)
 

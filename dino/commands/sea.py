@@ -12,9 +12,11 @@ from data_pipeline.layout.datasets import index_by_day
 from data_pipeline.stores.stream import read_window
 from data_pipeline.system.progress import reported
 
-from ..config import Box, StoreConfig
+from ..config import Box, SourceErrors, StoreConfig
 from ..data.observations import Observations, datetime_of, day_of
+from ..data.overflights import View, overflights
 from ..errors import ConfigError, EmptyDataError
+from ..evaluation.report import display_units
 from ..forecaster import Forecaster
 from ..model.laying import POOLED, entered_as
 from ..space.boxes import points_in
@@ -97,12 +99,17 @@ def adapted(sea: Sea, time: Any = None) -> Sea:
     except EmptyDataError as error:
         typer.echo(f"warning: not adapted to the observations: {error}", err=True)
         return sea
-    errors = made.assimilation.errors.nadir
-    told = (
-        f"adapted to {len(recent):,} observations: white error {100 * errors.white:.1f} cm, along the track "
-        f"{100 * errors.along:.1f} cm over {errors.along_km:.0f} km; codes relax"
-    )
-    return Sea(made, sea.dataset, sea.box, (*sea.lines, told))
+    return Sea(made, sea.dataset, sea.box, (*sea.lines, _told_errors(made, recent)))
+
+
+def _told_errors(made: Forecaster, seen: Observations) -> str:
+    """What was fitted to observations, of the way of looking that most of them have, in the first channel's units."""
+    view = View(int(np.bincount(overflights(seen).view).argmax())).name.lower()
+    errors: SourceErrors = getattr(made.assimilation.errors, view)
+    factor, units = display_units(made.ocean.units[0])
+    white, along = (f"{factor * value:.2g} {units}" for value in (errors.white, errors.along))
+    shared = f", along the track {along} over {errors.along_km:.0f} km" if errors.along else ""
+    return f"adapted to {len(seen):,} observations ({view}): white error {white}{shared}; codes relax"
 
 
 def _tiles(degrees: float) -> StoreConfig:

@@ -79,7 +79,7 @@ def ocean_of_observations(
         raise EmptyDataError(
             f"{len(observations)} observations tell no amplitude of a sea, {FEWEST} are wanted; give a longer record"
         )
-    box = box or _around(observations.longitude, observations.latitude)
+    box = box or around(observations.longitude, observations.latitude)
     charts = _tiles(box, tile_degrees or domain.tile_degrees, domain)
     mean = np.array([_mean(observations.values[:, i], channel) for i, channel in enumerate(channels)])
     pairs = Cover(tuple(charts), np.ones(len(charts)), tiled=True).pairs(observations.longitude, observations.latitude)
@@ -111,7 +111,7 @@ def suited_tile_degrees(observations: Observations, box: Box | None = None) -> f
     Eddies of the Mediterranean are half as large as those of the open ocean. Enclosed seas are told by their coasts, as
     no map of their stratification is known.
     """
-    west, east, south, north = box or _around(observations.longitude, observations.latitude)
+    west, east, south, north = box or around(observations.longitude, observations.latitude)
     if not south < north:
         return TILE_DEGREES
     land = land_fraction(west, west + min(east - west, 360.0), south, north)
@@ -140,7 +140,7 @@ def ocean_of_points(
         still = ", ".join(c.name for c, v in zip(channels, variance, strict=True) if not v > 0)
         raise EmptyDataError(f"{still} does not vary in the observations, or is not in them; there is nothing to learn")
     made = tuple(c.model_copy(update={"spread": float(s)}) for c, s in zip(channels, np.sqrt(variance), strict=True))
-    west, east, south, north = _around(seen.longitude, seen.latitude)
+    west, east, south, north = around(seen.longitude, seen.latitude)
     if domain.kind == "tiles":
         region = Region.from_bounds(west, east, south, north)
         like = Ocean(made, Cover((region,), np.ones(1), tiled=True), _constant_field([region], mean))
@@ -180,7 +180,7 @@ def _renamed(channel: ChannelSpec, name: str) -> ChannelSpec:
     return channel.model_copy(update={"name": name, **known.attrs})
 
 
-def _around(longitude: Array, latitude: Array) -> Box:
+def around(longitude: Array, latitude: Array) -> Box:
     """The smallest box around points, across 180 degrees where the widest gap is elsewhere."""
     known = np.unique(longitude)
     gaps = np.diff(known, append=known[0] + 360.0)
@@ -254,7 +254,7 @@ def _constant_field(charts: list[Region], mean: Array) -> GridMap:
     longitude = np.array([chart.longitude for chart in charts])
     latitude = np.array([chart.latitude for chart in charts])
     reach = np.array([chart.extent_degrees for chart in charts]).max(0)
-    west, east, south, north = _around(longitude, latitude)
+    west, east, south, north = around(longitude, latitude)
     axes = []
     for low, high, whole in ((south - reach[1], north + reach[1], 180.0), (west - reach[0], east + reach[0], 360.0)):
         length = min(high - low, whole)
