@@ -64,9 +64,11 @@ def plot_outlook(
     rows = -(-series.sizes["point"] // ACROSS)
     below_inches = rows * SERIES_INCHES + 0.5
     figure = Figure(figsize=(WIDTH_INCHES, 2 * height + below_inches + MARGIN_INCHES), layout="constrained")
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=[2 * height + 0.6, below_inches]))
+    parts: Any = figure.subfigures(2, 1, height_ratios=[2 * height + 0.6, below_inches])
+    above, below = parts
     axes = above.subplots(2, len(mean), squeeze=False, sharex=True, sharey=True)
-    start, scale = maps["forecast_reference_time"].values[()], field_scale(mean)
+    start: Any = maps["forecast_reference_time"].values[()]
+    scale = field_scale(mean)
     for line, fields, colours, label in (
         (0, mean, scale, f"{channel} [{units}]"),
         (1, std, spread_scale(std), f"standard deviation [{units}]"),
