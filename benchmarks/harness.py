@@ -90,7 +90,7 @@ def report(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
     if arguments.json is None:
         return
     content = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_without_folder, sys.argv[1:])]),
+        "command": " ".join(["python", f"benchmarks/{_script()}", *map(_without_folder, sys.argv[1:])]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "seeds": getattr(arguments, "seeds", [arguments.seed]),
@@ -107,6 +107,12 @@ def _flat(results: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{before}{name}.")
         elif not (isinstance(value, list) and value and isinstance(value[0], Mapping)):
             yield f"{before}{name}", value
+
+
+def _script() -> Path:
+    """The script within `benchmarks`, or its name alone where it lies elsewhere."""
+    called, here = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parent
+    return called.relative_to(here) if called.is_relative_to(here) else Path(called.name)
 
 
 def _without_folder(argument: str) -> str:

@@ -1,6 +1,7 @@
 """dino: forecasts of ocean fields at any longitude, latitude and time.
 
-forecaster = dino.load("runs/mediterranean")
+forecaster = dino.load("runs/mediterranean")                     # a run
+forecaster = dino.load("sea-level").over(observations)           # a shipped model laid over their sea
 forecast = forecaster.forecast(observations, times, at=points)
 """
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .forecaster import Analysis, Forecaster
     from .physics import Physics, fit, from_array, load_physics
     from .space.domain import PeriodicBox, Region, Sphere
+    from .transfer.evidence import adapt
 
     load = Forecaster.load
     __version__: str
@@ -31,6 +33,7 @@ __all__ = [
     "Region",
     "Sphere",
     "__version__",
+    "adapt",
     "fit",
     "from_array",
     "load",
@@ -52,6 +55,7 @@ _named, __dir__ = lazy_names(
         "PhysicsConfig": "dino.config",
         "Region": "dino.space.domain",
         "Sphere": "dino.space.domain",
+        "adapt": "dino.transfer.evidence",
         "fit": "dino.physics",
         "from_array": "dino.physics",
         "load_config": "dino.config",

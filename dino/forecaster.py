@@ -16,13 +16,13 @@ from .forecasts.along_track import along_track
 from .forecasts.decode import decode_points
 from .forecasts.horizon import check_horizon
 from .forecasts.latent import LatentForecast, carried_residual, forecast_latent
-from .forecasts.output import as_dataset, target_points
+from .forecasts.output import as_dataset, target_points, told_of
 from .inference.analysis import Analysis, Assimilation
 from .inference.hindcasts import hindcasts
 from .inference.maps import EncodedMaps, encode_recent, is_maps
 from .model import LatentModel, Ocean
 from .model.blending import blocks
-from .model.checkpoint import load_model, load_run_config
+from .model.named import load_named
 
 Array = NDArray[np.float64]
 Moment = np.datetime64 | np.ndarray | str | None
@@ -35,10 +35,9 @@ class Forecaster:
         self.latent, self.ocean, self.assimilation = latent, ocean, assimilation or AssimilationConfig()
 
     @classmethod
-    def load(cls, folder: Path | str, device: str = "cpu") -> "Forecaster":
-        """The forecaster of a run folder; raises `MissingFileError` or `CheckpointError`."""
-        settings = load_run_config(folder).assimilation if (Path(folder) / "config.yaml").exists() else None
-        return cls(*load_model(folder, device), settings)
+    def load(cls, model: Path | str, device: str = "cpu") -> "Forecaster":
+        """A run folder, or a shipped model by name, to be laid `over` a sea; `MissingFileError`, `CheckpointError`."""
+        return cls(*load_named(model, device))
 
     def over(self, sea: Ocean | xr.Dataset | Observations, **settings: Any) -> "Forecaster":
         """The same model over another ocean, or over the sea of observations or maps; settings as of `Ocean.over`."""
@@ -90,7 +89,7 @@ class Forecaster:
                 analysis = self.analyse(observations, smooth=True)  # type: ignore[arg-type]
         check_horizon(self.latent, days - analysis.observed_until, beyond)
         mean, deviation = self.predict(analysis, days, points.longitude, points.latitude, spread)
-        return as_dataset(self.ocean.channels, points, days, analysis.time, mean, deviation)
+        return as_dataset(self.ocean.channels, points, days, analysis.time, mean, deviation, told_of(self.latent))
 
     def predict(
         self, analysis: Analysis, days: Array, longitude: Array, latitude: Array, spread: bool = True

@@ -69,10 +69,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return settings
 
 
-def refuse_existing(out: Path, overwrite: bool) -> None:
+def refuse_existing(out: Path, overwrite: bool, option: str = "--out") -> None:
     """Raise StoreError before the work is done rather than after it, when `out` exists and may not be replaced."""
     if out.exists() and not overwrite:
-        raise StoreError(f"{str(out)!r} exists already; pass --overwrite to replace it or choose another --out")
+        raise StoreError(f"{str(out)!r} exists already; pass --overwrite to replace it or choose another {option}")
 
 
 def _assign(settings: dict[str, Any], override: str) -> None:

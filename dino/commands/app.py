@@ -9,7 +9,9 @@ from ..numerics.interruption import Interrupted
 from ..numerics.memory import keep_freed_memory
 from ..numerics.threads import let_waiting_threads_sleep
 
-COMMANDS = ("train", "transfer", "relocate", "forecast", "map", "evaluate", "score", "demo", "reproduce")
+COMMANDS = (
+    "train", "transfer", "relocate", "forecast", "map", "evaluate", "score", "models", "demo", "reproduce",
+)  # fmt: skip
 app = program(
     "dino",
     "Forecast ocean fields at any longitude, latitude and time.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Experiment = Annotated[str, typer.Argument(help="A shipped experiment, e.g. mediterranean, or a YAML file.")]
 Overrides = Annotated[list[str], typer.Option("--set", help="A setting, e.g. dynamics.order=1; repeatable.")]
-RunFolder = Annotated[Path, typer.Argument(help="Run folder, as made by `dino train`.")]
+Model = Annotated[str, typer.Argument(help="A run folder, or a shipped model by its name (`dino models`).")]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", help="Of an archive: a commit's number or a time (UTC); what was known then.")
 ]

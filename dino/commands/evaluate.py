@@ -13,10 +13,11 @@ from ..evaluation.fitted_interpolation import interpolations
 from ..evaluation.report import area_mean_table, report_table, spread_table, write_report
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_model, load_run_config
+from ..model.named import find_model
 from .common import (
     Device,
+    Model,
     Overrides,
-    RunFolder,
     Threads,
     console,
     one_trajectory,
@@ -28,7 +29,7 @@ from .common import (
 
 
 def evaluate(
-    run: RunFolder,
+    model: Model,
     store: Annotated[Path, typer.Argument(help="Field store with the truth.")],
     observations: Annotated[Path | None, typer.Option(help="Start from these sparse observations instead.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
@@ -42,6 +43,7 @@ def evaluate(
 
     Example: dino evaluate runs/mediterranean stores/mediterranean.zarr --json scores.json
     """
+    run = find_model(model)
     config = load_run_config(run, overrides)
     use_device(device)
     forecaster = Forecaster(*load_model(run, device), config.assimilation)

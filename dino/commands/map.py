@@ -16,17 +16,21 @@ from ..errors import ConfigError
 from ..evaluation.mapped import SOURCES, Method, mapped, mapped_along
 from ..forecaster import Forecaster
 from ..forecasts.output import refuse_other, target_points
-from .common import Device, Overrides, Threads, console, use_device, use_threads
+from .common import Device, Model, Overrides, Threads, console, use_device, use_threads
 from .derived import Currents
 from .forecast import _target, _written
+from .outlook import box_around, grid_of
 from .reading import inside, loaded, merged_observations, prepared
+from .sea import box_of
 
 MOST_TIMES = 10_000
 
 
 def map(
-    model: Annotated[str, typer.Argument(help="Run folder, as made by `dino train`.")],
-    observations: Annotated[list[Path], typer.Argument(help="Stores of observations.")],
+    model: Model,
+    observations: Annotated[
+        list[str], typer.Argument(help="Stores or archives, or files of products (patterns in quotes).")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Analyses to write: .zarr or .nc.")],
     times: Annotated[
         str | None, typer.Option(help="Times, as 2022-01-03,2022-01-05 or first/last/days; that of the last one seen.")
@@ -41,7 +45,11 @@ def map(
     ),
     window: Annotated[float | None, typer.Option(help="Days of observations around a time; the run's.")] = None,
     relocate: Annotated[bool, typer.Option("--relocate", help="Lay the model over the sea of the record.")] = False,
-    adapt: Annotated[bool, typer.Option("--adapt", help="Fit statistics and errors to the record, as well.")] = False,
+    adapt: Annotated[
+        bool | None,
+        typer.Option("--adapt/--no-adapt", help="Fit statistics and errors to the record; only when it is laid."),
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder where files are kept as read; the user's cache.")] = None,
     currents: Currents = False,
     seed: Annotated[int, typer.Option(help="Seed of what interpolation is fitted to.")] = 0,
     device: Device = "cpu",
@@ -60,9 +68,9 @@ def map(
     refuse_other(out, overwrite)
     use_device(device)
     forecaster = loaded(model, overrides, device)
-    record = inside(merged_observations(observations, forecaster.ocean.names), area)
+    record = inside(merged_observations(observations, forecaster.ocean.names, cache), area)
     use_threads(threads)
-    forecaster = prepared(forecaster, relocate, adapt, seed)(record)
+    forecaster = prepared(forecaster, area, relocate, adapt, seed)(record)
     length = window or forecaster.assimilation.window_days
     track = _track(at)
     with reported("mapping") as report:
@@ -72,7 +80,11 @@ def map(
             made = _along(forecaster, record, track, chosen, length, report, seed)
         else:
             days = _times(times, float(record.time[-1]))
-            target = target_points(_target(at, grid, xr.Dataset(coords={"obs": [0]})))
+            target = _target(at, grid, xr.Dataset(coords={"obs": [0]}))
+            if target is None:
+                ocean = forecaster.ocean
+                target = grid_of(ocean, box_around(ocean) if area is None else box_of(area))
+            target = target_points(target)
             made = mapped(forecaster, record, days, target, chosen, length, report, currents=currents, seed=seed)
     _written(made, out, overwrite)
     console().print(f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())}, {SOURCES[chosen]}")

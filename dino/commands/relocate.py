@@ -15,11 +15,12 @@ from ..errors import ConfigError
 from ..model import Ocean
 from ..model.checkpoint import load_model, load_run_config, save_config, save_model
 from ..model.laying import POOLED
-from .common import AsOf, Overrides, Overwrite, RunFolder, console, refuse_run
+from ..model.named import find_model
+from .common import AsOf, Model, Overrides, Overwrite, console, refuse_run
 
 
 def relocate(
-    run: RunFolder,
+    model: Model,
     store: Annotated[Path, typer.Argument(help="Store of maps, or of observations, of the sea to forecast.")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     until: Annotated[
@@ -36,13 +37,14 @@ def relocate(
     overwrite: Overwrite = False,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
-    """Lay the tiles of a run over another sea: nothing is trained, the sea's own mean and amplitudes are measured.
+    """Lay the tiles of a run, or a shipped model, over a sea: nothing is trained.
 
     From observations alone the land mask is the shipped one. What came after --until is not looked at, so that
     forecasts from there on are honest.
 
     Example: dino relocate runs/ocean stores/tracks.zarr --out runs/agulhas --until 2014-01-20
     """
+    run = find_model(model)
     config = load_run_config(run, overrides)
     refuse_run(out, run, overwrite)
     first = config.data.stores[0]

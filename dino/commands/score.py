@@ -9,12 +9,14 @@ import typer
 from data_pipeline.system.progress import reported
 
 from ..errors import ConfigError
-from .common import Device, Overrides, Threads, console, use_device, use_threads
+from .common import Device, Model, Overrides, Threads, console, use_device, use_threads
 
 
 def score(
-    model: Annotated[str, typer.Argument(help="Run folder, as made by `dino train`.")],
-    observations: Annotated[list[Path], typer.Argument(help="Stores of observations.")],
+    model: Model,
+    observations: Annotated[
+        list[str], typer.Argument(help="Stores or archives, or files of products (patterns in quotes).")
+    ],
     withhold: Annotated[
         str | None,
         typer.Option(
@@ -33,8 +35,10 @@ def score(
         bool, typer.Option("--relocate", help="Lay the model over the sea of the assimilated observations.")
     ] = False,
     adapt: Annotated[
-        bool, typer.Option("--adapt", help="Fit statistics and errors to the assimilated observations first.")
-    ] = False,
+        bool | None,
+        typer.Option("--adapt/--no-adapt", help="Fit statistics and errors to what is assimilated; only when laid."),
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder where files are kept as read; the user's cache.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of what interpolation is fitted to.")] = 0,
     device: Device = "cpu",
@@ -42,6 +46,10 @@ def score(
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nothing writes to it
 ) -> None:
     """Score a model on withheld observations, beside interpolation, persistence and the mean.
+
+    A shipped model is laid over the sea of what is assimilated and adapted to it, for each split by itself.
+
+    Example: dino score sea-level "tracks/*.nc" --area=-74,-46,32,44 --days-ahead 2
 
     Example: dino score runs/mediterranean stores/tracks.zarr --withhold jason --json scores.json
     """
@@ -54,17 +62,16 @@ def score(
 
     use_device(device)
     forecaster = loaded(model, overrides, device)
-    names = forecaster.ocean.names
-    index = _channel(channel, names)
-    record: Observations = inside(merged_observations(observations, names), area)
+    record: Observations = inside(merged_observations(observations, forecaster.ocean.names, cache), area)
+    index = _channel(channel, record.channels)
     use_threads(threads)
     length, ahead = _days(record, window, days_ahead, forecaster.assimilation.window_days, withhold is not None)
     todo = score_splits(record, withhold, length, ahead, every or max(ahead, 1.0))
-    prepare = prepared(forecaster, relocate, adapt, seed)
+    prepare = prepared(forecaster, area, relocate, adapt, seed)
     with reported("scoring") as report:
         table = predict_withheld(todo, prepare, length, report, channel=index, seed=seed)
     spec = forecaster.ocean.channels[index]
-    rows = withheld_rows(table, spec.name, spec.units, ahead)
+    rows = withheld_rows(table, record.channels[index], spec.units, ahead)
     screen = console()
     screen.print(
         f"{len(todo)} analyses of {length:g} days; withheld: {', '.join(dict.fromkeys(map(str, table.source)))}; "
@@ -79,7 +86,8 @@ def score(
         write_report(
             json, rows, analyses=len(todo), window_days=length, days_ahead=ahead, withheld=withhold or "ahead",
             withheld_points=len(table.truth), share_of_points=float(np.mean(table.usable)), processor_seconds=seconds,
-            relocated=relocate, adapted=adapt, seed=seed,
+            relocated=relocate or not forecaster.ocean.charts,
+            adapted=not forecaster.ocean.charts if adapt is None else adapt, seed=seed,
         )  # fmt: skip
 
 

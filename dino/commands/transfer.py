@@ -12,14 +12,15 @@ from data_pipeline.system.progress import reported
 from ..data.observations import Observations
 from ..forecaster import Forecaster
 from ..model.checkpoint import load_model, load_run_config, save_config, save_model
+from ..model.named import find_model
 from ..transfer import STRATEGIES
 from ..transfer import strategy as named
 from .common import (
     AsOf,
     Device,
+    Model,
     Overrides,
     Overwrite,
-    RunFolder,
     Threads,
     calibrate_transferred,
     console,
@@ -32,7 +33,7 @@ from .common import (
 
 
 def transfer(
-    run: RunFolder,
+    model: Model,
     observations: Annotated[Path, typer.Argument(help="Observation store of the real ocean.")],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     strategy: Annotated[
@@ -53,6 +54,7 @@ def transfer(
 
     Example: dino transfer runs/simulated stores/tracks.zarr --out runs/real --stop 2014-05-30
     """
+    run = find_model(model)
     config = load_run_config(run, overrides)
     adapt = named(strategy or config.transfer.strategy)
     refuse_run(out, run, overwrite)

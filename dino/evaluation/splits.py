@@ -29,15 +29,15 @@ def splits(
 ) -> Iterator[Split]:
     """Every mission withheld at analysis times `every` so many days, from the first full window on."""
     for index, mission in enumerate(names):
-        yield from withheld_source(observations, index, mission, window, days_ahead, every)
+        yield from withheld_sources(observations, [index], mission, window, days_ahead, every)
 
 
-def withheld_source(
-    observations: Observations, index: int, name: str, window: float, days_ahead: float, every: float
+def withheld_sources(
+    observations: Observations, numbers: Sequence[int], name: str, window: float, days_ahead: float, every: float
 ) -> Iterator[Split]:
-    """One source withheld, in the windows and after them; the others are assimilated."""
-    others = observations.select(observations.source != index)
-    its = observations.select(observations.source == index)
+    """Sources withheld together, in the windows and after them; the others are assimilated."""
+    held = np.isin(observations.source, numbers)
+    others, its = observations.select(~held), observations.select(held)
     for start, end in windows(observations, window, every):
         seen, held = others.between(start, end), its.between(start, end + days_ahead)
         if len(seen) and len(held):
@@ -70,17 +70,21 @@ def windows(observations: Observations, window: float, every: float) -> list[tup
     return [(max(end - window, first), float(end)) for end in ends]
 
 
-def source_named(observations: Observations, wanted: str) -> int:
-    """The number of the source whose name is, or alone contains, `wanted`; ConfigError where none or several do."""
+def sources_named(observations: Observations, wanted: str) -> list[int]:
+    """Numbers of the source that is called `wanted`, else of all whose names contain it: files of a day are sources.
+
+    Raises ConfigError where there is none.
+    """
     names = {int(i): observations.source_of(int(i)) for i in np.unique(observations.source)}
     lower = wanted.casefold().strip()
     exact = [i for i, name in names.items() if name.casefold() == lower]
     found = exact or [i for i, name in names.items() if lower and lower in name.casefold()]
-    if len(found) == 1:
-        return found[0]
-    said = ", ".join(names.values())
-    told = "is none of the sources" if not found else "is part of the names of several sources"
-    raise ConfigError(f"--withhold {wanted!r} {told}: {said}; give one of them, or {EACH!r} or {PASSES!r}")
+    if not found:
+        raise ConfigError(
+            f"--withhold {wanted!r} is in the name of none of the sources: {', '.join(names.values())}; give one of "
+            f"them or a part of its name, or {EACH!r} or {PASSES!r}"
+        )
+    return found
 
 
 def score_splits(
@@ -88,25 +92,28 @@ def score_splits(
 ) -> list[Split]:
     """What a score withholds: a source, `each` in turn, or `passes`; without it what comes after each window.
 
-    Of passes, and of a source that is the only one, nothing but a part of the overflights can be withheld from a
+    Of passes, and where all sources are named, nothing but a part of the overflights can be withheld from a
     window, and forecasts are given all of it. Raises ConfigError for a source that is none, EmptyDataError where
     nothing is left to predict or to predict from.
     """
-    numbers = np.unique(observations.source)
     ahead = list(withheld_ahead(observations, window, days_ahead, every)) if days_ahead > 0 else []
     if withhold is None:
         made = ahead
-    elif withhold == PASSES or (len(numbers) == 1 and (withhold == EACH or source_named(observations, withhold) >= 0)):
-        made = [*withheld_passes(observations, window, every), *ahead]
     else:
-        chosen = numbers if withhold == EACH else [source_named(observations, withhold)]
-        made = [
-            split
-            for i in chosen
-            for split in withheld_source(
-                observations, int(i), observations.source_of(int(i)), window, days_ahead, every
-            )
-        ]
+        numbers = np.unique(observations.source).tolist()
+        named = {EACH: [[number] for number in numbers], PASSES: [numbers]}
+        chosen = named.get(withhold) or [sources_named(observations, withhold)]
+        if len(chosen[0]) == len(numbers):  # nothing would be left to assimilate
+            made = [*withheld_passes(observations, window, every), *ahead]
+        else:
+            together = withhold if len(chosen) == 1 else None
+            made = [
+                split
+                for some in chosen
+                for split in withheld_sources(
+                    observations, some, together or observations.source_of(some[0]), window, days_ahead, every
+                )
+            ]
     if not made:
         raise EmptyDataError(
             f"nothing is left to predict: {observations.span()}, and the window takes {window:g} days of it; give a "

@@ -1,7 +1,7 @@
 """Where to forecast, and forecasts as CF datasets."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from data_pipeline.errors import StoreError
 from data_pipeline.system.settings import refuse_existing
+from data_pipeline.system.version import version
 
 from ..data.observations import datetime_of
 from ..errors import EmptyDataError, ObservationError
-from ..model import ChannelSpec
+from ..model import ChannelSpec, LatentModel
 
 TITLE = "dino forecast"
 Array = NDArray[np.float64]
@@ -73,9 +74,10 @@ def target_points(at: xr.Dataset) -> Targets:
 
 
 def as_dataset(
-    channels: Sequence[ChannelSpec], points: Targets, days: Array, start: float, mean: NDArray, spread: NDArray | None
-) -> xr.Dataset:
-    """Arrays (time, point, channel) as a CF dataset over (time, *point dims)."""
+    channels: Sequence[ChannelSpec], points: Targets, days: Array, start: float, mean: NDArray, spread: NDArray | None,
+    told: Mapping[str, str] | None = None,
+) -> xr.Dataset:  # fmt: skip
+    """Arrays (time, point, channel) as a CF dataset over (time, *point dims); told : attributes, see `told_of`."""
     dims = ("time", *points.dims)
     shape = (len(days), *points.shape)
     variables = {}
@@ -104,8 +106,15 @@ def as_dataset(
         "Conventions": "CF-1.11",
         "title": TITLE,
         "source": "latent ODE of a neural field",
+        **(told or {}),
     }
     return made
+
+
+def told_of(latent: LatentModel) -> dict[str, str]:
+    """Attributes of a forecast that name what it was made with: version, digest of the run's weights, credit."""
+    told = {"dino_version": version(), "dino_weights_sha256": latent.origin, "credit": latent.spec.credit}
+    return {name: text for name, text in told.items() if text}
 
 
 def refuse_other(out: Path, overwrite: bool) -> None:

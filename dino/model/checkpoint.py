@@ -114,6 +114,7 @@ def load_model(folder: Path | str, device: str = "cpu") -> tuple[LatentModel, Oc
         latent.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{weights} does not fit its description; train anew") from error
+    latent.origin = content["weights_sha256"]
     return latent.to(device).eval(), Ocean.of(ocean_spec, background)
 
 
@@ -149,7 +150,7 @@ def _background(tensors: dict[str, torch.Tensor], spec: OceanSpec, weights: Path
     fits = longitude.ndim in (1, 2) and latitude.ndim == longitude.ndim and 0 not in space
     if not fits or values.shape != (len(spec.channels), *space) or (latitude.ndim == 2 and latitude.shape != space):
         raise CheckpointError(f"{weights} holds a mean field of odd shape; copy the run again or train anew")
-    if len(spec.charts) != len(spec.amplitude) or not spec.charts:
+    if len(spec.charts) != len(spec.amplitude) or not (spec.charts or spec.tiled):
         raise CheckpointError(f"{weights}: its description has charts without an amplitude; copy the run again")
     return GridMap(longitude, latitude, values)
 

@@ -71,6 +71,7 @@ class LatentModel(nn.Module):
         super().__init__()
         compute_in_children()
         self.spec = spec
+        self.origin = ""  # digest of the weights that were loaded, which forecasts name
         channels, code, d = spec.channels, spec.decoder.code_size, spec.dynamics
         self.decoder = build_decoder(spec.decoder, spec.input_size, channels)
         if spec.relaxing:

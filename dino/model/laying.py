@@ -8,6 +8,7 @@ where there are none, from the observations themselves and the shipped land mask
 from collections.abc import Sequence
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from data_pipeline.layout.channels import CHANNELS
@@ -15,6 +16,7 @@ from data_pipeline.stores.blocks import Store
 
 from ..config import Box, DomainConfig, StoreConfig
 from ..data.charts import tile_cut
+from ..data.entering import entered
 from ..data.maps import open_maps
 from ..data.moments import moments
 from ..data.observations import Observations
@@ -22,7 +24,7 @@ from ..errors import ConfigError, DomainError, EmptyDataError
 from ..space.cover import Cover, Pairs
 from ..space.domain import PeriodicBox, Region, wrap_longitude
 from ..space.gridmap import GridMap
-from ..space.land import is_land
+from ..space.land import is_land, land_fraction
 from .ocean import Ocean
 from .spec import ChannelSpec
 
@@ -33,6 +35,9 @@ SAMPLES = 16  # places a side of a tile at which its land is looked up
 POOLED = 30.0  # observations of all tiles that count beside a tile's own: a pass is no more than a few eddies
 WIDEST_DEGREES = 60.0  # of one chart
 FEWEST = 20  # observations from which amplitudes are told at all
+SEA_LEVEL = ("sla", "adt", "ssh")  # one quantity to a model whose weights know no mean field
+ENCLOSED = 0.5  # share of land around a sea above which its eddies are taken for small ones
+TILE_DEGREES, SMALL_TILE_DEGREES = 8.0, 4.0
 
 
 def ocean_of_maps(
@@ -74,7 +79,7 @@ def ocean_of_observations(
         raise EmptyDataError(
             f"{len(observations)} observations tell no amplitude of a sea, {FEWEST} are wanted; give a longer record"
         )
-    box = box or _around(observations.longitude, observations.latitude)
+    box = box or around(observations.longitude, observations.latitude)
     charts = _tiles(box, tile_degrees or domain.tile_degrees, domain)
     mean = np.array([_mean(observations.values[:, i], channel) for i, channel in enumerate(channels)])
     pairs = Cover(tuple(charts), np.ones(len(charts)), tiled=True).pairs(observations.longitude, observations.latitude)
@@ -85,6 +90,32 @@ def ocean_of_observations(
         )
     amplitude = _amplitudes(observations, pairs, len(charts), mean, like.spread)
     return Ocean(channels, Cover(tuple(charts), amplitude, tiled=True), _constant_field(charts, mean))
+
+
+def entered_as(source: xr.Dataset, names: Sequence[str]) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """A dataset that comes in through Python, arranged as a store has it, and what a model's channels are called there.
+
+    A model of sea level alone takes it by any name: its own first, then anomalies, then topography, whose mean field is
+    then estimated from it. Raises `SchemaError` when it holds none of them.
+    """
+    others = SEA_LEVEL if len(names) == 1 and names[0] in SEA_LEVEL else ()
+    for other in others:
+        if names[0] not in source and other in source:
+            return entered(source, (other,)), (other,)
+    return entered(source, tuple(names)), tuple(names)
+
+
+def suited_tile_degrees(observations: Observations, box: Box | None = None) -> float:
+    """The size of tiles for a sea: 8 degrees, or 4 where more than half of the box around it is land.
+
+    Eddies of the Mediterranean are half as large as those of the open ocean. Enclosed seas are told by their coasts, as
+    no map of their stratification is known.
+    """
+    west, east, south, north = box or around(observations.longitude, observations.latitude)
+    if not south < north:
+        return TILE_DEGREES
+    land = land_fraction(west, west + min(east - west, 360.0), south, north)
+    return SMALL_TILE_DEGREES if land > ENCLOSED else TILE_DEGREES
 
 
 def ocean_of_points(
@@ -109,7 +140,7 @@ def ocean_of_points(
         still = ", ".join(c.name for c, v in zip(channels, variance, strict=True) if not v > 0)
         raise EmptyDataError(f"{still} does not vary in the observations, or is not in them; there is nothing to learn")
     made = tuple(c.model_copy(update={"spread": float(s)}) for c, s in zip(channels, np.sqrt(variance), strict=True))
-    west, east, south, north = _around(seen.longitude, seen.latitude)
+    west, east, south, north = around(seen.longitude, seen.latitude)
     if domain.kind == "tiles":
         region = Region.from_bounds(west, east, south, north)
         like = Ocean(made, Cover((region,), np.ones(1), tiled=True), _constant_field([region], mean))
@@ -149,7 +180,7 @@ def _renamed(channel: ChannelSpec, name: str) -> ChannelSpec:
     return channel.model_copy(update={"name": name, **known.attrs})
 
 
-def _around(longitude: Array, latitude: Array) -> Box:
+def around(longitude: Array, latitude: Array) -> Box:
     """The smallest box around points, across 180 degrees where the widest gap is elsewhere."""
     known = np.unique(longitude)
     gaps = np.diff(known, append=known[0] + 360.0)
@@ -223,7 +254,7 @@ def _constant_field(charts: list[Region], mean: Array) -> GridMap:
     longitude = np.array([chart.longitude for chart in charts])
     latitude = np.array([chart.latitude for chart in charts])
     reach = np.array([chart.extent_degrees for chart in charts]).max(0)
-    west, east, south, north = _around(longitude, latitude)
+    west, east, south, north = around(longitude, latitude)
     axes = []
     for low, high, whole in ((south - reach[1], north + reach[1], 180.0), (west - reach[0], east + reach[0], 360.0)):
         length = min(high - low, whole)

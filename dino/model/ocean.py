@@ -1,5 +1,6 @@
 """Where a model lies: its charts, how much varies there, the mean field, the land and the units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,12 @@ class Ocean:
         return cls(tuple(spec.channels), Cover(tuple(spec.charts), np.array(spec.amplitude), spec.tiled), background)
 
     @classmethod
+    def nowhere(cls, channels: Sequence[ChannelSpec]) -> "Ocean":
+        """No sea yet, for a model that is published: channels and their spread, no tile and no mean field."""
+        field = GridMap(np.zeros(1), np.zeros(1), np.full((len(channels), 1, 1), np.nan))
+        return cls(tuple(channels), Cover((), np.zeros(0), tiled=True), field)
+
+    @classmethod
     def over(
         cls,
         source: Observations | xr.Dataset | Path,
@@ -48,24 +55,31 @@ class Ocean:
         domain: DomainConfig | None = None,
         **settings: Any,
     ) -> "Ocean":
-        """The sea of point observations or of maps, with tiles as `domain` says (8 degrees) and channels as in `like`.
+        """The sea of point observations or of maps, with tiles as `domain` says and channels as in `like`.
 
+        domain : without it tiles of 8 degrees, and of 4 over the observations of an enclosed sea. Sea level is found
+        under its other names (sla, adt, ssh) where the model's is not there.
         settings : those of `laying.ocean_of_observations` (names, box, tile_degrees), or of `laying.ocean_of_maps`
         (store, until), which say what is raised
         """
         from . import laying  # which makes oceans itself
 
-        domain = domain or DomainConfig(kind="tiles", tile_degrees=8.0)
         if isinstance(source, (str, Path)):
             source = open_store(source)
         if not isinstance(source, Observations):
             store = settings.get("store")
-            names = tuple(settings.get("names") or (store.channels if store else None) or like.names)
-            source = entered(source, names)
+            names = settings.get("names") or (store.channels if store else None)
+            source, names = laying.entered_as(source, like.names) if names is None else (entered(source, names), names)
             if "obs" in source.dims:
-                source = Observations.from_dataset(source, names)
+                source, settings["names"] = Observations.from_dataset(source, tuple(names)), list(names)
+            elif store is None:
+                settings["store"] = StoreConfig(path=Path("maps"), channels=list(names))
         if isinstance(source, Observations):
+            if domain is None and settings.get("tile_degrees") is None:
+                settings["tile_degrees"] = laying.suited_tile_degrees(source, settings.get("box"))
+            domain = domain or DomainConfig(kind="tiles", tile_degrees=laying.TILE_DEGREES)
             return laying.ocean_of_observations(like, source, domain, **settings)
+        domain = domain or DomainConfig(kind="tiles", tile_degrees=laying.TILE_DEGREES)
         store = settings.pop("store", None) or StoreConfig(path=Path("maps"))
         return laying.ocean_of_maps(like, source, store, domain, **settings)
 

@@ -29,6 +29,7 @@ class LatentSpec(_Spec):
     `space.cover.CONTEXT`; interval_days : between the maps of training; noise_variance : of what a map's codes leave
     relaxing : transfer has put `RelaxingODE` in place of the dynamics and polynomials beside the modes of tiles
     coupled : of relaxing models, training from points has put `CoupledODE` in place of that
+    credit : what forecasts pass on, as the licence of what the model was trained on asks
     """
 
     decoder: DecoderConfig
@@ -41,6 +42,7 @@ class LatentSpec(_Spec):
     data_digest: str
     relaxing: bool = False
     coupled: bool = False
+    credit: str = ""
 
 
 class OceanSpec(_Spec):

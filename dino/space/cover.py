@@ -33,7 +33,10 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Cover:
-    """Charts with one amplitude each (spread of the field there over its spread everywhere)."""
+    """Charts with one amplitude each (spread of the field there over its spread everywhere).
+
+    A published model has none until it is laid over a sea; what asks it for a place is then refused by `DomainError`.
+    """
 
     charts: tuple[Domain, ...]
     amplitude: Array
@@ -46,6 +49,7 @@ class Cover:
 
     def check(self, longitude: np.ndarray, latitude: np.ndarray) -> None:
         """Raise `DomainError` unless some chart holds some of the points (n,)."""
+        self._refuse_nowhere()
         if not self.tiled:
             self.charts[0].check(longitude, latitude)
         elif not self.holds(longitude, latitude).any():
@@ -68,6 +72,7 @@ class Cover:
         Candidates are the charts of the cell of a lattice in which the point lies: the cost grows with points times
         overlapping charts, not with all charts. Points with a NaN are in no pair.
         """
+        self._refuse_nowhere()
         longitude, latitude = np.asarray(longitude, np.float64), np.asarray(latitude, np.float64)
         if not self.tiled:
             point = np.flatnonzero(np.isfinite(longitude + latitude) & self.charts[0].contains(longitude, latitude))
@@ -89,6 +94,7 @@ class Cover:
 
     def context(self) -> Array:
         """What tiles know of themselves (chart, entry of `CONTEXT`); (1, 0) without tiles."""
+        self._refuse_nowhere()
         if not self.tiled:
             return np.zeros((1, 0))
         return np.array([tile_context(chart, a) for chart, a in zip(self.charts, self.amplitude, strict=True)])
@@ -96,6 +102,13 @@ class Cover:
     def select(self, which: list[int]) -> "Cover":
         """Some of the charts."""
         return Cover(tuple(self.charts[i] for i in which), self.amplitude[which], self.tiled)
+
+    def _refuse_nowhere(self) -> None:
+        if not self.charts:
+            raise DomainError(
+                "the model lies over no sea yet; lay it over that of your observations: forecaster.over(observations), "
+                "or `dino relocate`"
+            )
 
     @cached_property
     def _regions(self) -> list[Region]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
-from data_pipeline.system.progress import Progress
+from data_pipeline.system.progress import Progress, silent
 
 from ..data.duplicates import without_duplicates
 from ..data.observations import Observations
@@ -24,7 +25,7 @@ from ..forecaster import Forecaster
 from ..inference.encode import solves_at_once
 from ..inference.evidence import log_overflights, without_gross
 from ..inference.evidence_covariance import Covariance, fitted_errors
-from ..inference.evidence_record import Record, record_of
+from ..inference.evidence_record import MOST_ROWS, Record, record_of
 from ..model import LEADS, LatentModel, Ocean
 from ..numerics.groups import Batch
 from ..space.decoders import Decoder, TrendDecoder
@@ -37,6 +38,7 @@ CHARTS = 8  # in a step
 PLACES = 2**13  # rows of charts side by side
 PULL = 300.0  # precision of the departures of the modulation, in units of its own spread
 MOST_WINDOWS = 4
+ROWS = 200  # of a chart in `adapt`: a score of numbers wants no more, at an eighth of the cost
 GROSS = 5.0  # robust standard deviations, and spreads of the channel, beyond which a value says nothing of the level
 
 
@@ -66,9 +68,32 @@ def _adapted(task: Task, progress: Progress, modulation: bool) -> Transferred:
     return Transferred(before.mean, after.mean, [before.mean, after.mean])
 
 
-def fitted(
-    forecaster: Forecaster, seen: Observations, progress: Progress, modulation: bool = False, seed: int = 0
+def adapt(
+    forecaster: Forecaster,
+    observations: xr.Dataset | Observations,
+    *,
+    modulation: bool = False,
+    seed: int = 0,
+    rows: int = ROWS,
+    progress: Progress = silent,
 ) -> Forecaster:
+    """A forecaster whose population, time scales and errors are those of the observations of its sea.
+
+    The one given stays as it is. rows : values of a chart that are compared, at most; the cost grows with their cube.
+    modulation : also fit the decoder's modulation, which wants weeks of observations.
+    Nothing is held out; `dino transfer` confirms by held-out windows. Raises what `fitted` raises.
+    """
+    if not isinstance(observations, Observations):
+        observations = Observations.from_dataset(observations, forecaster.ocean.names, forecaster.ocean.units)
+    if not solves_at_once(forecaster.latent.decoder):
+        raise ConfigError("the evidence wants a decoder that is affine in its codes; train with decoder.kind=fourier")
+    return fitted(forecaster, observations, progress, modulation, seed, rows)
+
+
+def fitted(
+    forecaster: Forecaster, seen: Observations, progress: Progress, modulation: bool = False, seed: int = 0,
+    most: int = MOST_ROWS,
+) -> Forecaster:  # fmt: skip
     """A forecaster of relaxing codes with the largest evidence of a record; the one given stays as it is.
 
     Gross errors of single values are left out. Raises `EmptyDataError` for a record of fewer than two points or one
@@ -81,7 +106,7 @@ def fitted(
     ocean = levelled(forecaster.ocean, seen)
     double = copy.deepcopy(latent).double().cpu()
     windows = _windows(seen, assimilation.window_days)
-    record = record_of(double, ocean, windows, assimilation.errors, seed)
+    record = record_of(double, ocean, windows, assimilation.errors, seed, most)
     if not len(record.rows):
         ocean.cover.check(seen.longitude, seen.latitude)
         raise EmptyDataError(f"{seen.span()}: none of the observations lies in the model's tiles; give others")
@@ -177,6 +202,7 @@ def relaxing(latent: LatentModel) -> LatentModel:
     with torch.random.fork_rng(devices=[]):
         made = LatentModel(spec.model_copy(update={"dynamics": dynamics, "relaxing": True, "coupled": False}))
     made = made.to(latent.code_variance)
+    made.origin = latent.origin
     decoder = made.decoder.base if isinstance(made.decoder, TrendDecoder) else made.decoder
     learned = latent.decoder.base if isinstance(latent.decoder, TrendDecoder) else latent.decoder
     decoder.load_state_dict(learned.state_dict())

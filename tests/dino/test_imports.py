@@ -44,7 +44,7 @@ def test_importing_the_packages_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("package", "commands"),
     [
-        ("dino", ("train", "transfer", "relocate", "forecast", "evaluate", "demo", "reproduce")),
+        ("dino", ("train", "transfer", "relocate", "forecast", "evaluate", "models", "demo", "reproduce")),
         ("data_pipeline", ("ingest", "log", "simulate", "sample", "inspect", "validate")),
     ],
 )

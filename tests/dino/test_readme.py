@@ -14,7 +14,6 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *s
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NOT_RUN = ("pip install", "make ")  # installation, and what wants the checkout
-SHIPPED = ROOT / "dino" / "shipped" / "sea-level" / "model.json"
 DAYS, PASSES = 7, 3
 MADE = ("jason", "sentinel")
 
@@ -86,7 +85,6 @@ def test_the_made_up_tracks_are_read(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHIPPED.is_file(), reason="no model sea-level is shipped yet")
 def test_every_block_runs_in_an_empty_folder(programs, folder):
     around = {
         "PATH": f"{programs}:/usr/bin:/bin",
