@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .data.observations import Observations
     from .errors import DinoError
     from .forecaster import Analysis, Forecaster
-    from .physics import Physics, fit, from_array, load_physics
+    from .many_physics import ManyPhysics, fit, load_many_physics
+    from .physics import Physics, from_array, load_physics
     from .space.domain import PeriodicBox, Region, Sphere
 
     load = Forecaster.load
@@ -24,6 +25,7 @@ __all__ = [
     "Config",
     "DinoError",
     "Forecaster",
+    "ManyPhysics",
     "Observations",
     "PeriodicBox",
     "Physics",
@@ -35,6 +37,7 @@ __all__ = [
     "from_array",
     "load",
     "load_config",
+    "load_many_physics",
     "load_physics",
 ]
 
@@ -46,15 +49,17 @@ _named, __dir__ = lazy_names(
         "Config": "dino.config",
         "DinoError": "dino.errors",
         "Forecaster": "dino.forecaster",
+        "ManyPhysics": "dino.many_physics",
         "Observations": "dino.data.observations",
         "PeriodicBox": "dino.space.domain",
         "Physics": "dino.physics",
         "PhysicsConfig": "dino.config",
         "Region": "dino.space.domain",
         "Sphere": "dino.space.domain",
-        "fit": "dino.physics",
+        "fit": "dino.many_physics",
         "from_array": "dino.physics",
         "load_config": "dino.config",
+        "load_many_physics": "dino.many_physics",
         "load_physics": "dino.physics",
     },
 )

@@ -17,7 +17,8 @@ from ..numerics.gaussian import cholesky
 from .family import Family, Posterior
 
 ITERATIONS, SETTLED = 12, 1e-3
-MOST_WAVES = 96  # real numbers of a trajectory's first state that are looked for, those of largest variance
+MOST_WAVES = 256  # real numbers of a trajectory's first state that are looked for, those of largest variance
+LEFT_OUT = 1e-4  # share of the variance that the others may have
 DIFFERENCE = 1e-5  # standard deviations by which sensitivities are found
 LOOK = 1.2  # standard deviations of the prior's first directions that a first look goes
 AROUND = 4  # nodes through which a state between two of them is interpolated
@@ -63,7 +64,7 @@ class Window:
         variance = family.population / (1.0 if not modes.dimensions else 2.0)
         parts = 1 if not modes.dimensions else 2
         flat = variance.flatten().repeat_interleave(parts).sqrt()
-        self.chosen = flat.argsort(descending=True)[:MOST_WAVES]
+        self.chosen = largest(flat)
         self.spread = flat[self.chosen]
 
     @property
@@ -82,6 +83,13 @@ class Window:
         state = torch.view_as_complex(made.contiguous()) if parts == 2 else made[..., 0]
         state[:, :, 0] += self.centre
         return state
+
+    def numbers(self, states: Tensor) -> Tensor:
+        """Numbers (trajectory, chosen) of first states (trajectory, block, channel)."""
+        about = states.clone()
+        about[:, 0] -= self.centre
+        flat = torch.view_as_real(about) if about.is_complex() else about.unsqueeze(-1)
+        return flat.flatten(1)[:, self.chosen] / self.spread
 
     def predict(self, unknowns: Tensor) -> Tensor:
         """Values (copy, observation) of unknowns (copy, unknown)."""
@@ -132,12 +140,23 @@ class Found:
     states: Tensor
     time: float
     misfit: float
+    evidence: float
+
+
+def largest(spread: Tensor) -> Tensor:
+    """(number,) places of the numbers of standard deviation `spread` that have all but `LEFT_OUT` of the variance."""
+    order = spread.argsort(descending=True)
+    share = spread[order].square().cumsum(0) / spread.square().sum()
+    return order[: min(MOST_WAVES, int((share < 1 - LEFT_OUT).sum()) + 1)]
 
 
 @torch.no_grad()
-def adapt_scattered(family: Family, points: Points) -> Found:
+def adapt_scattered(family: Family, points: Points, begin: tuple[Tensor, Tensor] | None = None) -> Found:
     """Coefficients and first states from scattered observations of one environment; see the module.
 
+    begin : weights (direction,) and first states (trajectory, block, channel) from which the descent begins; when
+    absent it begins at the mean of both and about it, and the best end is taken
+    evidence of what is found is its logarithm, up to what is the same for all families (Laplace)
     Raises NonFiniteError where no start gives a finite prediction.
     """
     window = Window(family, points)
@@ -145,7 +164,9 @@ def adapt_scattered(family: Family, points: Points) -> Found:
     begins = torch.zeros(1 + 2 * min(2, directions), window.unknowns, dtype=torch.float64)
     for number in range(min(2, directions)):
         begins[1 + 2 * number, number], begins[2 + 2 * number, number] = LOOK, -LOOK
-    ends = [descended(window, begin) for begin in begins]
+    if begin is not None:
+        begins = torch.cat([begin[0], window.numbers(begin[1]).flatten()])[None]
+    ends = [descended(window, each) for each in begins]
     cost, unknowns, factor = min(ends, key=lambda end: end[0])
     if not np.isfinite(cost):
         raise NonFiniteError("no start gives a finite prediction of the points; give points closer in time")
@@ -161,7 +182,8 @@ def adapt_scattered(family: Family, points: Points) -> Found:
     misfit = residual.square().mean()
     posterior = Posterior(family.prior, unknowns[None, :directions], cholesky(marginal)[None], misfit[None], ITERATIONS)
     numbers = unknowns[None, directions:].unflatten(1, (window.trajectories, -1))
-    return Found(posterior, window.states(numbers)[0], window.start, float(misfit))
+    told = -0.5 * cost - float(factor.diagonal().log().sum())
+    return Found(posterior, window.states(numbers)[0], window.start, float(misfit), told)
 
 
 def descended(window: Window, unknowns: Tensor) -> tuple[float, Tensor, Tensor]:
