@@ -17,10 +17,12 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from harness import parser, prepare, report
 from physics_together_data import ERROR, POINTS_TESTED, errors, of_new, scattered, trained, with_errors
@@ -29,6 +31,7 @@ from physics_together_flow import kolmogorov
 from physics_together_more import scaling
 
 from data_pipeline.simulators.torus import TORUS
+from dino.inference.family import Prior
 from dino.many_physics import AdaptedMany, ManyPhysics
 
 
@@ -38,7 +41,7 @@ def compared(
     """Errors of the shared model and of the system's own, after the same solves, and which system was found."""
     alone = ManyPhysics({name: many.members[name]}, {name: many.has[name]})
     made: dict[str, Any] = {}
-    for key, model in (("together", many), ("alone", alone)):
+    for key, model in (("together", many), ("alone", alone), ("one_gaussian", one_gaussian(many, name))):
         began = time.process_time()
         adapted = adapt(model)
         made[f"{key}_seconds"] = (time.process_time() - began) / len(adapted.numbers)
@@ -50,6 +53,19 @@ def compared(
             made["known"] = float(adapted.known.mean())
     made["loss_percent"] = 100 * (made["together"] / made["alone"] - 1)
     return made
+
+
+def one_gaussian(many: ManyPhysics, name: str) -> ManyPhysics:
+    """A single Gaussian over all systems with the channels of one, in place of the mixture."""
+    members = many.components(many.members[name].family.primitives.modes.channels)
+    priors = [member.family.prior for member in members.values()]
+    central = torch.stack([prior.central for prior in priors])
+    within = [prior.changes(prior.root.new_zeros(1, prior.directions))[0] for prior in priors]
+    root = torch.cat([*within, (central - central.mean(0)).T], 1) / len(priors) ** 0.5
+    pooled = Prior(central.mean(0), root, torch.zeros_like(central[0]))
+    finest = max(members.values(), key=lambda member: member.family.steps)
+    family = replace(finest.family, prior=pooled, begins_at_mean=False)
+    return ManyPhysics({"all": replace(finest, family=family)}, {"all": many.has[name]})
 
 
 def systems(folder: Path, seed: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dino.many_physics import AdaptedMany, ManyPhysics
 SIZES = {"drift": 64, "warmth": 32, "growth": 64, "spots": 32, "waves": 64, "eddies": 32}
 TRAINED, DRAWS, TRAJECTORIES, TESTED = 0, 8, 2, 4
 ERROR = 0.02  # of a channel's standard deviation
-POINTS, TIMES, POINTS_TESTED = 0.1, 12, 2
+POINTS, TIMES, POINTS_TESTED = 0.1, 12, 1
 WAVES = 12
 
 
@@ -90,7 +90,7 @@ def scattered(prompt: xr.Dataset, seed: int) -> xr.Dataset:
     for number in range(prompt.sizes["trajectory"]):
         moments = np.concatenate([[0.0], np.sort(chance.uniform(times[0], times[-1], TIMES - 1))])
         fields = {
-            name: make_interp_spline(times, values.values[number], k=5)(moments)
+            str(name): make_interp_spline(times, values.values[number], k=5)(moments)
             for name, values in prompt.data_vars.items()
         }
         for frame, moment in enumerate(moments):

@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 from physics_together_data import ERROR, errors, stored, trained, with_errors
 
+from data_pipeline.simulators.environments import Choice
 from data_pipeline.simulators.torus import EddiesConfig
 from dino.data.trajectories import frames_of
 from dino.inference.composition import Vocabulary, calmed, of_integrals
@@ -19,7 +20,7 @@ from dino.inference.transitions import Frames
 from dino.many_physics import ITERATIONS, AdaptedMany, ManyPhysics
 
 COUNTS, FROM_SCRATCH, TESTED = (1, 2, 5, 10, 20), (1, 2, 5, 10, 20, 50), 10
-FLOW = {"viscosity": 0.06, "drag": 0.1, "force": 1.0, "wave": 2.0}
+FLOW: dict[str, Choice] = {"viscosity": 0.06, "drag": 0.1, "force": 1.0, "wave": 2.0}
 WIDE = 10.0  # times the size with which a term alone would move the fields: the prior before anything is known
 CHANNELS = ("u",)
 
@@ -27,7 +28,7 @@ CHANNELS = ("u",)
 def flow(folder: Path, seed: int) -> xr.Dataset:
     """Trajectories of the flow: those to learn from, and those that are scored."""
     config = EddiesConfig(
-        environments=[FLOW], trajectories=max(FROM_SCRATCH) + TESTED, frames=12, start=1.0, seed=seed, part="test"
+        environments=(FLOW,), trajectories=max(FROM_SCRATCH) + TESTED, frames=12, start=1.0, seed=seed, part="test"
     )
     return stored(config, folder, f"kolmogorov_{seed}")
 

@@ -11,9 +11,9 @@ import dino
 from data_pipeline.simulators.torus import seen
 from dino.many_physics import ManyPhysics
 
-ENVIRONMENTS, TRAJECTORIES, WAVES = (1, 2, 5, 10, 20, 50, 100), (1, 2, 5, 10, 20, 50, 100), (1, 2, 3, 4, 7, 10, 15)
+ENVIRONMENTS, TRAJECTORIES, WAVES = (1, 2, 4, 8, 25, 100), (1, 3, 10, 30, 100), (1, 2, 4, 7, 15)
 NEW, LARGE_ERROR, FEW_FRAMES = 8, 0.1, 3
-USUAL_WAVES = 8
+USUAL_WAVES = 6
 
 
 def learned(name: str, train: xr.Dataset, waves: int) -> ManyPhysics:
@@ -43,10 +43,10 @@ def of_trajectories(folder: Path, seed: int) -> dict[str, Any]:
     """Errors over the number of trajectories of a prompt."""
     made: dict[str, Any] = {}
     for name in ("drift", "eddies"):
-        train = stored(seen(name, draws=8, trajectories=1, seed=seed), folder, f"{name}_{seed}_8_one")
+        train = stored(seen(name, draws=4, trajectories=1, seed=seed), folder, f"{name}_{seed}_4_one")
         config = seen(name, draws=1, trajectories=max(TRAJECTORIES) + NEW, seed=seed, part="test")
         new = stored(config, folder, f"{name}_{seed}_many_test")
-        many, truth = learned(name, train, 12), new.isel(trajectory=slice(max(TRAJECTORIES), None))
+        many, truth = learned(name, train, 10), new.isel(trajectory=slice(max(TRAJECTORIES), None))
         noisy = with_errors(new, ERROR, seed)
         for count in TRAJECTORIES:
             adapted = many.adapt(noisy.isel(trajectory=slice(count)), compose=False)
@@ -58,7 +58,7 @@ def of_trajectories(folder: Path, seed: int) -> dict[str, Any]:
 def of_waves(folder: Path, seed: int) -> dict[str, Any]:
     """Errors and floors over the numbers of a code: of waves up to an index along each axis."""
     name, made = "eddies", {}
-    train = stored(seen(name, draws=8, trajectories=1, seed=seed), folder, f"{name}_{seed}_8_one")
+    train = stored(seen(name, draws=4, trajectories=1, seed=seed), folder, f"{name}_{seed}_4_one")
     new = stored(seen(name, draws=4, trajectories=3, seed=seed, part="test"), folder, f"{name}_{seed}_4_test")
     first = np.arange(0, new.sizes["trajectory"], 3)
     prompt = with_errors(new.isel(trajectory=first), ERROR, seed)

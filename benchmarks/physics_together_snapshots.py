@@ -1,8 +1,8 @@
 """A learned decoder taught by single frames against one taught by sequences: what forecasts lose.
 
-The field stage draws single maps, so that it never sees a sequence; what may differ is which frames there are. Sequences
-are whole trajectories; snapshots are as many frames at random times of twice as many trajectories, in random order. The
-dynamics, a ridge regression from code to code, always learn from the same sequences.
+The field stage draws single maps, so that it never sees a sequence; what may differ is which frames there are.
+Sequences are whole trajectories; snapshots are as many frames at random times of twice as many trajectories, in random
+order. The dynamics, a ridge regression from code to code, always learn from the same sequences.
 """
 
 from pathlib import Path

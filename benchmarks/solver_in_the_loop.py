@@ -36,7 +36,8 @@ HORIZONS, WINDOWS, ITERATIONS, RIDGE = (1, 4, 16), 40, 2, 1e-6
 
 @dataclass(frozen=True)
 class Force:
-    """Sine waves of seeds: wave (seed, force, 2) indices along x, y; turn, phase (seed, force); size (seed, force, 2)."""
+    """Sine waves of seeds: wave (seed, force, 2) indices along x, y; turn, phase (seed, force); size (seed, force,
+    2)."""
 
     wave: Tensor
     turn: Tensor
@@ -197,7 +198,11 @@ def main() -> None:
         results["training_seconds"] = time.process_time() - began
         for name, own in (("uncorrected", None), ("corrected", numbers)):
             error, steps, spent = scored(solver, truth, force, own)
-            results[name] = {"error": error, "at_50_100_150_200": [steps[n] for n in (49, 99, 149, 199)], "seconds": spent}
+            results[name] = {
+                "error": error,
+                "at_50_100_150_200": [steps[n] for n in (49, 99, 149, 199)],
+                "seconds": spent,
+            }
     results["ratio"] = results["uncorrected"]["error"] / results["corrected"]["error"]
     results["cost"] = results["corrected"]["seconds"] / results["uncorrected"]["seconds"]
     results["numbers"] = numbers.tolist()

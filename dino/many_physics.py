@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -247,7 +248,8 @@ class AdaptedMany:
 
     def coefficients(self) -> xr.Dataset:
         """`mean` and `std` (environment, term), missing for terms that a system cannot have, `unexplained`, `known`."""
-        return xr.concat([each.adapted.coefficients() for each in self.environments], "environment", join="outer")
+        found = [each.adapted.coefficients() for each in self.environments]
+        return cast(xr.Dataset, xr.concat(found, "environment", join="outer"))
 
     def forecast(
         self, initial: xr.Dataset, times: Sequence[float] | np.ndarray, members: int = 0, seed: int = 0
@@ -262,7 +264,8 @@ class AdaptedMany:
             if len(rows):
                 parts.append(each.adapted.forecast(initial.isel(trajectory=rows), times, members, seed))
                 order.append(rows)
-        return xr.concat(parts, "trajectory").isel(trajectory=np.argsort(np.concatenate(order)))
+        whole = cast(xr.Dataset, xr.concat(parts, "trajectory"))
+        return whole.isel(trajectory=np.argsort(np.concatenate(order)))
 
 
 def candidates_of_all(datasets: Mapping[str, xr.Dataset], config: PhysicsConfig) -> list[str]:

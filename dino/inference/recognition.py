@@ -22,6 +22,7 @@ from .transitions import Frames, weak_form
 
 ROUNDS = 2  # of estimating coefficients and errors in turn
 LEAST_SHARE = 1e-6  # of the change: what is left below it tells systems not apart
+UNLIKE = 10.0  # times what training environments leave, of which `Family.leaves` is made
 EXPLAINED = 1.2  # times what all terms together leave: a component that leaves no more explains the frames
 COMPOSITION = "composition"
 
@@ -47,16 +48,21 @@ def estimated(family: Family, frames: Frames, noise: Tensor, iterations: int) ->
 
     iterations : of Gauss and Newton in each of `ROUNDS`, between which errors are estimated
     """
-    primitives, least, weights = family.primitives, family.noise, None
-    usual = family.leaves / 10
-    for _ in range(ROUNDS):
-        own = replace(family, noise=torch.maximum(noise, least), weak_noise=torch.maximum(noise, family.weak_noise))
-        calm = calmed(primitives, frames, noise)
-        posterior = adapt(own, calm, iterations, weights)
-        weights = posterior.weights
-        noise = noise_of(primitives, calm.after - ahead(own, posterior.mean, calm), frames)
-    share = float(left_by(own, posterior.mean, calm).share[0])  # pyright: ignore[reportPossiblyUnbound]
-    return Option(own, calm, posterior, share, evidence(posterior, calm, share, usual))  # pyright: ignore
+    own, calm, posterior = _round(family, frames, noise, iterations, None)
+    for _ in range(1, ROUNDS):
+        noise = noise_of(family.primitives, calm.after - ahead(own, posterior.mean, calm), frames)
+        own, calm, posterior = _round(family, frames, noise, iterations, posterior.weights)
+    share = float(left_by(own, posterior.mean, calm).share[0])
+    return Option(own, calm, posterior, share, evidence(posterior, calm, share, family.leaves / UNLIKE))
+
+
+def _round(
+    family: Family, frames: Frames, noise: Tensor, iterations: int, weights: Tensor | None
+) -> tuple[Family, Frames, Posterior]:
+    """The family with the noise of these frames, the frames with their gain, and the estimate."""
+    least = {"noise": torch.maximum(noise, family.noise), "weak_noise": torch.maximum(noise, family.weak_noise)}
+    own, calm = replace(family, **least), calmed(family.primitives, frames, noise)
+    return own, calm, adapt(own, calm, iterations, weights)
 
 
 def evidence(posterior: Posterior, frames: Frames, share: float, usual: float = 0.0) -> float:
