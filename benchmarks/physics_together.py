@@ -29,6 +29,7 @@ from physics_together_data import ERROR, POINTS_TESTED, errors, of_new, scattere
 from physics_together_figure import draw
 from physics_together_flow import kolmogorov
 from physics_together_more import scaling
+from physics_together_snapshots import snapshots
 
 from data_pipeline.simulators.torus import TORUS
 from dino.inference.family import Prior
@@ -95,6 +96,7 @@ PARTS: dict[str, Callable[[Path, int], Any]] = {
     "systems": systems,
     "points": points,
     "kolmogorov": kolmogorov,
+    "snapshots": snapshots,
     "scaling": scaling,
 }
 

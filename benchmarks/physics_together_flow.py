@@ -74,7 +74,7 @@ def alone(many: ManyPhysics, prompt: xr.Dataset, few: bool) -> Option:
     _, _, noise = of_integrals(family.primitives, thin)
     _, size, noise = of_integrals(family.primitives, calmed(family.primitives, thin, noise))
     prior = Prior(none, torch.diag(WIDE * size), none)
-    steps = {"steps": 4, "rough": 1, "begins_at_mean": False, "leaves": 0.0}
+    steps = {"steps": 4, "rough": 0, "begins_at_mean": False, "leaves": 0.0}
     return estimated(replace(family, prior=prior, **steps), frames, noise, ITERATIONS)
 
 

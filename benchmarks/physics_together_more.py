@@ -29,7 +29,7 @@ def of_environments(folder: Path, seed: int) -> dict[str, Any]:
     """Errors of short prompts with large errors, for which the prior matters, over the environments it came from."""
     name, made = "drift", {}
     train = stored(seen(name, draws=100, trajectories=1, seed=seed), folder, f"{name}_{seed}_100")
-    new = stored(seen(name, draws=30, trajectories=2, seed=seed, part="test"), folder, f"{name}_{seed}_30_test")
+    new = stored(seen(name, draws=12, trajectories=2, seed=seed, part="test"), folder, f"{name}_{seed}_12_test")
     prompt = with_errors(new.isel(trajectory=slice(0, None, 2), time=slice(FEW_FRAMES)), LARGE_ERROR, seed)
     truth = new.isel(trajectory=slice(1, None, 2))
     for count in ENVIRONMENTS:

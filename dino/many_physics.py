@@ -31,7 +31,7 @@ from .inference.scattered import adapt_scattered
 from .inference.scattered_points import from_states, points_of
 from .inference.transitions import Frames
 from .numerics.modes import without_gradients
-from .physics import Adapted, Physics, load_physics
+from .physics import MOST_MISFIT, Adapted, Physics, load_physics
 
 ITERATIONS = 2  # of Gauss and Newton, in each of two rounds
 HAS = 1e-2  # share of a channel's changes that a term alone makes in a system that has it
@@ -180,7 +180,7 @@ class ManyPhysics:
             best = max(shares, key=lambda name: shares[name])
             own, member = found[best], members[best]
             start = (from_states(modes, own.states, own.time, member.lengths, number),)
-            share = member.limit * own.posterior.misfit / 4.0
+            share = member.limit * own.posterior.misfit / MOST_MISFIT
             adapted = Adapted(replace(member, lacking=0.0), np.array([number]), own.posterior, share, start)
             made.append(Environment(adapted, best, shares))
         return AdaptedMany(tuple(made))

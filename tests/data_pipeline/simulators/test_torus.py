@@ -56,15 +56,11 @@ def test_waves_without_damping_keep_their_energy_and_the_rate_is_the_rate():
 
 
 def test_eddies_at_rest_are_pushed_by_kolmogorovs_force():
-    config = EddiesConfig(
-        environments=[{"viscosity": 0.1, "drag": 0.2, "force": 1.0, "wave": 2.0}],
-        strength=1e-6,
-        interval=20.0,
-        frames=3,
-    )
-    made = simulate(config)
-    y = made["y"].values[:, None]
-    np.testing.assert_allclose(made["u"].values[0, 2], -2 * np.cos(2 * y) / 0.6 * np.ones(32), atol=1e-3)
+    environment = {"viscosity": 0.1, "drag": 0.2, "force": 0.1, "wave": 2.0}
+    made = simulate(EddiesConfig(environments=[environment], strength=1e-6, interval=1.0, frames=3))
+    y, rate = made["y"].values[:, None], 0.6
+    wanted = -0.2 * np.cos(2 * y) * (1 - np.exp(-rate * 2.0)) / rate * np.ones(32)
+    np.testing.assert_allclose(made["u"].values[0, 2], wanted, atol=1e-4)
 
 
 def test_unknown_systems_and_odd_grids_are_refused():
