@@ -36,7 +36,6 @@ from .physics import MOST_MISFIT, Adapted, Physics, load_physics
 ITERATIONS = 2  # of Gauss and Newton, in each of two rounds
 HAS = 1e-2  # share of a channel's changes that a term alone makes in a system that has it
 EXACT = 1e-3  # share of a coefficient that is the least of its spread over systems
-LOOKED = 2  # components whose window is solved for scattered points
 
 
 def fit(
@@ -168,7 +167,7 @@ class ManyPhysics:
             frames, begins = instants(modes, given, centre, population), {}
             if frames is not None:
                 begins = screened(families, frames)
-            chosen = list(begins)[:LOOKED] or list(families)
+            chosen = list(begins) or list(families)
             found = {}
             for name in chosen:
                 begin = None

@@ -25,6 +25,7 @@ LEAST_SHARE = 1e-6  # of the change: what is left below it tells systems not apa
 UNLIKE = 10.0  # times what training environments leave, of which `Family.leaves` is made
 EXPLAINED = 1.2  # times what all terms together leave: a component that leaves no more explains the frames
 COMPOSITION = "composition"
+LOOKED, CLOSE = 2, 100.0  # components whose window is solved, and how far their logarithms of evidence may be apart
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ def responsibilities(options: Mapping[str, Option]) -> dict[str, float]:
 
 
 def screened(families: Mapping[str, Family], frames: Frames) -> dict[str, Tensor]:
-    """Weights (direction,) of every component by the integral form of one environment's frames at any times, the most
-    probable component first."""
+    """Weights (direction,) of components by the integral form of one environment's frames at any times: of the most
+    probable, and behind it of one that is `CLOSE` to it."""
     primitives, made = next(iter(families.values())).primitives, {}
     _, _, noise = of_integrals(primitives, frames)
     change = noise_of(primitives, frames.after - frames.before, frames)
@@ -131,4 +132,6 @@ def screened(families: Mapping[str, Family], frames: Frames) -> dict[str, Tensor
         share = float((modes * noise_of(primitives, left, frames)).sum() / (modes * change).sum())
         weights = family.prior.weights(posterior.mean)
         made[name] = (evidence(posterior, frames, share), weights[0])
-    return {name: made[name][1] for name in sorted(made, key=lambda name: -made[name][0])}
+    order = sorted(made, key=lambda name: -made[name][0])
+    close = [name for name in order if made[name][0] > made[order[0]][0] - CLOSE]
+    return {name: made[name][1] for name in close[:LOOKED]}

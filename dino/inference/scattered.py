@@ -22,6 +22,7 @@ LEFT_OUT = 1e-4  # share of the variance that the others may have
 DIFFERENCE = 1e-5  # standard deviations by which sensitivities are found
 LOOK = 1.2  # standard deviations of the prior's first directions that a first look goes
 AROUND = 4  # nodes through which a state between two of them is interpolated
+FEW_TOGETHER = 8  # observations of one moment for which a state there is worth its own product
 CHUNK = 64  # observations that are evaluated together
 DAMPING = (0.0, 1e-2, 1.0, 100.0)  # shares of the diagonal that are tried in turn until the cost falls
 
@@ -60,6 +61,7 @@ class Window:
         place = (points.time - self.start) / self.step
         self.first = (place.floor().long() - 1).clamp(0, self.count - AROUND + 1)
         self.shares = lagrange(place - self.first)
+        self.together = moments_of(points)
         self.rows = modes.at(points.place)  # (observation, block): a value is the real part of rows times the wave
         variance = family.population / (1.0 if not modes.dimensions else 2.0)
         parts = 1 if not modes.dimensions else 2
@@ -105,6 +107,8 @@ class Window:
 
     def _values(self, path: Tensor) -> Tensor:
         """Values (copy, observation) on paths (copy, trajectory, node, block, channel)."""
+        if self.together is not None:
+            return self._values_together(path, self.together)
         made, points, ordered = [], self.points, path.permute(1, 2, 4, 0, 3)
         for first in range(0, len(points.value), CHUNK):
             part = slice(first, first + CHUNK)
@@ -113,6 +117,16 @@ class Window:
             states = torch.einsum("oncb,on->cob", near, self.shares[part].to(path.dtype))
             made.append((states * self.rows[part]).sum(-1).real)
         return torch.cat(made, 1)
+
+    def _values_together(self, path: Tensor, groups: list[Tensor]) -> Tensor:
+        """`_values` where many observations are of one channel and moment: the states there are made once."""
+        made = path.real.new_zeros(len(path), len(self.points.value))
+        for rows in groups:
+            first, channel = self.first[rows[0]], self.points.channel[rows[0]]
+            near = path[:, self.points.trajectory[rows[0]], first : first + AROUND, :, channel]
+            state = torch.einsum("cnb,n->cb", near, self.shares[rows[0]].to(path.dtype))
+            made[:, rows] = (state @ self.rows[rows].to(path.dtype).T).real
+        return made
 
     def linearised(self, unknowns: Tensor) -> tuple[Tensor, Tensor]:
         """Values (observation,) of unknowns (unknown,), and their derivatives (observation, unknown).
@@ -214,6 +228,15 @@ def descended(window: Window, unknowns: Tensor) -> tuple[float, Tensor, Tensor]:
         if last - cost < SETTLED * max(cost, 1.0):
             break
     return cost, unknowns, factor
+
+
+def moments_of(points: Points) -> list[Tensor] | None:
+    """Rows (observation,) of each trajectory, channel and time; None where few observations share one."""
+    keys = torch.stack([points.trajectory.double(), points.channel.double(), points.time], 1)
+    _, place, counts = torch.unique(keys, dim=0, return_inverse=True, return_counts=True)
+    if len(counts) * FEW_TOGETHER > len(keys):
+        return None
+    return list(place.argsort(stable=True).split(counts.tolist()))
 
 
 def lagrange(place: Tensor) -> Tensor:
