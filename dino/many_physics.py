@@ -23,7 +23,7 @@ from data_pipeline.system.atomic import writing_file
 from .config import PhysicsConfig
 from .data.trajectories import frames_of
 from .dynamics.terms import library, parse_terms
-from .errors import CheckpointError, ConfigError, MissingFileError, ObservationError, SchemaError
+from .errors import CheckpointError, ConfigError, MissingFileError, NonFiniteError, ObservationError, SchemaError
 from .inference.composition import Vocabulary, of_integrals
 from .inference.instants import instants
 from .inference.recognition import COMPOSITION, Option, options_of, responsibilities, screened
@@ -173,7 +173,12 @@ class ManyPhysics:
                 begin = None
                 if frames is not None and len(torch.unique(given.trajectory)) == 1:
                     begin = (begins[name], frames.states[0, :, 0])
-                found[name] = adapt_scattered(families[name], given, begin)
+                try:
+                    found[name] = adapt_scattered(families[name], given, begin)
+                except NonFiniteError:
+                    # A component that is not the system's may lead nowhere; all of them must not.
+                    if name == chosen[-1] and not found:
+                        raise
             logs = torch.tensor([each.evidence for each in found.values()], dtype=torch.float64)
             shares = dict(zip(found, torch.softmax(logs, 0).tolist(), strict=True))
             best = max(shares, key=lambda name: shares[name])

@@ -181,6 +181,9 @@ def adapt_scattered(family: Family, points: Points, begin: tuple[Tensor, Tensor]
     if begin is not None:
         begins = torch.cat([begin[0], window.numbers(begin[1]).flatten()])[None]
     ends = [descended(window, each) for each in begins]
+    if begin is not None and not np.isfinite(ends[0][0]):  # the weights lead nowhere: from the prior's centre
+        begins[:, :directions] = 0
+        ends.append(descended(window, begins[0]))
     cost, unknowns, factor = min(ends, key=lambda end: end[0])
     if not np.isfinite(cost):
         raise NonFiniteError("no start gives a finite prediction of the points; give points closer in time")
