@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .data.observations import Observations
     from .errors import DinoError
     from .forecaster import Analysis, Forecaster
-    from .physics import Physics, fit, from_array, load_physics
+    from .many_physics import ManyPhysics, fit, load_many_physics
+    from .physics import Physics, from_array, load_physics
     from .space.domain import PeriodicBox, Region, Sphere
     from .transfer.evidence import adapt
 
@@ -26,6 +27,7 @@ __all__ = [
     "Config",
     "DinoError",
     "Forecaster",
+    "ManyPhysics",
     "Observations",
     "PeriodicBox",
     "Physics",
@@ -38,6 +40,7 @@ __all__ = [
     "from_array",
     "load",
     "load_config",
+    "load_many_physics",
     "load_physics",
 ]
 
@@ -49,6 +52,7 @@ _named, __dir__ = lazy_names(
         "Config": "dino.config",
         "DinoError": "dino.errors",
         "Forecaster": "dino.forecaster",
+        "ManyPhysics": "dino.many_physics",
         "Observations": "dino.data.observations",
         "PeriodicBox": "dino.space.domain",
         "Physics": "dino.physics",
@@ -56,9 +60,10 @@ _named, __dir__ = lazy_names(
         "Region": "dino.space.domain",
         "Sphere": "dino.space.domain",
         "adapt": "dino.transfer.evidence",
-        "fit": "dino.physics",
+        "fit": "dino.many_physics",
         "from_array": "dino.physics",
         "load_config": "dino.config",
+        "load_many_physics": "dino.many_physics",
         "load_physics": "dino.physics",
     },
 )

@@ -33,6 +33,9 @@ class PhysicsConfig(Section):
     products: Literal["exact", "grid"] = Field(
         default="exact", description="grid: at the points of the data, as a simulation by differences takes them"
     )
+    waves: int | None = Field(
+        default=None, ge=1, description="highest index of a wave kept along an axis; those of the grid when absent"
+    )
     refine: int = Field(default=1, ge=1, le=16, description="waves kept along an axis over those of the data's grid")
     closure: float = Field(default=0.0, ge=0, description="damping of the shortest wave that is kept [1/interval]")
     rounds: int = Field(default=6, ge=2, description="of expectation-maximisation")

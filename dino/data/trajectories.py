@@ -33,6 +33,8 @@ def modes_of(trajectories: xr.Dataset, config: PhysicsConfig) -> Harmonics | NoS
     if not np.all(np.atleast_1d(trajectories.attrs["periodic"])):
         raise ConfigError("waves are of a periodic box and this one has edges: continue it by its mirror image first")
     sizes = tuple(config.refine * trajectories.sizes[axis] for axis in AXES[len(lengths)])
+    if config.waves is not None:
+        sizes = tuple(min(size, 2 * config.waves + 1) for size in sizes)
     if config.products == "grid":
         return Harmonics(channels, lengths[::-1], sizes, 1)
     terms = parse_terms(candidates_of(channels, len(lengths), config), channels)

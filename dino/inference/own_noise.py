@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..dynamics.primitives import Primitives
 from ..numerics.gaussian import cholesky
 from .family import Family, Posterior
 from .transition_equations import ahead
@@ -78,3 +79,15 @@ def told(family: Family, posterior: Posterior, left: Left) -> Posterior:
     sound = torch.where(torch.isfinite(scale), scale, 1.0)
     factor = cholesky(unit + information / sound[:, None, None])
     return replace(posterior, factor=factor, scale=scale, caution=family.caution)
+
+
+def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
+    """Values (block, channel) averaged over waves of about one length."""
+    squared = primitives.modes.squared
+    if len(values) == 1:
+        return values
+    shell = (squared.sqrt() / squared[squared > 0].min().sqrt()).round().long()
+    count = int(shell.max()) + 1
+    number = torch.zeros(count, dtype=torch.float64).index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
+    total = torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, shell, values)
+    return (total / number.clamp_min(1)[:, None])[shell]

@@ -17,10 +17,12 @@ from ..numerics.gaussian import cholesky
 from .family import Family, Posterior
 
 ITERATIONS, SETTLED = 12, 1e-3
-MOST_WAVES = 96  # real numbers of a trajectory's first state that are looked for, those of largest variance
+MOST_WAVES = 256  # real numbers of a trajectory's first state that are looked for, those of largest variance
+LEFT_OUT = 1e-4  # share of the variance that the others may have
 DIFFERENCE = 1e-5  # standard deviations by which sensitivities are found
 LOOK = 1.2  # standard deviations of the prior's first directions that a first look goes
 AROUND = 4  # nodes through which a state between two of them is interpolated
+FEW_TOGETHER = 8  # observations of one moment for which a state there is worth its own product
 CHUNK = 64  # observations that are evaluated together
 DAMPING = (0.0, 1e-2, 1.0, 100.0)  # shares of the diagonal that are tried in turn until the cost falls
 
@@ -59,11 +61,12 @@ class Window:
         place = (points.time - self.start) / self.step
         self.first = (place.floor().long() - 1).clamp(0, self.count - AROUND + 1)
         self.shares = lagrange(place - self.first)
+        self.together = moments_of(points)
         self.rows = modes.at(points.place)  # (observation, block): a value is the real part of rows times the wave
         variance = family.population / (1.0 if not modes.dimensions else 2.0)
         parts = 1 if not modes.dimensions else 2
         flat = variance.flatten().repeat_interleave(parts).sqrt()
-        self.chosen = flat.argsort(descending=True)[:MOST_WAVES]
+        self.chosen = largest(flat)
         self.spread = flat[self.chosen]
 
     @property
@@ -83,6 +86,13 @@ class Window:
         state[:, :, 0] += self.centre
         return state
 
+    def numbers(self, states: Tensor) -> Tensor:
+        """Numbers (trajectory, chosen) of first states (trajectory, block, channel)."""
+        about = states.clone()
+        about[:, 0] -= self.centre
+        flat = torch.view_as_real(about) if about.is_complex() else about.unsqueeze(-1)
+        return flat.flatten(1)[:, self.chosen] / self.spread
+
     def predict(self, unknowns: Tensor) -> Tensor:
         """Values (copy, observation) of unknowns (copy, unknown)."""
         directions = self.family.prior.directions
@@ -97,6 +107,8 @@ class Window:
 
     def _values(self, path: Tensor) -> Tensor:
         """Values (copy, observation) on paths (copy, trajectory, node, block, channel)."""
+        if self.together is not None:
+            return self._values_together(path, self.together)
         made, points, ordered = [], self.points, path.permute(1, 2, 4, 0, 3)
         for first in range(0, len(points.value), CHUNK):
             part = slice(first, first + CHUNK)
@@ -105,6 +117,16 @@ class Window:
             states = torch.einsum("oncb,on->cob", near, self.shares[part].to(path.dtype))
             made.append((states * self.rows[part]).sum(-1).real)
         return torch.cat(made, 1)
+
+    def _values_together(self, path: Tensor, groups: list[Tensor]) -> Tensor:
+        """`_values` where many observations are of one channel and moment: the states there are made once."""
+        made = path.real.new_zeros(len(path), len(self.points.value))
+        for rows in groups:
+            first, channel = self.first[rows[0]], self.points.channel[rows[0]]
+            near = path[:, self.points.trajectory[rows[0]], first : first + AROUND, :, channel]
+            state = torch.einsum("cnb,n->cb", near, self.shares[rows[0]].to(path.dtype))
+            made[:, rows] = (state @ self.rows[rows].to(path.dtype).T).real
+        return made
 
     def linearised(self, unknowns: Tensor) -> tuple[Tensor, Tensor]:
         """Values (observation,) of unknowns (unknown,), and their derivatives (observation, unknown).
@@ -132,12 +154,23 @@ class Found:
     states: Tensor
     time: float
     misfit: float
+    evidence: float
+
+
+def largest(spread: Tensor) -> Tensor:
+    """(number,) places of the numbers of standard deviation `spread` that have all but `LEFT_OUT` of the variance."""
+    order = spread.argsort(descending=True)
+    share = spread[order].square().cumsum(0) / spread.square().sum()
+    return order[: min(MOST_WAVES, int((share < 1 - LEFT_OUT).sum()) + 1)]
 
 
 @torch.no_grad()
-def adapt_scattered(family: Family, points: Points) -> Found:
+def adapt_scattered(family: Family, points: Points, begin: tuple[Tensor, Tensor] | None = None) -> Found:
     """Coefficients and first states from scattered observations of one environment; see the module.
 
+    begin : weights (direction,) and first states (trajectory, block, channel) from which the descent begins; when
+    absent it begins at the mean of both and about it, and the best end is taken
+    evidence of what is found is its logarithm, up to what is the same for all families (Laplace)
     Raises NonFiniteError where no start gives a finite prediction.
     """
     window = Window(family, points)
@@ -145,7 +178,12 @@ def adapt_scattered(family: Family, points: Points) -> Found:
     begins = torch.zeros(1 + 2 * min(2, directions), window.unknowns, dtype=torch.float64)
     for number in range(min(2, directions)):
         begins[1 + 2 * number, number], begins[2 + 2 * number, number] = LOOK, -LOOK
-    ends = [descended(window, begin) for begin in begins]
+    if begin is not None:
+        begins = torch.cat([begin[0], window.numbers(begin[1]).flatten()])[None]
+    ends = [descended(window, each) for each in begins]
+    if begin is not None and not np.isfinite(ends[0][0]):  # the weights lead nowhere: from the prior's centre
+        begins[:, :directions] = 0
+        ends.append(descended(window, begins[0]))
     cost, unknowns, factor = min(ends, key=lambda end: end[0])
     if not np.isfinite(cost):
         raise NonFiniteError("no start gives a finite prediction of the points; give points closer in time")
@@ -161,7 +199,8 @@ def adapt_scattered(family: Family, points: Points) -> Found:
     misfit = residual.square().mean()
     posterior = Posterior(family.prior, unknowns[None, :directions], cholesky(marginal)[None], misfit[None], ITERATIONS)
     numbers = unknowns[None, directions:].unflatten(1, (window.trajectories, -1))
-    return Found(posterior, window.states(numbers)[0], window.start, float(misfit))
+    told = -0.5 * cost - float(factor.diagonal().log().sum())
+    return Found(posterior, window.states(numbers)[0], window.start, float(misfit), told)
 
 
 def descended(window: Window, unknowns: Tensor) -> tuple[float, Tensor, Tensor]:
@@ -192,6 +231,15 @@ def descended(window: Window, unknowns: Tensor) -> tuple[float, Tensor, Tensor]:
         if last - cost < SETTLED * max(cost, 1.0):
             break
     return cost, unknowns, factor
+
+
+def moments_of(points: Points) -> list[Tensor] | None:
+    """Rows (observation,) of each trajectory, channel and time; None where few observations share one."""
+    keys = torch.stack([points.trajectory.double(), points.channel.double(), points.time], 1)
+    _, place, counts = torch.unique(keys, dim=0, return_inverse=True, return_counts=True)
+    if len(counts) * FEW_TOGETHER > len(keys):
+        return None
+    return list(place.argsort(stable=True).split(counts.tolist()))
 
 
 def lagrange(place: Tensor) -> Tensor:

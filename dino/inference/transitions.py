@@ -29,11 +29,19 @@ class Frames:
 
     states : (environment, trajectory, frame, block, channel); times : (frame,) from the trajectories' start;
     chosen : (sample,) which transitions between frames count, all when None
+    gain : (block, channel) or None, by which frames that something is foretold from are drawn towards zero: what is
+    expected of a wave whose observation has an error is less than what was observed (regression calibration)
     """
 
     states: Tensor
     times: Tensor
     chosen: Tensor | None = None
+    gain: Tensor | None = None
+
+    @property
+    def calm(self) -> Tensor:
+        """States that something is foretold from."""
+        return self.states if self.gain is None else self.states * self.gain
 
     @property
     def interval(self) -> float:
@@ -43,7 +51,7 @@ class Frames:
     @property
     def before(self) -> Tensor:
         """(environment, sample, block, channel) every frame that has a next one."""
-        return self.selected(self.states[:, :, :-1].flatten(1, 2), 1)
+        return self.selected(self.calm[:, :, :-1].flatten(1, 2), 1)
 
     @property
     def after(self) -> Tensor:
@@ -192,9 +200,10 @@ def weak_form(primitives: Primitives, frames: Frames) -> tuple[Tensor, Tensor]:
     weights = torch.as_tensor(np.diff(whole, axis=0))
     count, trajectories, number = frames.states.shape[:3]
     moments = frames.times.repeat(trajectories)
-    made = primitives.features(frames.states.flatten(1, 2), moments).unflatten(2, (trajectories, number))
+    made = primitives.features(frames.calm.flatten(1, 2), moments).unflatten(2, (trajectories, number))
     integrals = torch.einsum("sf,pntfbc->pntsbc", weights.to(made.dtype), made.unflatten(1, (count,)))
-    return frames.after - frames.before, frames.selected(integrals.flatten(2, 3), 2)
+    increments = frames.selected((frames.states[:, :, 1:] - frames.states[:, :, :-1]).flatten(1, 2), 1)
+    return increments, frames.selected(integrals.flatten(2, 3), 2)
 
 
 @torch.no_grad()

@@ -13,10 +13,9 @@ import torch
 from scipy.special import digamma, polygamma
 from torch import Tensor
 
-from ..dynamics.primitives import Primitives
 from ..inference.environments import solved
 from ..inference.family import ALIKE, Family
-from ..inference.own_noise import scale_of, squares
+from ..inference.own_noise import scale_of, shell_means, squares
 from ..inference.transition_equations import Equations, ahead, equations
 from ..inference.transitions import Frames
 from ..numerics.gaussian import cholesky
@@ -173,15 +172,3 @@ def _variances(precision: Tensor, root: Tensor) -> Tensor:
 
 def _summed(values: Tensor, trajectories: int) -> Tensor:
     return values.unflatten(0, (-1, trajectories)).sum(1)
-
-
-def shell_means(primitives: Primitives, values: Tensor) -> Tensor:
-    """Values (block, channel) averaged over waves of about one length."""
-    squared = primitives.modes.squared
-    if len(values) == 1:
-        return values
-    shell = (squared.sqrt() / squared[squared > 0].min().sqrt()).round().long()
-    count = int(shell.max()) + 1
-    number = torch.zeros(count, dtype=torch.float64).index_add_(0, shell, torch.ones(len(shell), dtype=torch.float64))
-    total = torch.zeros(count, values.shape[1], dtype=torch.float64).index_add_(0, shell, values)
-    return (total / number.clamp_min(1)[:, None])[shell]

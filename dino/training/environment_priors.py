@@ -18,8 +18,9 @@ MOST_LEFT_OUT = 64  # environments that are foretold by the others
 LEAST_VARIANCE = 1e-14  # of the largest, of a direction of the prior
 
 
-def effective(family: Family, frames: Frames, least: float) -> Prior:
-    """The prior in directions that move the next frame by more than `least`, the largest first."""
+def effective(family: Family, frames: Frames, least: float) -> tuple[Prior, Tensor]:
+    """The prior in directions that move the next frame by more than `least`, the largest first, and these directions
+    (direction, kept) in the former ones."""
     some = Frames(frames.states[:ENOUGH, :ENOUGH], frames.times)
     prior = family.prior
     middle = prior.root.new_zeros(len(some.states), prior.directions)
@@ -30,7 +31,7 @@ def effective(family: Family, frames: Frames, least: float) -> Prior:
     samples = some.before.shape[0] * some.before.shape[1]
     values, vectors = torch.linalg.eigh(real_products(flat, flat.mT) / samples)
     kept = (values > least**2).nonzero().flatten().flip(0)
-    return replace(prior, root=prior.root @ vectors[:, kept])
+    return replace(prior, root=prior.root @ vectors[:, kept]), vectors[:, kept]
 
 
 def with_logarithms(prior: Prior, posterior: Posterior) -> Prior:

@@ -11,9 +11,10 @@ from ..dynamics.primitives import Primitives
 from ..errors import ConfigError, NonFiniteError
 from ..inference.environments import adapt, best_start
 from ..inference.family import Family, Posterior, Prior
+from ..inference.own_noise import shell_means
 from ..inference.transition_equations import equations, residual_variance
 from ..inference.transitions import ROUGH_ERROR, STEP_ERROR, Frames, enough_steps, weak_form
-from .environment_errors import shell_means, with_errors
+from .environment_errors import with_errors
 from .environment_iterations import with_iterations
 from .environment_priors import effective, maximised, with_logarithms
 
@@ -88,8 +89,10 @@ def learn(
     away = adapt(family, frames, 0).mean - theta
     scale = (theta - family.prior.central).square().mean(0) + 1e-12 * family.prior.spread.square().max()
     family = replace(family, begins_at_mean=bool((away.square().mean(0) / scale).mean() > 1))
-    family = replace(family, prior=effective(family, frames, neglect * float(variance.sum()) ** 0.5))
-    weights = family.prior.weights(theta)
+    prior, kept = effective(family, frames, neglect * float(variance.sum()) ** 0.5)
+    # Turned, not looked for anew: what is left out is no part of what is kept.
+    weights = family.prior.weights(theta) @ kept
+    family = replace(family, prior=prior)
     family = with_errors(with_iterations(family, frames), weights, frames)
     return family, replace(posterior, prior=family.prior, weights=weights)
 

@@ -52,7 +52,7 @@ class Scene:
         """The filter's problem of the charts that hold any of the points `seen` between two days."""
         # Back from the end, for intervals must be those that the M step takes them for.
         count = max(2, math.ceil((end - start) / self.node_days - 1e-9) + 1)
-        nodes = end - self.node_days * np.arange(count - 1, -1, -1)
+        nodes = end - self.node_days * np.arange(count - 1, -1, -1, dtype=np.float64)
         rows = observed_values(latent, self.ocean, seen, nodes, self.errors)
         which, chart = torch.unique(rows.chart, return_inverse=True)
         population, count = latent.state_prior, len(which)

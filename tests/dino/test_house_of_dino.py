@@ -20,7 +20,7 @@ ROOMS = (
     ("inference",),
     ("training", "forecasts"),
     ("forecaster", "physics"),
-    ("transfer",),
+    ("transfer", "many_physics"),
     ("evaluation",),
     ("service", "experiments"),
     ("plotting",),
