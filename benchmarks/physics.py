@@ -48,6 +48,7 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
     options.add_argument("--only", nargs="*", default=[], help="tasks by name")
     options.add_argument("--libraries", nargs="*", default=[], help="by name, all when absent")
+    options.add_argument("--iterations", type=int, nargs="*", default=[], help="of adaptation, other than as declared")
     options.add_argument("--full", action="store_true", help="counts as published")
     options.add_argument("--add", action="store_true", help="keep the JSON's other rows")
     options.add_argument("--work", type=Path, help="folder that keeps simulations")
@@ -62,6 +63,7 @@ def main() -> None:
             full=arguments.full,
             only=arguments.only,
             libraries=arguments.libraries,
+            iterations=arguments.iterations,
             told=print,
         )
     earlier = kept(arguments.json if arguments.add else None, rows)
@@ -71,7 +73,8 @@ def main() -> None:
     seeds = " ".join(map(str, arguments.seeds))
     only = ["--only", *(repr(name) for name in arguments.only)] if arguments.only else []
     some = ["--libraries", *(repr(name) for name in arguments.libraries)] if arguments.libraries else []
-    command = " ".join([protocol.name, *only, *some, f"--seeds {seeds}"])
+    few = ["--iterations", *map(str, arguments.iterations)] if arguments.iterations else []
+    command = " ".join([protocol.name, *only, *some, *few, f"--seeds {seeds}"])
     commands = [*earlier["commands"], command]
     arguments.seeds = sorted({row["seed"] for row in rows})
     made = {"summary": averaged(rows), "rows": rows, "commands": commands}

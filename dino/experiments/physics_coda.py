@@ -87,9 +87,14 @@ PATTERNS = (
     ),
     Library("library", "any channel's two Laplacians and products of three", GRID_SETTINGS),
     Library(
+        "library with sizes",
+        "the library, with orders of magnitude of the seven true terms",
+        {"sizes": {text.replace("lap9", "lap"): size for text, size in REACTION_SIZES.items()}, **GRID_SETTINGS},
+    ),
+    Library(
         "residual alone",
-        "an unknown function of both channels at a point, of degree four; no derivative",
-        {"products": "grid", "order": 0, "degree": 4},
+        "an unknown function of both channels at a point, of degree three; no derivative",
+        {"products": "grid", "order": 0, "degree": 3},
     ),
     Library("truth left out", "u v in place of u v^2", {"candidates": [*_BLIND, *_SERIES], **GRID_SETTINGS}),
 )

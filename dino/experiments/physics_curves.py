@@ -40,7 +40,7 @@ def score_curves(
     train = together([stored(data, stores, seed, False, report) for data in task.train])
     test = stored(split.data, stores, None, False, report)
     more = replace(split.context, few={**split.context.few, "trajectories": max(trajectories)})
-    context = stored(more, stores / f"context-{max(trajectories)}", seed, False, report)
+    context = stored(more, stores, seed, False, report)
     about = {"task": task.name, "library": library.name, "knows": library.knows, "seed": seed, "metric": task.metric}
     physics = Physics.fit(train, library.config(seed))
     whole = context.sizes["time"]

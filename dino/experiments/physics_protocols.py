@@ -4,6 +4,8 @@ A task has training environments, splits to test on, and libraries of candidate 
 the equations. Numbers of others stand beside, with a tag: P read in the paper, C in its authors' code or logs.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,8 +41,10 @@ class Data:
         return type(made).model_validate(made.model_dump() | {"seed": seed, "seeding": "streams"})
 
     def name(self, seed: int | None, full: bool) -> str:
-        """Of its store."""
-        return "-".join((self.system, self.preset, self.part, f"seed{seed or 0}", "full" if full else "few"))
+        """Of its store; other counts have another name, so that no earlier store is taken for theirs."""
+        few = hashlib.blake2s(json.dumps(dict(self.few), sort_keys=True).encode(), digest_size=4).hexdigest()
+        counts = "full" if full else f"few-{few}" if self.few else "few"
+        return "-".join((self.system, self.preset, self.part, f"seed{seed or 0}", counts))
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,13 @@ def score_protocol(
     full: bool = False,
     only: Sequence[str] = (),
     libraries: Sequence[str] = (),
+    iterations: Sequence[int] = (),
     told: Callable[[str], None] = lambda line: None,
     report: Progress = silent,
 ) -> list[Row]:
     """Rows of all tasks, or of those named in `only`, and seeds; ConfigError for a name that is none.
 
-    libraries : by name, all when empty
+    libraries : by name, all when empty; iterations : of adaptation, the protocol's when empty
     told : hears what is being done
     """
     unknown = sorted(set(only) - set(protocol.names))
@@ -44,7 +45,7 @@ def score_protocol(
     rows = []
     for each in protocol.tasks:
         chosen = tuple(library for library in each.libraries if not libraries or library.name in libraries)
-        task = replace(each, libraries=chosen)
+        task = replace(each, libraries=chosen, iterations=tuple(iterations) or each.iterations)
         for seed in seeds if not only or task.name in only else ():
             told(f"{task.name}, seed {seed}")
             rows += score_task(task, stores, seed, full, report)

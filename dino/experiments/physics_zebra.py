@@ -62,7 +62,7 @@ ZEBRA = Protocol(
                 ),
                 Library("truth left out", f"{_LINEAR}, no forcing", {"degree": 1, **_TWO}),
             ),
-            {"draws": 40, "trajectories": 2},
+            {"draws": 120, "trajectories": 2},
         ),
         _task(
             "Combined",
@@ -100,6 +100,6 @@ ZEBRA = Protocol(
         ),
     ),
     "12 test environments of 10 trajectories (4 of Burgers), the first of which is the context. Beside each the best "
-    "published method that is not told the parameters, and PDE-JEPA, which is. Reduced: 40 training environments (20 "
-    "of Burgers) of 2 trajectories, where the published are 1200 of 10.",
+    "published method that is not told the parameters, and PDE-JEPA, which is. Reduced: 40 training environments (120 "
+    "of heat, 20 of Burgers) of 2 trajectories, where the published are 1200 of 10.",
 )

@@ -24,6 +24,7 @@ LOOKS = 4  # rounds in which environments may find another minimum, and sensitiv
 TRUST = 10.0  # times the size that a term would have if it alone moved the fields: the prior before anything is known
 FIRST_NOISE = 1e-2  # of the variance of increments
 STARTS, START_ITERATIONS, FIRST_ITERATIONS = 12, 10, 6
+FIRST_STEPS = 16  # of an interval: coefficients of the integral form that want more are no start
 CONVERGED = 0.1  # a start whose misfit is below this share of the increments' variance needs no other
 UNSEEN = 1e-9  # of the largest size
 
@@ -61,9 +62,12 @@ def learn(
     unit, tangents, posterior = family.prior, [], None
     for number in range(rounds):
         family = replace(family, steps=enough_steps(primitives, theta, frames, damping, step_error))
+        rough = enough_steps(primitives, theta, frames, damping, max(ROUGH_ERROR, step_error))
+        # Sensitivities are the most of the work; only the last ones, which the last rounds share, are exact.
+        family = replace(family, rough=rough if number < LOOKS - 1 else family.steps)
         weights = family.prior.weights(theta)
         if 0 < number < LOOKS:
-            weights = best_start(family, some, weights)
+            weights = best_start(replace(family, steps=rough), some, weights)
         if number < LOOKS:
             linear = replace(family, prior=unit)
             _, tangents = equations(linear, unit.weights(family.prior.coefficients(weights)), some)
@@ -108,7 +112,8 @@ def typical_sizes(integrals: Tensor, increments: Tensor, noise: Tensor) -> Tenso
 def first_estimate(family: Family, frames: Frames, sizes: Mapping[str, float], seed: int) -> Tensor:
     """Coefficients (environment, term) from which descents begin."""
     theta = adapt(family, frames, 0).mean
-    family = replace(family, steps=enough_steps(family.primitives, theta, frames, family.damping))
+    steps = enough_steps(family.primitives, theta, frames, family.damping, ROUGH_ERROR)
+    family = replace(family, steps=min(steps, FIRST_STEPS))
     begun = adapt(family, frames, 3, family.prior.weights(theta))
     if bool((begun.misfit < CONVERGED / FIRST_NOISE).all()) or not sizes:
         if not bool(torch.isfinite(begun.misfit).all()):

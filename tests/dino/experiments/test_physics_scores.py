@@ -129,6 +129,12 @@ def test_published_numbers_stand_in_the_table():
     assert published(PROTOCOLS["ttg"], "Combined", "none") == ()
 
 
+def test_stores_of_other_counts_have_other_names():
+    few, more, whole = (Data("heat", "zebra", "train", few) for few in ({"draws": 4}, {"draws": 8}, {}))
+    assert len({few.name(0, False), more.name(0, False), whole.name(0, False)}) == 3
+    assert few.name(0, True) == more.name(0, True)
+
+
 def test_a_task_that_is_none_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="Lotka-Volterra"):
         score_protocol(PROTOCOLS["coda"], tmp_path, only=["heat"])
