@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import cast, overload
 
 import numpy as np
 import torch
@@ -36,6 +36,16 @@ from .physics import MOST_MISFIT, Adapted, Physics, load_physics
 ITERATIONS = 2  # of Gauss and Newton, in each of two rounds
 HAS = 1e-2  # share of a channel's changes that a term alone makes in a system that has it
 EXACT = 1e-3  # share of a coefficient that is the least of its spread over systems
+
+
+@overload
+def fit(trajectories: xr.Dataset, config: PhysicsConfig | None = None) -> Physics: ...
+
+
+@overload
+def fit(
+    trajectories: Mapping[str, xr.Dataset] | Sequence[xr.Dataset], config: PhysicsConfig | None = None
+) -> "ManyPhysics": ...
 
 
 def fit(
