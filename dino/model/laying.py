@@ -98,7 +98,8 @@ def entered_as(source: xr.Dataset, names: Sequence[str]) -> tuple[xr.Dataset, tu
     A model of sea level alone takes it by any name: its own first, then anomalies, then topography, whose mean field is
     then estimated from it. Raises `SchemaError` when it holds none of them.
     """
-    others = SEA_LEVEL if len(names) == 1 and names[0] in SEA_LEVEL else ()
+    sea_level = isinstance(source, xr.Dataset) and len(names) == 1 and names[0] in SEA_LEVEL
+    others = SEA_LEVEL if sea_level else ()
     for other in others:
         if names[0] not in source and other in source:
             return entered(source, (other,)), (other,)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tracks
 import tracks_quasi_geostrophic
 from peers.reduced_gravity import Box
 from tracks import Split
 from tracks_quasi_geostrophic import Yardstick, inner
 
 from dino.data.observations import Observations
+from dino.evaluation import withheld
 from dino.evaluation.covariance import Component, Covariance
 from dino.evaluation.fitted_interpolation import FittedInterpolation
 
@@ -62,7 +62,7 @@ def test_what_is_held_out_is_of_what_is_assimilated(split):
 def known_covariance(monkeypatch):
     """Two scales in place of those that a fit finds, which takes long."""
     covariance = Covariance((Component(2e-3, 90.0, 100.0), Component(2e-4, 40.0, 1.0)), 1e-4)
-    for module in (tracks, tracks_quasi_geostrophic):
+    for module in (withheld, tracks_quasi_geostrophic):
         known = FittedInterpolation(covariance, "known", {})
         monkeypatch.setattr(module, "fitted_interpolation", lambda *given, found=known, **options: found)
 

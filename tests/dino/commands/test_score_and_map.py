@@ -1,6 +1,7 @@
 """`dino score` and `dino map`, and what `dino forecast` derives: one run of a toy sea, tracks of two sources."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import xarray as xr
 from data_pipeline.layout.datasets import observations_dataset
 from data_pipeline.stores.writing import open_store, write_store
 from dino.commands.app import main
+from dino.commands.reading import merged_observations
 from dino.evaluation import fitted_interpolation
 from dino.evaluation.field_scores import mu_sigma
+from dino.evaluation.splits import score_splits
 
 FAST = ["--set", "assimilation.node_days=2", "--set", "assimilation.iterations=1", "--threads", "1"]
 
@@ -106,7 +109,6 @@ def test_scores_without_a_source_are_of_what_comes_after(sea_run, tracks, tmp_pa
     ("options", "said"),
     [
         (("--withhold", "gamma"), "none of the sources: alpha, beta"),
-        (("--withhold", "a"), "several sources"),
         (("--area", "30,40,0,10"), "lies in --area"),
         (("--area", "30,40"), "west,east,south,north"),
         (("--channel", "sst"), "--channel sst"),
@@ -117,6 +119,18 @@ def test_scores_without_a_source_are_of_what_comes_after(sea_run, tracks, tmp_pa
 def test_what_score_refuses(sea_run, tracks, capsys, options, said):
     assert run("score", sea_run, *tracks, *options) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_name_that_all_sources_hold_withholds_their_overflights(tracks):
+    """As `jason` does of files of a day, each of which is a source; a part of them is withheld together."""
+    record = merged_observations([str(path) for path in tracks], ("adt",))
+    every = score_splits(record, "a", 10.0, 0.0, 30.0)
+    assert {split.mission for split in every} == {"passes"}
+    days = replace(record, source=np.floor(record.time).astype(int) % 3, sources=("jason-1", "jason-2", "other"))
+    (held,) = score_splits(days, "jason", 10.0, 0.0, 30.0)
+    assert held.mission == "jason"
+    assert set(held.seen.source) == {2}
+    assert set(held.withheld.source) == {0, 1}
 
 
 @pytest.mark.parametrize("method", ["dino", "optimal-interpolation"])
@@ -158,7 +172,6 @@ def test_what_map_refuses(sea_run, tracks, tmp_path, capsys):
         ((*grid, "--times", "2005-04-10/2005-04-01/1"), "first before last"),
         ((*grid, "--times", "2005-04-10/2005-04-11"), "first/last/days"),
         (("--at", tracks[1], "--currents"), "no currents"),
-        ((), "--grid"),
     ):
         assert run("map", sea_run, *tracks, *options, *out, *FAST) == 2
         assert said in capsys.readouterr().err
