@@ -28,6 +28,7 @@ RESULTS_PAGE: Tables = {
     "Three seas:": real.seas,
     "Eight seas:": real.basins,
     "Error by lead:": simulated.demo,
+    "From fifteen complete maps,": simulated.demo_maps,
     "Error bars:": simulated.demo_spread,
     "Under clouds:": simulated.clouds,
     "Beside altimeters:": simulated.two_instruments,

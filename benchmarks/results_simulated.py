@@ -49,6 +49,17 @@ def demo_seed(read: Read, seed: int) -> list[list[str]]:
     return [[name, *cells] for name, cells in zip(rows, best_in_bold(values), strict=True)]
 
 
+def demo_maps(read: Read) -> list[Table]:
+    """Errors of forecasts from complete maps, by lead, the analysis at zero."""
+    runs, names = read("demo_maps")["runs"], {"dino": bold("dino"), "persistence": "the last map held still"}
+    rows = [
+        [f"{shown}, seed {seed}", *(fixed(runs[f"seed_{seed}"]["rmse_cm"][name][lead]) for lead in ("0", *LEADS))]
+        for seed in DEMO_SEEDS
+        for name, shown in names.items()
+    ]
+    return [table(["lead [days]", "0", *LEADS], rows)]
+
+
 def demo_spread(read: Read) -> list[Table]:
     """Spread over error and the share of truths in the 90 % interval, by lead."""
     rows = []
