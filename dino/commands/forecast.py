@@ -94,7 +94,7 @@ def forecast(
     days, start = _days(leads), None if time is None else moment(time, "--time")
     if cycle is not None and (days < 0).any():
         raise ConfigError(f"--leads {leads} lie before the analysis, of which a cycle keeps the end; leave --cycle out")
-    target = _target(at, grid, dataset)
+    target = target_asked(at, grid, dataset)
     box = None if area is None else box_of(area)
     anew = box is not None or not forecaster.ocean.charts
     if cycle is not None and (anew or adapt):
@@ -112,7 +112,8 @@ def forecast(
         sea = adapted(sea, start)
     for line in sea.lines:
         console().print(line, highlight=False, markup=False)
-    if figure is None and cycle is None and _in_chunks(sea, target, out, days, start, beyond, overwrite):
+    extra = currents or members is not None
+    if figure is None and cycle is None and _in_chunks(sea, target, out, days, start, beyond, overwrite, extra):
         return
     outlook = Outlook(sea, days, target, figure, described(files))
     if cycle is None:
@@ -129,7 +130,7 @@ def forecast(
             for line in without_value(made, sea.forecaster.ocean.names, sea.forecaster.ocean.cover):
                 typer.echo(f"warning: {line}", err=True)
         if out is not None:
-            _written(made, out, overwrite)
+            write_forecast(made, out, overwrite)
         outlook.draw(analysis)
     _summarise(outlook, made, analysis, out)
 
@@ -163,9 +164,9 @@ def _refuse_outputs(out: Path | None, figure: Path | None, overwrite: bool) -> N
 
 def _in_chunks(
     sea: Sea, target: xr.Dataset | None, out: Path | None, days: np.ndarray, start: np.datetime64 | None, beyond: bool,
-    overwrite: bool,
+    overwrite: bool, extra: bool,
 ) -> bool:  # fmt: skip
-    """Whether a forecast from maps was so wide that it was made and written chunk by chunk."""
+    """Whether a forecast from maps was so wide that it was made and written chunk by chunk, without anything extra."""
     if out is None or target is None or out.suffix != ".zarr":
         return False
     if not (sea.forecaster.ocean.cover.tiled and _is_wide(target)):
@@ -174,6 +175,10 @@ def _in_chunks(
 
     if not wide.fits_chunks(sea.dataset, target):
         return False
+    if extra:
+        raise ConfigError(
+            f"--currents and --members want a grid of {WIDE_DEGREES:g} degrees at most; give a smaller --grid"
+        )
     last = wide.last_map(sea.dataset, start)
     times = datetime_of(last + days)
     with _horizon_told(sea.forecaster, days, beyond):
@@ -183,7 +188,7 @@ def _in_chunks(
     return True
 
 
-def _written(made: xr.Dataset, out: Path, overwrite: bool) -> None:
+def write_forecast(made: xr.Dataset, out: Path, overwrite: bool) -> None:
     """Write a forecast, whole or not at all."""
     if out.suffix == ".nc":
         with writing_file(out) as partial:
@@ -221,7 +226,7 @@ def _days(leads: str) -> np.ndarray:
     return days
 
 
-def _target(at: Path | None, grid: str | None, dataset: xr.Dataset) -> xr.Dataset | None:
+def target_asked(at: Path | None, grid: str | None, dataset: xr.Dataset) -> xr.Dataset | None:
     """The places or the grid that are asked for, the maps' own without either; None for the program to choose."""
     if at is not None and grid is not None:
         raise ConfigError("give either --at (a CSV of points or a store) or --grid west,east,south,north,step")

@@ -15,10 +15,10 @@ from ..data.observations import Observations, day_of, days_since_epoch
 from ..errors import ConfigError
 from ..evaluation.mapped import SOURCES, Method, mapped, mapped_along
 from ..forecaster import Forecaster
-from ..forecasts.output import refuse_other, target_points
+from ..forecasts.output import refuse_other, target_points, told_of
 from .common import Device, Model, Overrides, Threads, console, use_device, use_threads
 from .derived import Currents
-from .forecast import _target, _written
+from .forecast import target_asked, write_forecast
 from .outlook import box_around, grid_of
 from .reading import inside, loaded, merged_observations, prepared
 from .sea import box_of
@@ -63,6 +63,8 @@ def map(
     maps.nc
     """
     chosen = _method(method)
+    if window is not None and not window > 0:
+        raise ConfigError(f"--window {window} is no length; give days above zero")
     if out.suffix not in (".zarr", ".nc"):
         raise ConfigError(f"--out {out} must end in .zarr or .nc")
     refuse_other(out, overwrite)
@@ -80,13 +82,15 @@ def map(
             made = _along(forecaster, record, track, chosen, length, report, seed)
         else:
             days = _times(times, float(record.time[-1]))
-            target = _target(at, grid, xr.Dataset(coords={"obs": [0]}))
+            target = target_asked(at, grid, xr.Dataset(coords={"obs": [0]}))
             if target is None:
                 ocean = forecaster.ocean
                 target = grid_of(ocean, box_around(ocean) if area is None else box_of(area))
             target = target_points(target)
             made = mapped(forecaster, record, days, target, chosen, length, report, currents=currents, seed=seed)
-    _written(made, out, overwrite)
+    if chosen == "dino":  # of interpolation no model has a part
+        made.attrs |= told_of(forecaster.latent)
+    write_forecast(made, out, overwrite)
     console().print(f"wrote {out}: {', '.join(f'{n} {d}' for d, n in made.sizes.items())}, {SOURCES[chosen]}")
 
 

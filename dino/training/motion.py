@@ -27,7 +27,7 @@ from ..inference.filter import Moments, Problem, filtered
 from ..inference.observed import observed_values
 from ..inference.offsets import Layout
 from ..model import LatentModel, Ocean
-from ..numerics.gaussian import Gaussian
+from ..numerics.gaussian import Gaussian, cholesky
 from ..numerics.parallel import ALONE, Group
 
 MOST_POINTS = 2**14  # of a window; of more, a part at random
@@ -107,7 +107,7 @@ def maximised(moments: Moments, relaxed: Tensor, ridge: float, node_days: float)
     """
     identity = torch.eye(len(relaxed), dtype=relaxed.dtype)
     normal = moments.earlier + ridge * identity
-    step = torch.linalg.solve(normal, (moments.lagged + ridge * relaxed).mT).mT
+    step = torch.cholesky_solve((moments.lagged + ridge * relaxed).mT, cholesky(normal)).mT
     made = _generator(relaxed, node_days)
     assert made is not None
     for halving in range(HALVINGS):

@@ -55,19 +55,12 @@ class Filtering:
 
         A value is met by as many forecasts as there are leads. Raises `NonFiniteError` where forecasts are no numbers.
         """
-        state, means, first = self._population(latent), [], min(SETTLING, max(len(self.nodes) - AHEAD - 1, 0))
-        for place, rows in enumerate(self.rows):
-            days = self.nodes[place : place + 2] - self.nodes[place]
-            state = filtered(self._problem(latent, state, rows, days[:1])).end
-            means.append(state.mean)
-            if len(days) > 1:
-                state = filtered(self._problem(latent, state, rows.select(slice(0, 0)), days)).end
-        leads = torch.arange(1, AHEAD + 1) * float(self.nodes[1] - self.nodes[0])
-        ahead = latent.integrate(torch.stack(means[first:]), leads, latent.context(self.forecaster.ocean))
-        return self._missed_ahead(latent.dynamics.codes(ahead), first)
+        return self.sensitive(latent, ())[0]
 
-    def sensitive(self, latent: LatentModel, moved: Sequence[LatentModel]) -> Tensor:
-        """(value, n) derivatives of `missed` by what n models differ in, each by a step `DIFFERENCE` of one number.
+    def sensitive(self, latent: LatentModel, moved: Sequence[LatentModel]) -> tuple[Tensor, Tensor]:
+        """What `missed` tells, and its derivatives (value, n) by what n models differ in.
+
+        moved : models with a step `DIFFERENCE` of one number each
 
         The filter's gains are taken as they are: what a number does to them is of second order where the model errs
         as it says. From before a node to after it, a change of the mean shrinks as the covariance does.
@@ -78,7 +71,8 @@ class Filtering:
         for place, rows in enumerate(self.rows):
             days = self.nodes[place : place + 2] - self.nodes[place]
             before, state = state, filtered(self._problem(latent, state, rows, days[:1])).end
-            change = _shrunk(change, before.covariance, state.covariance)
+            if moved:
+                change = _shrunk(change, before.covariance, state.covariance)
             means.append(state.mean)
             changes.append(change)
             if len(days) > 1:
@@ -86,16 +80,16 @@ class Filtering:
                 start = state.mean + DIFFERENCE * change
                 state = filtered(self._problem(latent, state, rows.select(slice(0, 0)), days)).end
                 ends = [other.integrate(one, after, context)[0] for other, one in zip(moved, start, strict=True)]
-                change = (torch.stack(ends) - state.mean) / DIFFERENCE
+                change = (torch.stack(ends) - state.mean) / DIFFERENCE if moved else change
         leads = torch.arange(1, AHEAD + 1) * float(self.nodes[1] - self.nodes[0])
         starts, every = torch.stack(means[first:]), torch.stack(changes[first:], dim=1)
         ahead = latent.dynamics.codes(latent.integrate(starts, leads, context))
-        base = self._missed_ahead(ahead, first)
+        missed = self._missed_ahead(ahead, first)
         columns = []
         for other, one in zip(moved, every, strict=True):
             codes = other.dynamics.codes(other.integrate(starts + DIFFERENCE * one, leads, context))
-            columns.append((self._missed_ahead(codes, first) - base) / DIFFERENCE)
-        return torch.stack(columns, dim=1)
+            columns.append((self._missed_ahead(codes, first) - missed) / DIFFERENCE)
+        return missed, torch.stack(columns, dim=1) if columns else missed.new_zeros(len(missed), 0)
 
     def _missed_ahead(self, codes: Tensor, first: int) -> Tensor:
         """(value,) of codes (lead, start, chart, code) forecast from the nodes `first` on."""

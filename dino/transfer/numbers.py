@@ -139,7 +139,7 @@ def derivative(record: Filtering, taught: LatentModel, control: Tensor, now: Ten
     units = DIFFERENCE * torch.eye(len(control), dtype=torch.float64)
     numbers, around = units[: -len(AROUND)], units[-len(AROUND) :]
     moved = [changed(taught, control + unit) for unit in numbers]
-    columns = [record.sensitive(changed(taught, control), moved)]
+    columns = [record.sensitive(changed(taught, control), moved)[1]]
     columns += [(record.missed(changed(taught, control + unit)) - now)[:, None] / DIFFERENCE for unit in around]
     return torch.cat(columns, dim=1)
 

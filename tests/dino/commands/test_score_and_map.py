@@ -172,6 +172,7 @@ def test_what_map_refuses(sea_run, tracks, tmp_path, capsys):
         ((*grid, "--times", "2005-04-10/2005-04-01/1"), "first before last"),
         ((*grid, "--times", "2005-04-10/2005-04-11"), "first/last/days"),
         (("--at", tracks[1], "--currents"), "no currents"),
+        ((*grid, "--window", "0"), "days above zero"),
     ):
         assert run("map", sea_run, *tracks, *options, *out, *FAST) == 2
         assert said in capsys.readouterr().err
@@ -191,3 +192,13 @@ def test_forecasts_with_currents_and_members(sea_run, tracks, tmp_path):
     assert run("map", sea_run, tracks[0], *options, "--out", maps, *FAST) == 0
     with xr.open_dataset(maps) as made:
         assert made["ugos"].shape == (2, 5, 5)
+
+
+@pytest.mark.parametrize("extra", [("--currents",), ("--members", 3)])
+def test_nothing_asked_for_is_left_out_of_a_wide_forecast(sea_run, sea_store, tmp_path, capsys, extra):
+    """It is made in chunks, of the mean and its spread alone: what it cannot hold is refused and not dropped."""
+    out = tmp_path / "wide.zarr"
+    options = ("--grid", "-40,40,30,50,2", "--leads", "1", "--out", out)
+    assert run("forecast", sea_run, sea_store, *options, *extra) == 2
+    assert "60 degrees at most" in capsys.readouterr().err
+    assert not out.exists()
